@@ -1,0 +1,380 @@
+//! Causal attention over pages of half-precision keys and values.
+//!
+//! A sequence's keys and values lie in pages of 64 positions. A query's softmax is computed page by
+//! page on that absolute grid and the partial results are merged in page order, so its bits depend
+//! on its own position alone: not on the batch, the thread or where the prompt was cut.
+
+use crate::cpu::{Cpu, Isa, per_isa};
+use crate::elementwise::{exp, fold};
+use crate::half::f16s_to_f32s;
+use crate::team::{Shareable, Team};
+
+/// Positions per page.
+pub const PAGE: usize = 64;
+
+/// Columns that a weighted sum keeps in registers.
+const COLUMNS: usize = 64;
+
+/// Rows that one work item serves, so that a page's conversion to f32 is shared.
+const ROWS_PER_ITEM: usize = 8;
+
+/// Heads of one layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Values per head.
+    pub head_dim: usize,
+}
+
+impl Heads {
+    /// Halves in one layer's keys (or values) of a page.
+    pub fn page_len(self) -> usize {
+        self.n_kv_heads * self.head_dim * PAGE
+    }
+}
+
+/// The rows of a batch that belong to one sequence, with that sequence's pages of one layer.
+#[derive(Debug)]
+pub struct Span<'a> {
+    /// Index of the first row in the batch.
+    pub first_row: usize,
+    /// Number of rows.
+    pub n_rows: usize,
+    /// Position of the first row in its sequence.
+    pub first_pos: usize,
+    /// Keys per page, `[n_kv_heads, head_dim, PAGE]`, halves.
+    pub keys: Vec<&'a [u16]>,
+    /// Values per page, `[n_kv_heads, PAGE, head_dim]`, halves.
+    pub values: Vec<&'a [u16]>,
+}
+
+/// Writes one position's key and value into a page.
+///
+/// * `key`, `value`: `[n_kv_heads, head_dim]`
+/// * `slot`: position inside the page
+///
+/// # Panics
+/// If lengths do not fit `heads` or `slot` is outside the page.
+pub fn store_kv(
+    heads: Heads,
+    (key, value): (&[f32], &[f32]),
+    slot: usize,
+    (keys, values): (&mut [u16], &mut [u16]),
+) {
+    let dim = heads.head_dim;
+    assert!(slot < PAGE && key.len() == heads.n_kv_heads * dim && value.len() == key.len());
+    assert!(keys.len() == heads.page_len() && values.len() == keys.len(), "page length");
+    for (i, &k) in key.iter().enumerate() {
+        keys[i * PAGE + slot] = crate::f32_to_f16(k);
+    }
+    for (head, value) in value.chunks_exact(dim).enumerate() {
+        let at = (head * PAGE + slot) * dim;
+        crate::f32s_to_f16s(Cpu::SCALAR, value, &mut values[at..at + dim]);
+    }
+}
+
+/// Attends every row of the spans to its own position and all before it.
+///
+/// * `queries`, `out`: `[n_rows, n_heads, head_dim]`
+///
+/// # Panics
+/// If shapes do not fit each other, `head_dim` is not a multiple of 16, or pages are missing.
+pub fn attention(
+    cpu: Cpu,
+    team: &Team,
+    heads: Heads,
+    spans: &[Span<'_>],
+    queries: &[f32],
+    out: &mut [f32],
+) {
+    let width = heads.n_heads * heads.head_dim;
+    assert!(heads.head_dim.is_multiple_of(16) && heads.n_heads.is_multiple_of(heads.n_kv_heads));
+    assert_eq!(queries.len(), out.len(), "as many outputs as queries");
+    let mut items = Vec::new();
+    for span in spans {
+        assert!((span.first_row + span.n_rows) * width <= queries.len(), "rows of the batch");
+        let n_pages = (span.first_pos + span.n_rows).div_ceil(PAGE);
+        assert!(span.keys.len() >= n_pages && span.values.len() >= n_pages, "pages");
+        let page_len = heads.page_len();
+        assert!(span.keys.iter().chain(&span.values).all(|p| p.len() == page_len), "page length");
+        for row in (0..span.n_rows).step_by(ROWS_PER_ITEM) {
+            for kv_head in 0..heads.n_kv_heads {
+                items.push((span, row, kv_head));
+            }
+        }
+    }
+    let out = Shareable(out.as_mut_ptr());
+    // Later rows attend to more: longest first balances the threads.
+    team.run(items.len(), &|i| {
+        let (span, row, kv_head) = items[items.len() - 1 - i];
+        let rows = row..span.n_rows.min(row + ROWS_PER_ITEM);
+        attend(cpu, heads, span, rows, kv_head, queries, &out);
+    });
+}
+
+/// A query's softmax so far.
+#[derive(Clone, Copy, Debug)]
+struct Partial {
+    /// Greatest score.
+    max: f32,
+    /// Sum of `exp(score - max)`.
+    sum: f32,
+}
+
+/// One key head for a few rows: all query heads of its group.
+fn attend(
+    cpu: Cpu,
+    heads: Heads,
+    span: &Span<'_>,
+    rows: std::ops::Range<usize>,
+    kv_head: usize,
+    queries: &[f32],
+    out: &Shareable<f32>,
+) {
+    let dim = heads.head_dim;
+    let group = heads.n_heads / heads.n_kv_heads;
+    let width = heads.n_heads * dim;
+    let mut keys = vec![0.0; dim * PAGE];
+    // Rows of values are padded to whole runs of 64 columns.
+    let padded = dim.next_multiple_of(COLUMNS);
+    let mut values = vec![0.0; padded * PAGE];
+    let mut state = vec![Partial { max: f32::NEG_INFINITY, sum: 0.0 }; rows.len() * group];
+    let mut sums = vec![0.0; rows.len() * group * dim];
+    let n_pages = (span.first_pos + rows.end).div_ceil(PAGE);
+    for page in 0..n_pages {
+        let at = kv_head * dim * PAGE;
+        f16s_to_f32s(cpu, &span.keys[page][at..at + dim * PAGE], &mut keys);
+        let rows_of_values = span.values[page][at..at + dim * PAGE].chunks_exact(dim);
+        for (from, to) in rows_of_values.zip(values.chunks_exact_mut(padded)) {
+            f16s_to_f32s(cpu, from, &mut to[..dim]);
+        }
+        for (i, row) in rows.clone().enumerate() {
+            let n_valid = (span.first_pos + row + 1).saturating_sub(page * PAGE).min(PAGE);
+            if n_valid == 0 {
+                continue;
+            }
+            for g in 0..group {
+                let at = (span.first_row + row) * width + (kv_head * group + g) * dim;
+                let query = &queries[at..at + dim];
+                let j = i * group + g;
+                let sums = &mut sums[j * dim..][..dim];
+                let mut weights = scores(cpu, query, &keys);
+                let part = softmax(cpu, &mut weights, n_valid);
+                let max = if part.max > state[j].max { part.max } else { state[j].max };
+                let (keep, take) = (exp(state[j].max - max), exp(part.max - max));
+                state[j] = Partial { max, sum: state[j].sum * keep + part.sum * take };
+                for (c, sums) in sums.chunks_mut(COLUMNS).enumerate() {
+                    let columns = &values[c * COLUMNS..];
+                    let page = weighted_sum(cpu, &weights[..n_valid], columns, padded);
+                    merge(cpu, keep, take, sums, &page[..sums.len()]);
+                }
+            }
+        }
+    }
+    for (i, row) in rows.enumerate() {
+        for g in 0..group {
+            let j = i * group + g;
+            let at = (span.first_row + row) * width + (kv_head * group + g) * dim;
+            // SAFETY: the row is inside the batch (checked in `attention`), and this row's values
+            // of this key head's group are written by this item alone.
+            let out = unsafe { std::slice::from_raw_parts_mut(out.0.add(at), dim) };
+            let inverse = 1.0 / state[j].sum;
+            for (out, sum) in out.iter_mut().zip(&sums[j * dim..][..dim]) {
+                *out = sum * inverse;
+            }
+        }
+    }
+}
+
+/// Scaled products of a query with the 64 keys of a page; `keys` is `[head_dim, PAGE]`.
+fn scores(cpu: Cpu, query: &[f32], keys: &[f32]) -> [f32; PAGE] {
+    let mut scores = weighted_sum(cpu, query, keys, PAGE);
+    let scale = 1.0 / (query.len() as f32).sqrt();
+    scores.iter_mut().for_each(|s| *s *= scale);
+    scores
+}
+
+/// Softmax over the first `n_valid` scores of a page, unnormalised; the rest become 0.
+fn softmax(cpu: Cpu, scores: &mut [f32; PAGE], n_valid: usize) -> Partial {
+    per_isa!(cpu, softmax_body(scores: &mut [f32; PAGE], n_valid: usize) -> Partial)
+}
+
+#[inline(always)]
+fn softmax_body(scores: &mut [f32; PAGE], n_valid: usize) -> Partial {
+    for (i, score) in scores.iter_mut().enumerate() {
+        *score = if i < n_valid { *score } else { f32::NEG_INFINITY };
+    }
+    let mut greatest = [f32::NEG_INFINITY; 16];
+    for scores in scores.as_chunks::<16>().0 {
+        for (max, &s) in greatest.iter_mut().zip(scores) {
+            *max = if s > *max { s } else { *max };
+        }
+    }
+    let max = greatest.iter().fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
+    let mut lanes = [0.0f32; 16];
+    for scores in scores.as_chunks_mut::<16>().0 {
+        for (lane, score) in lanes.iter_mut().zip(scores) {
+            *score = exp(*score - max);
+            *lane += *score;
+        }
+    }
+    Partial { max, sum: fold(lanes) }
+}
+
+/// `sum over i of weights[i] * rows[i * stride + c]` for 64 columns `c`, `i` in ascending order.
+/// The columns stay in registers while all rows pass.
+fn weighted_sum(cpu: Cpu, weights: &[f32], rows: &[f32], stride: usize) -> [f32; COLUMNS] {
+    assert!(weights.is_empty() || rows.len() >= (weights.len() - 1) * stride + COLUMNS, "rows");
+    match cpu.0 {
+        Isa::Scalar => {
+            let mut sums = [0.0f32; COLUMNS];
+            for (w, row) in weights.iter().zip(rows.chunks(stride)) {
+                sums.iter_mut().zip(row).for_each(|(sum, v)| *sum = w.mul_add(*v, *sum));
+            }
+            sums
+        }
+        // SAFETY: `available` makes these values only after detecting AVX2 and FMA, and the rows
+        // are as long as asserted.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 | Isa::Avx512Vnni => unsafe { weighted_sum_avx2(weights, rows, stride) },
+    }
+}
+
+/// # Safety
+/// `rows` holds `weights.len()` rows at distance `stride`, of at least 64 values each.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn weighted_sum_avx2(weights: &[f32], rows: &[f32], stride: usize) -> [f32; COLUMNS] {
+    use std::arch::x86_64::*;
+    let mut acc = [_mm256_setzero_ps(); COLUMNS / 8];
+    let mut row = rows.as_ptr();
+    for &w in weights {
+        let w = _mm256_set1_ps(w);
+        for (i, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *acc = _mm256_fmadd_ps(w, unsafe { _mm256_loadu_ps(row.add(8 * i)) }, *acc);
+        }
+        row = row.wrapping_add(stride);
+    }
+    let mut sums = [0.0; COLUMNS];
+    for (sums, acc) in sums.as_chunks_mut::<8>().0.iter_mut().zip(acc) {
+        // SAFETY: eight floats are stored into eight.
+        unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), acc) };
+    }
+    sums
+}
+
+/// Joins a page's weighted values to those of the pages before it.
+fn merge(cpu: Cpu, keep: f32, take: f32, sums: &mut [f32], page: &[f32]) {
+    per_isa!(cpu, merge_body(keep: f32, take: f32, sums: &mut [f32], page: &[f32]));
+}
+
+#[inline(always)]
+fn merge_body(keep: f32, take: f32, sums: &mut [f32], page: &[f32]) {
+    for (sum, page) in sums.iter_mut().zip(page) {
+        *sum = *sum * keep + page * take;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::half::{f16_to_f32, f32_to_f16};
+
+    fn wave(n: usize, f: f32) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * f).sin() * 2.0).collect()
+    }
+
+    /// Pages of a sequence of `n` positions.
+    fn pages(heads: Heads, keys: &[f32], values: &[f32]) -> (Vec<Vec<u16>>, Vec<Vec<u16>>) {
+        let width = heads.n_kv_heads * heads.head_dim;
+        let n_pages = (keys.len() / width).div_ceil(PAGE);
+        // Stale contents must not matter: fill with a finite value.
+        let mut k = vec![vec![0x5555; heads.page_len()]; n_pages];
+        let mut v = k.clone();
+        for (pos, kv) in keys.chunks(width).zip(values.chunks(width)).enumerate() {
+            store_kv(heads, kv, pos % PAGE, (&mut k[pos / PAGE], &mut v[pos / PAGE]));
+        }
+        (k, v)
+    }
+
+    fn run(
+        cpu: Cpu,
+        team: &Team,
+        heads: Heads,
+        q: &[f32],
+        first: usize,
+        kv: &(Vec<Vec<u16>>, Vec<Vec<u16>>),
+    ) -> Vec<f32> {
+        let n_rows = q.len() / (heads.n_heads * heads.head_dim);
+        let keys = kv.0.iter().map(Vec::as_slice).collect();
+        let values = kv.1.iter().map(Vec::as_slice).collect();
+        let span = Span { first_row: 0, n_rows, first_pos: first, keys, values };
+        let mut out = vec![f32::NAN; q.len()];
+        attention(cpu, team, heads, &[span], q, &mut out);
+        out
+    }
+
+    #[test]
+    fn it_is_softmax_attention_and_its_bits_do_not_depend_on_the_batch() {
+        for heads in [
+            Heads { n_heads: 6, n_kv_heads: 2, head_dim: 64 },
+            Heads { n_heads: 2, n_kv_heads: 2, head_dim: 128 },
+            Heads { n_heads: 4, n_kv_heads: 1, head_dim: 48 },
+        ] {
+            let n = 150;
+            let (width, kv_width) =
+                (heads.n_heads * heads.head_dim, heads.n_kv_heads * heads.head_dim);
+            let (q, k, v) =
+                (wave(n * width, 0.37), wave(n * kv_width, 0.73), wave(n * kv_width, 0.19));
+            let kv = pages(heads, &k, &v);
+            let all = run(Cpu::best(), &Team::new(2), heads, &q, 0, &kv);
+            // Against f64, one query at a time.
+            for pos in [0, 1, 63, 64, 100, 149] {
+                for head in 0..heads.n_heads {
+                    let dim = heads.head_dim;
+                    let at = pos * width + head * dim;
+                    let kv_at =
+                        |p: usize| p * kv_width + head / (heads.n_heads / heads.n_kv_heads) * dim;
+                    let half = |x: f32| f64::from(f16_to_f32(f32_to_f16(x)));
+                    let weights: Vec<f64> = (0..=pos)
+                        .map(|p| {
+                            let dot: f64 = (0..dim)
+                                .map(|i| f64::from(q[at + i]) * half(k[kv_at(p) + i]))
+                                .sum();
+                            (dot / (dim as f64).sqrt()).exp()
+                        })
+                        .collect();
+                    let total: f64 = weights.iter().sum();
+                    for i in 0..dim {
+                        let want: f64 = weights
+                            .iter()
+                            .enumerate()
+                            .map(|(p, w)| w / total * half(v[kv_at(p) + i]))
+                            .sum();
+                        assert!(
+                            (f64::from(all[at + i]) - want).abs() < 2e-5,
+                            "{} {want}",
+                            all[at + i]
+                        );
+                    }
+                }
+            }
+            // Alone, in another cut, on other paths and teams: the same bits.
+            for cpu in Cpu::available() {
+                for team in [Team::new(1), Team::new(2)] {
+                    let mut got = Vec::new();
+                    for (first, n_rows) in [(0, 1), (1, 6), (7, 64), (71, 79)] {
+                        let q = &q[first * width..(first + n_rows) * width];
+                        got.extend(run(cpu, &team, heads, q, first, &kv));
+                    }
+                    let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&got), bits(&all), "{}", cpu.name());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The small operations between matrix products, each on one row.
+//!
+//! Plain loops with a fixed order of operations, compiled once per instruction set: sums run in 16
+//! lanes that are folded at the end, so that every path and every vector width gives the same bits.
+
+use crate::cpu::{Cpu, per_isa};
+
+/// Lanes of a sum.
+const LANES: usize = 16;
+
+/// `out[i] = x[i] * weight[i] / sqrt(mean(x^2) + eps)`.
+///
+/// Source: Zhang and Sennrich 2019.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn rms_norm(cpu: Cpu, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    assert!(x.len() == weight.len() && x.len() == out.len(), "lengths differ");
+    per_isa!(cpu, rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]));
+}
+
+#[inline(always)]
+fn rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane = v.mul_add(*v, *lane);
+        }
+    }
+    for (lane, v) in lanes.iter_mut().zip(rest) {
+        *lane = v.mul_add(*v, *lane);
+    }
+    let scale = 1.0 / (fold(lanes) / x.len() as f32 + eps).sqrt();
+    for ((out, v), w) in out.iter_mut().zip(x).zip(weight) {
+        *out = v * scale * w;
+    }
+}
+
+/// Sums lanes pairwise, in a fixed order.
+#[inline(always)]
+pub(crate) fn fold(lanes: [f32; LANES]) -> f32 {
+    let mut lanes = lanes;
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// `x[i] += y[i]`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add(cpu: Cpu, x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len(), "lengths differ");
+    per_isa!(cpu, add_body(x: &mut [f32], y: &[f32]));
+}
+
+#[inline(always)]
+fn add_body(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+/// `gate[i] = silu(gate[i]) * up[i]`, where `silu(v) = v / (1 + exp(-v))`.
+///
+/// Source: Shazeer 2020 (`SwiGLU`).
+///
+/// # Panics
+/// If the lengths differ.
+pub fn silu_mul(cpu: Cpu, gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "lengths differ");
+    per_isa!(cpu, silu_mul_body(gate: &mut [f32], up: &[f32]));
+}
+
+#[inline(always)]
+fn silu_mul_body(gate: &mut [f32], up: &[f32]) {
+    for (gate, up) in gate.iter_mut().zip(up) {
+        *gate = *gate / (1.0 + exp(-*gate)) * up;
+    }
+}
+
+/// How the values of a head are paired for rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RopePairs {
+    /// `(i, i + n/2)`: `qwen2` and most others.
+    Halves,
+    /// `(2i, 2i + 1)`: `llama` files, whose rows were permuted for it.
+    Neighbours,
+}
+
+/// Rotates the heads of one row by its position, in place.
+///
+/// * `row`: `[n_heads, head_dim]`
+/// * `turn`: cosine and sine of each pair's angle at this position, `[n_rot / 2]`; values beyond
+///   `n_rot` stay
+///
+/// Source: Su et al. 2021, eq. 34.
+///
+/// # Panics
+/// If the row does not hold whole heads or `turn` is longer than half a head.
+pub fn rope(cpu: Cpu, row: &mut [f32], head_dim: usize, pairs: RopePairs, turn: &[(f32, f32)]) {
+    assert_eq!(row.len() % head_dim, 0, "whole heads");
+    assert!(turn.len() * 2 <= head_dim, "more pairs than a head holds");
+    per_isa!(cpu, rope_body(row: &mut [f32], head_dim: usize, pairs: RopePairs, turn: &[(f32, f32)]));
+}
+
+#[inline(always)]
+fn rope_body(row: &mut [f32], head_dim: usize, pairs: RopePairs, turn: &[(f32, f32)]) {
+    for head in row.chunks_exact_mut(head_dim) {
+        match pairs {
+            RopePairs::Halves => {
+                let (low, high) = head.split_at_mut(turn.len());
+                for ((x, y), (cos, sin)) in low.iter_mut().zip(high).zip(turn) {
+                    (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
+                }
+            }
+            RopePairs::Neighbours => {
+                for ([x, y], (cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(turn) {
+                    (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
+                }
+            }
+        }
+    }
+}
+
+/// `e^x` to about two units in the last place; 0 below -87, infinite above 88.7.
+///
+/// The argument is cut into `n * ln 2 + r` with `|r| <= ln 2 / 2`; `e^r` is its Taylor polynomial of
+/// degree 7, whose error there is below 2^-27.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0; // Adding 1.5 * 2^23 rounds to an integer.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let low = if x > -88.0 { x } else { -88.0 };
+    let clamped = if low < 89.0 { low } else { 89.0 };
+    let rounded = clamped.mul_add(std::f32::consts::LOG2_E, MAGIC);
+    let (n, n_int) = (rounded - MAGIC, rounded.to_bits() as i32 - MAGIC.to_bits() as i32);
+    let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, clamped));
+    let mut p = 1.0 / 5040.0;
+    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = r.mul_add(p, c);
+    }
+    // Two steps, so that 2^128 / 2 and the smallest normals are reached without overflow.
+    let half = n_int >> 1;
+    let power = |n: i32| f32::from_bits(((n + 127) as u32) << 23);
+    let value = p * power(half) * power(n_int - half);
+    if x < -87.0 { 0.0 } else { value }
+}
+
+/// Index of the greatest value, the first of equals; `None` when empty or all NaN.
+pub fn argmax(values: &[f32]) -> Option<usize> {
+    let mut best: Option<(usize, f32)> = None;
+    for (i, &v) in values.iter().enumerate() {
+        if best.is_none_or(|(_, b)| v > b) && !v.is_nan() {
+            best = Some((i, v));
+        }
+    }
+    best.map(|(i, _)| i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_close_over_its_range() {
+        for i in -87_000..88_500 {
+            let x = i as f32 / 1000.0;
+            let want = f64::from(x).exp();
+            let error = (f64::from(exp(x)) / want - 1.0).abs();
+            assert!(error < 3e-7, "exp({x}) is off by {error}");
+        }
+        assert_eq!((exp(-1000.0), exp(0.0)), (0.0, 1.0));
+        assert!(exp(1000.0).is_infinite() || exp(1000.0) > 1e38);
+    }
+
+    #[test]
+    fn paths_agree_to_the_bit() {
+        let wave =
+            |n: usize, f: f32| (0..n).map(|i| (i as f32 * f).sin() * 5.0).collect::<Vec<_>>();
+        let (x, w, up) = (wave(899, 0.37), wave(899, 0.11), wave(899, 0.77));
+        let turn: Vec<_> = (0..16).map(|i| ((i as f32).cos(), (i as f32).sin())).collect();
+        let run = |cpu| {
+            let mut normed = vec![0.0; x.len()];
+            rms_norm(cpu, &x, &w, 1e-6, &mut normed);
+            silu_mul(cpu, &mut normed, &up);
+            add(cpu, &mut normed, &x);
+            let mut heads = normed[..64 * 3].to_vec();
+            rope(cpu, &mut heads, 64, RopePairs::Halves, &turn);
+            rope(cpu, &mut heads, 64, RopePairs::Neighbours, &turn);
+            normed.extend(heads);
+            normed.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        };
+        for cpu in Cpu::available() {
+            assert_eq!(run(cpu), run(Cpu::SCALAR), "{}", cpu.name());
+        }
+    }
+
+    #[test]
+    fn norm_and_rotation_are_what_they_say() {
+        let mut out = [0.0; 4];
+        rms_norm(Cpu::best(), &[1.0, -2.0, 3.0, -4.0], &[1.0, 1.0, 2.0, 1.0], 0.0, &mut out);
+        let rms = 7.5f32.sqrt();
+        for (got, want) in out.iter().zip([1.0 / rms, -2.0 / rms, 6.0 / rms, -4.0 / rms]) {
+            assert!((got - want).abs() < 1e-6, "{got} {want}");
+        }
+        let mut head = [1.0, 2.0, 3.0, 4.0];
+        rope(Cpu::best(), &mut head, 4, RopePairs::Halves, &[(0.0, 1.0), (1.0, 0.0)]);
+        assert_eq!(head, [-3.0, 2.0, 1.0, 4.0]);
+        rope(Cpu::best(), &mut head, 4, RopePairs::Neighbours, &[(0.0, 1.0)]);
+        assert_eq!(head, [-2.0, -3.0, 1.0, 4.0]);
+    }
+
+    #[test]
+    fn argmax_takes_the_first_and_skips_nan() {
+        assert_eq!(argmax(&[f32::NAN, 1.0, 3.0, 3.0]), Some(2));
+        assert_eq!(argmax(&[f32::NAN]), None);
+        assert_eq!(argmax(&[]), None);
+    }
+}

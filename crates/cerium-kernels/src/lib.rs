@@ -1,0 +1,44 @@
+//! Quantised blocks to floats: packing, integer matrix products, attention, the thread team.
+//!
+//! Weights arrive as a GGUF file stores them, are packed once ([`PackedMatrix::pack`]) and then
+//! multiplied with batches of quantised [`Activations`] by [`matmul`]. Everything that costs time
+//! runs on a [`Team`] and takes the code path of a [`Cpu`].
+//!
+//! The promise of this crate: a result depends on its inputs alone. Batch size, number of threads
+//! and code path change the speed and not a single bit.
+//!
+//! ```
+//! use cerium_kernels::{Activations, Cpu, Detail, PackedMatrix, Product, Team, TensorType, matmul};
+//!
+//! let (cpu, team) = (Cpu::best(), Team::new(2));
+//! let ones: Vec<u8> = std::iter::repeat_n(1.0f32.to_le_bytes(), 2 * 32).flatten().collect();
+//! let weights = PackedMatrix::pack(&team, TensorType::F32, &ones, 2, 32)?;
+//! let mut x = Activations::new();
+//! x.quantize(cpu, &team, &mut [0.5; 32], 32, Detail { floats: true, fine: false }, |_, _| {});
+//! let mut out = [0.0; 2];
+//! matmul(cpu, &team, &x, &mut [Product { weights: &weights, out: &mut out }]);
+//! assert_eq!(out, [16.0, 16.0]);
+//! # Ok::<(), cerium_kernels::PackError>(())
+//! ```
+
+mod activations;
+mod attention;
+mod block;
+mod cpu;
+mod elementwise;
+mod half;
+mod matmul;
+mod pack;
+mod team;
+mod tensor_type;
+
+pub use activations::{Activations, Detail};
+pub use attention::{Heads, PAGE, Span, attention, store_kv};
+pub use block::dequantize;
+pub use cpu::Cpu;
+pub use elementwise::{RopePairs, add, argmax, rms_norm, rope, silu_mul};
+pub use half::{f16_to_f32, f16s_to_f32s, f32_to_f16, f32s_to_f16s};
+pub use matmul::{Product, matmul};
+pub use pack::{PackError, PackedMatrix};
+pub use team::Team;
+pub use tensor_type::TensorType;

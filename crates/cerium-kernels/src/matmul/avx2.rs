@@ -1,0 +1,165 @@
+//! AVX2: eight rows, products of bytes by `maddubs`, which adds pairs into 16 bits.
+//!
+//! Small quants leave room in 16 bits: with 4 bits eight sums of pairs fit (8 * 2 * 15 * 128 =
+//! 30,720), with 5 bits four, with 6 bits two, and quants of 8 bits are taken as two nibbles. So the
+//! widening to 32 bits is paid once per block or so, not once per product.
+
+use super::simd::{self, Simd};
+use crate::activations::Activations;
+use crate::pack::{Layout, PANEL};
+use std::arch::x86_64::*;
+
+/// See [`super::scalar::panel`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn panel<L: Layout>(
+    panel: &[u8],
+    x: &Activations,
+    first_token: usize,
+    sums: &mut [[f32; PANEL]],
+) {
+    // SAFETY: this function enables the features.
+    unsafe { simd::panel::<Avx2, L>(panel, x, first_token, sums) }
+}
+
+struct Avx2;
+
+/// Four activations, in every row's place.
+#[inline(always)]
+unsafe fn broadcast(a: *const i8, step: usize) -> __m256i {
+    // SAFETY: four bytes at `a + 4 * step` are readable, by the callers' promise.
+    unsafe { _mm256_set1_epi32(a.cast::<i32>().add(step).read_unaligned()) }
+}
+
+/// Adds neighbouring 16-bit sums, each times `factor`, into 32 bits.
+#[inline(always)]
+unsafe fn widen(sums: __m256i, factor: i16) -> __m256i {
+    // SAFETY: features by the callers' promise.
+    unsafe { _mm256_madd_epi16(sums, _mm256_set1_epi16(factor)) }
+}
+
+/// One run of products whose 16-bit sums cannot overflow.
+#[inline(always)]
+unsafe fn chain(w: &[__m256i], a: *const i8, first_step: usize) -> __m256i {
+    // SAFETY: as above.
+    unsafe {
+        let mut sums = _mm256_maddubs_epi16(w[0], broadcast(a, first_step));
+        for (i, &w) in w.iter().enumerate().skip(1) {
+            let products = _mm256_maddubs_epi16(w, broadcast(a, first_step + i));
+            sums = _mm256_add_epi16(sums, products);
+        }
+        sums
+    }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    type F = __m256;
+    type B = __m256i;
+    type I = __m256i;
+
+    #[inline(always)]
+    unsafe fn bytes(p: *const u8) -> __m256i {
+        // SAFETY: 32 bytes are readable, by the caller's promise; so for all loads below.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn and(b: __m256i, mask: u8) -> __m256i {
+        // SAFETY: features by the caller's promise; so for all of these.
+        unsafe { _mm256_and_si256(b, _mm256_set1_epi8(mask as i8)) }
+    }
+    #[inline(always)]
+    unsafe fn or(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_or_si256(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn shl<const N: u32>(b: __m256i) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_sll_epi16(b, _mm_cvtsi32_si128(N as i32)) }
+    }
+    #[inline(always)]
+    unsafe fn shr<const N: u32>(b: __m256i) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_srl_epi16(b, _mm_cvtsi32_si128(N as i32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot<const BITS: usize, const N: usize>(w: &[__m256i; N], a: *const i8) -> __m256i {
+        // SAFETY: features, and `4 * N` activations, by the caller's promise.
+        unsafe {
+            match BITS {
+                4 => widen(chain(w, a, 0), 1),
+                8 => {
+                    let low: [__m256i; N] = std::array::from_fn(|i| Self::and(w[i], 15));
+                    let high: [__m256i; N] =
+                        std::array::from_fn(|i| Self::and(Self::shr::<4>(w[i]), 15));
+                    let (low, high) = (chain(&low, a, 0), chain(&high, a, 0));
+                    _mm256_add_epi32(widen(low, 1), widen(high, 16))
+                }
+                _ => {
+                    let len = if BITS == 5 { 4 } else { 2 };
+                    let mut sum = widen(chain(&w[..len], a, 0), 1);
+                    let mut step = len;
+                    while step < N {
+                        let part = widen(chain(&w[step..step + len], a, step), 1);
+                        sum = _mm256_add_epi32(sum, part);
+                        step += len;
+                    }
+                    sum
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn join(high: __m256i, low: __m256i) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_add_epi32(_mm256_slli_epi32::<8>(high), low) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> __m256 {
+        // SAFETY: features.
+        unsafe { _mm256_setzero_ps() }
+    }
+    #[inline(always)]
+    unsafe fn splat(v: f32) -> __m256 {
+        // SAFETY: features.
+        unsafe { _mm256_set1_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m256 {
+        // SAFETY: a load.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m256) {
+        // SAFETY: eight floats are writable, by the caller's promise.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn halves(p: *const u8) -> __m256 {
+        // SAFETY: a load.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn signed_bytes(p: *const u8) -> __m256 {
+        // SAFETY: a load.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn to_f32(v: __m256i) -> __m256 {
+        // SAFETY: features.
+        unsafe { _mm256_cvtepi32_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: features.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: features.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+}

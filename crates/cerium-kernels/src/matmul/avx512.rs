@@ -1,0 +1,118 @@
+//! AVX-512 with VNNI: sixteen rows, and four products of bytes added into 32 bits at once.
+
+use super::simd::{self, Simd};
+use crate::activations::Activations;
+use crate::pack::{Layout, PANEL};
+use std::arch::x86_64::*;
+
+/// See [`super::scalar::panel`].
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn panel<L: Layout>(
+    panel: &[u8],
+    x: &Activations,
+    first_token: usize,
+    sums: &mut [[f32; PANEL]],
+) {
+    // SAFETY: this function enables the features.
+    unsafe { simd::panel::<Avx512, L>(panel, x, first_token, sums) }
+}
+
+struct Avx512;
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    type F = __m512;
+    type B = __m512i;
+    type I = __m512i;
+
+    #[inline(always)]
+    unsafe fn bytes(p: *const u8) -> __m512i {
+        // SAFETY: 64 bytes are readable, by the caller's promise; so for all loads below.
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn and(b: __m512i, mask: u8) -> __m512i {
+        // SAFETY: features by the caller's promise; so for all of these.
+        unsafe { _mm512_and_si512(b, _mm512_set1_epi8(mask as i8)) }
+    }
+    #[inline(always)]
+    unsafe fn or(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: features.
+        unsafe { _mm512_or_si512(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn shl<const N: u32>(b: __m512i) -> __m512i {
+        // SAFETY: features.
+        unsafe { _mm512_slli_epi16::<N>(b) }
+    }
+    #[inline(always)]
+    unsafe fn shr<const N: u32>(b: __m512i) -> __m512i {
+        // SAFETY: features.
+        unsafe { _mm512_srli_epi16::<N>(b) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot<const BITS: usize, const N: usize>(w: &[__m512i; N], a: *const i8) -> __m512i {
+        // SAFETY: features, and `4 * N` activations, by the caller's promise.
+        unsafe {
+            let mut sum = _mm512_setzero_si512();
+            for (step, &w) in w.iter().enumerate() {
+                let a = _mm512_set1_epi32(a.cast::<i32>().add(step).read_unaligned());
+                sum = _mm512_dpbusd_epi32(sum, w, a);
+            }
+            sum
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn join(high: __m512i, low: __m512i) -> __m512i {
+        // SAFETY: features.
+        unsafe { _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> __m512 {
+        // SAFETY: features.
+        unsafe { _mm512_setzero_ps() }
+    }
+    #[inline(always)]
+    unsafe fn splat(v: f32) -> __m512 {
+        // SAFETY: features.
+        unsafe { _mm512_set1_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m512 {
+        // SAFETY: a load.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m512) {
+        // SAFETY: sixteen floats are writable, by the caller's promise.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn halves(p: *const u8) -> __m512 {
+        // SAFETY: a load.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn signed_bytes(p: *const u8) -> __m512 {
+        // SAFETY: a load.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn to_f32(v: __m512i) -> __m512 {
+        // SAFETY: features.
+        unsafe { _mm512_cvtepi32_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: features.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: features.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+}

@@ -1,0 +1,327 @@
+//! Weights in the layout the matrix kernels read.
+//!
+//! A quantised matrix is cut into *panels* of 16 rows; the rows of a panel are interleaved so that
+//! one vector instruction works on all of them. A panel is a run of records along k:
+//!
+//! ```text
+//! record  = header, then 1 block of 32 columns (8 for the K types)
+//! header  = d: [f16; 16], and for types with minima m: [f16; 16]
+//! block   = quants, then for the K types the scale factors and minimum factors, [i8; 16] each
+//!           (twice, for columns 0..16 and 16..32, where the type has groups of 16)
+//! quants  = low nibbles: 4 runs of 64 bytes; byte 4r+j of run c holds row r, columns
+//!           8c+j (low half) and 8c+4+j (high half)
+//!           5 bits: + 64 bytes; bit s of byte 4r+j is the fifth bit of row r, column 4s+j
+//!           6 bits: + 2 runs of 64 bytes; bits 2s.. of byte 4r+j of run p: row r, column 16p+4s+j
+//!           8 bits: instead 8 runs of 64 bytes; byte 4r+j of run s holds row r, column 4s+j
+//! ```
+//!
+//! Float matrices are kept as f32, interleaved the same way: `[panel][column][16 rows]`.
+
+use crate::block::{self, BLOCK, Block};
+use crate::{Team, TensorType};
+
+/// Rows per panel.
+pub(crate) const PANEL: usize = 16;
+
+/// What the kernels need to know of a packed type, at compile time.
+pub(crate) trait Layout {
+    /// Stored bits per quant: 4, 5, 6 or 8.
+    const BITS: usize;
+    /// Blocks of 32 per record.
+    const BLOCKS: usize;
+    /// Whether scales (and minima) hold for 16 columns instead of 32.
+    const GROUPS_OF_16: bool;
+    /// Whether the type stores minima.
+    const MINS: bool;
+    /// What is subtracted from a quant; 0 where there are minima.
+    const OFFSET: f32;
+
+    const QUANT_BYTES: usize = 64 * Self::BITS;
+    const HEADER_BYTES: usize = if Self::MINS { 64 } else { 32 };
+    const FACTOR_RUNS: usize = if Self::BLOCKS == 1 {
+        0
+    } else {
+        (if Self::GROUPS_OF_16 { 2 } else { 1 }) * (if Self::MINS { 2 } else { 1 })
+    };
+    const BLOCK_BYTES: usize = Self::QUANT_BYTES + PANEL * Self::FACTOR_RUNS;
+    const RECORD_BYTES: usize = Self::HEADER_BYTES + Self::BLOCKS * Self::BLOCK_BYTES;
+}
+
+macro_rules! layouts {
+    ($($name:ident: $bits:literal bits, $blocks:literal blocks, of16 $of16:literal, mins $mins:literal, offset $offset:literal;)*) => {
+        $(
+            #[derive(Clone, Copy, Debug)]
+            pub(crate) struct $name;
+            impl Layout for $name {
+                const BITS: usize = $bits;
+                const BLOCKS: usize = $blocks;
+                const GROUPS_OF_16: bool = $of16;
+                const MINS: bool = $mins;
+                const OFFSET: f32 = $offset;
+            }
+        )*
+    };
+}
+
+layouts! {
+    Q4x0: 4 bits, 1 blocks, of16 false, mins false, offset 8.0;
+    Q4x1: 4 bits, 1 blocks, of16 false, mins true, offset 0.0;
+    Q5x0: 5 bits, 1 blocks, of16 false, mins false, offset 16.0;
+    Q5x1: 5 bits, 1 blocks, of16 false, mins true, offset 0.0;
+    Q8x0: 8 bits, 1 blocks, of16 false, mins false, offset 128.0;
+    Q2k: 4 bits, 8 blocks, of16 true, mins true, offset 0.0;
+    Q3k: 4 bits, 8 blocks, of16 true, mins false, offset 4.0;
+    Q4k: 4 bits, 8 blocks, of16 false, mins true, offset 0.0;
+    Q5k: 5 bits, 8 blocks, of16 false, mins true, offset 0.0;
+    Q6k: 6 bits, 8 blocks, of16 true, mins false, offset 32.0;
+}
+
+/// Runs `$use` with `$layout` bound to the layout type of `$kind`; `$float` for the float types.
+macro_rules! with_layout {
+    ($kind:expr, $layout:ident => $use:expr, float => $float:expr) => {
+        match $kind {
+            $crate::TensorType::Q4_0 => {
+                type $layout = $crate::pack::Q4x0;
+                $use
+            }
+            $crate::TensorType::Q4_1 => {
+                type $layout = $crate::pack::Q4x1;
+                $use
+            }
+            $crate::TensorType::Q5_0 => {
+                type $layout = $crate::pack::Q5x0;
+                $use
+            }
+            $crate::TensorType::Q5_1 => {
+                type $layout = $crate::pack::Q5x1;
+                $use
+            }
+            $crate::TensorType::Q8_0 => {
+                type $layout = $crate::pack::Q8x0;
+                $use
+            }
+            $crate::TensorType::Q2_K => {
+                type $layout = $crate::pack::Q2k;
+                $use
+            }
+            $crate::TensorType::Q3_K => {
+                type $layout = $crate::pack::Q3k;
+                $use
+            }
+            $crate::TensorType::Q4_K => {
+                type $layout = $crate::pack::Q4k;
+                $use
+            }
+            $crate::TensorType::Q5_K => {
+                type $layout = $crate::pack::Q5k;
+                $use
+            }
+            $crate::TensorType::Q6_K => {
+                type $layout = $crate::pack::Q6k;
+                $use
+            }
+            $crate::TensorType::F32 | $crate::TensorType::F16 | $crate::TensorType::BF16 => $float,
+        }
+    };
+}
+pub(crate) use with_layout;
+
+/// A weight matrix ready for [`crate::matmul`].
+#[derive(Debug)]
+pub struct PackedMatrix {
+    kind: TensorType,
+    n_rows: usize,
+    n_cols: usize,
+    /// Quantised panels, or the little-endian f32 panels of a float matrix.
+    panels: Panels,
+}
+
+#[derive(Debug)]
+pub(crate) enum Panels {
+    Quantised(Vec<u8>),
+    Float(Vec<f32>),
+}
+
+/// Why a tensor cannot be packed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// Rows are whole blocks: the type's own, and at least 32 values.
+    #[error("rows of {n_cols} values do not divide into blocks of {block_len} ({kind})")]
+    Columns {
+        /// Values per row.
+        n_cols: usize,
+        /// Values per block of the type.
+        block_len: usize,
+        /// Name of the type.
+        kind: &'static str,
+    },
+    /// The bytes are not those of such a matrix.
+    #[error("{found} bytes where {wanted} hold a matrix of {n_rows} x {n_cols} in {kind}")]
+    Length {
+        /// Bytes given.
+        found: usize,
+        /// Bytes of such a matrix.
+        wanted: usize,
+        /// Rows.
+        n_rows: usize,
+        /// Columns.
+        n_cols: usize,
+        /// Name of the type.
+        kind: &'static str,
+    },
+}
+
+impl PackedMatrix {
+    /// Packs `bytes`, `[n_rows, n_cols]` in row-major order as a GGUF file stores them.
+    ///
+    /// Rows are padded with zeros to whole panels.
+    ///
+    /// # Errors
+    /// [`PackError`] when the shape does not fit the type or the bytes.
+    pub fn pack(
+        team: &Team,
+        kind: TensorType,
+        bytes: &[u8],
+        n_rows: usize,
+        n_cols: usize,
+    ) -> Result<Self, PackError> {
+        // Activations come in blocks of 32, so even float rows must divide into them.
+        let block_len = kind.block_len().max(BLOCK);
+        if n_cols == 0 || !n_cols.is_multiple_of(block_len) {
+            return Err(PackError::Columns { n_cols, block_len, kind: kind.name() });
+        }
+        let block_len = kind.block_len();
+        let row_bytes = n_cols / block_len * kind.block_bytes();
+        let wanted = row_bytes.saturating_mul(n_rows);
+        if bytes.len() != wanted {
+            let (found, kind) = (bytes.len(), kind.name());
+            return Err(PackError::Length { found, wanted, n_rows, n_cols, kind });
+        }
+        let rows: Vec<&[u8]> = bytes.chunks_exact(row_bytes).collect();
+        let panels = with_layout!(kind, L => {
+            let panel_bytes = panel_bytes::<L>(n_cols);
+            let mut packed = vec![0; panel_bytes * n_rows.div_ceil(PANEL)];
+            team.for_each_chunk(&mut packed, panel_bytes, |i, panel| {
+                let rows = &rows[i * PANEL..rows.len().min((i + 1) * PANEL)];
+                pack_panel::<L>(kind, rows, panel);
+            });
+            Panels::Quantised(packed)
+        }, float => {
+            let mut packed = vec![0.0; n_rows.div_ceil(PANEL) * PANEL * n_cols];
+            team.for_each_chunk(&mut packed, PANEL * n_cols, |i, panel| {
+                let mut row = vec![0.0; n_cols];
+                for (r, bytes) in rows[i * PANEL..rows.len().min((i + 1) * PANEL)].iter().enumerate() {
+                    block::dequantize(kind, bytes, &mut row);
+                    panel.iter_mut().skip(r).step_by(PANEL).zip(&row).for_each(|(p, w)| *p = *w);
+                }
+            });
+            Panels::Float(packed)
+        });
+        Ok(Self { kind, n_rows, n_cols, panels })
+    }
+
+    /// Type the file stored it in.
+    pub fn kind(&self) -> TensorType {
+        self.kind
+    }
+
+    /// Output features.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Input features.
+    pub fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    /// Bytes held.
+    pub fn n_bytes(&self) -> usize {
+        match &self.panels {
+            Panels::Quantised(bytes) => bytes.len(),
+            Panels::Float(values) => size_of_val(&values[..]),
+        }
+    }
+
+    /// Whether the kernels read float activations rather than quantised ones.
+    pub fn is_float(&self) -> bool {
+        matches!(self.panels, Panels::Float(_))
+    }
+
+    pub(crate) fn panels(&self) -> &Panels {
+        &self.panels
+    }
+
+    pub(crate) fn n_panels(&self) -> usize {
+        self.n_rows.div_ceil(PANEL)
+    }
+}
+
+/// Bytes of one panel of `n_cols` columns.
+pub(crate) fn panel_bytes<L: Layout>(n_cols: usize) -> usize {
+    n_cols / BLOCK / L::BLOCKS * L::RECORD_BYTES
+}
+
+/// Interleaves up to 16 rows. `panel` is zeroed and exactly one panel long.
+fn pack_panel<L: Layout>(kind: TensorType, rows: &[&[u8]], panel: &mut [u8]) {
+    for (i_record, record) in panel.chunks_exact_mut(L::RECORD_BYTES).enumerate() {
+        let (header, blocks) = record.split_at_mut(L::HEADER_BYTES);
+        for (i_block, packed) in blocks.chunks_exact_mut(L::BLOCK_BYTES).enumerate() {
+            let (quants, factors) = packed.split_at_mut(L::QUANT_BYTES);
+            for (r, bytes) in rows.iter().enumerate() {
+                let block = block::read(kind, bytes, i_record * L::BLOCKS + i_block);
+                // All blocks of a record share d and m; writing them again changes nothing.
+                header[2 * r..2 * r + 2].copy_from_slice(&block.d.to_le_bytes());
+                if L::MINS {
+                    let at = 2 * PANEL + 2 * r;
+                    header[at..at + 2].copy_from_slice(&block.m.to_le_bytes());
+                }
+                if L::BLOCKS > 1 {
+                    pack_factors::<L>(&block, r, factors);
+                }
+                for (column, &q) in block.q.iter().enumerate() {
+                    pack_quant::<L>(q, r, column, quants);
+                }
+            }
+        }
+    }
+}
+
+fn pack_factors<L: Layout>(block: &Block, r: usize, factors: &mut [u8]) {
+    let n_groups = if L::GROUPS_OF_16 { 2 } else { 1 };
+    for group in 0..n_groups {
+        factors[group * PANEL + r] = block.scales[group] as u8;
+        if L::MINS {
+            factors[(n_groups + group) * PANEL + r] = block.mins[group] as u8;
+        }
+    }
+}
+
+fn pack_quant<L: Layout>(q: u8, r: usize, column: usize, quants: &mut [u8]) {
+    let (step, byte) = (column / 4, 4 * r + column % 4);
+    if L::BITS == 8 {
+        quants[64 * step + byte] = q;
+        return;
+    }
+    quants[64 * (step / 2) + byte] |= (q & 15) << (step % 2 * 4);
+    if L::BITS == 5 {
+        quants[256 + byte] |= (q >> 4) << step;
+    } else if L::BITS == 6 {
+        quants[256 + 64 * (step / 4) + byte] |= (q >> 4) << (step % 4 * 2);
+    }
+}
+
+/// The quant of a row and column of a packed block: the inverse of [`pack_quant`].
+pub(crate) fn quant<L: Layout>(quants: &[u8], r: usize, column: usize) -> u8 {
+    let (step, byte) = (column / 4, 4 * r + column % 4);
+    if L::BITS == 8 {
+        return quants[64 * step + byte];
+    }
+    let low = (quants[64 * (step / 2) + byte] >> (step % 2 * 4)) & 15;
+    match L::BITS {
+        5 => low | (((quants[256 + byte] >> step) & 1) << 4),
+        6 => low | (((quants[256 + 64 * (step / 4) + byte] >> (step % 4 * 2)) & 3) << 4),
+        _ => low,
+    }
+}

@@ -1,0 +1,3 @@
+//! The crate at its door.
+
+mod dequant;
