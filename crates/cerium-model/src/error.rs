@@ -1,0 +1,91 @@
+//! Why a model file cannot be used.
+
+use std::{io, path::PathBuf};
+
+use crate::{gguf::GgufError, template::TemplateError, tokenizer::TokenizerError};
+
+/// Why a model file could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be opened or mapped.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not a GGUF file, is damaged, or lacks something.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// Its vocabulary cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// Its chat template cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// There is no decoder for this family.
+    #[error("models of architecture `{found}` are not supported ({supported} are)")]
+    Architecture {
+        /// What the file says.
+        found: String,
+        /// What would work.
+        supported: String,
+    },
+    /// A size is one that no model has.
+    #[error("`{key}` is {found}, supported are 1 to {max}")]
+    Size {
+        /// Key of the metadata.
+        key: String,
+        /// Its value.
+        found: u64,
+        /// Largest supported value.
+        max: u64,
+    },
+    /// The attention heads do not fit each other.
+    #[error(
+        "{n_heads} heads over {n_kv_heads} key heads of {head_dim} values, {n_rot} of them rotated: \
+         heads must share key heads evenly, and sizes be multiples of 16 and 2"
+    )]
+    Heads {
+        /// Query heads.
+        n_heads: usize,
+        /// Key and value heads.
+        n_kv_heads: usize,
+        /// Values per head.
+        head_dim: usize,
+        /// Rotated values per head.
+        n_rot: usize,
+    },
+    /// Positions are scaled in a way that is not supported.
+    #[error("rotary scaling `{found}` is not supported")]
+    RopeScaling {
+        /// What the file says.
+        found: String,
+    },
+    /// The model needs a tensor that the file does not have.
+    #[error("the file has no tensor `{name}`")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor has another shape than the model needs.
+    #[error("tensor `{name}` has shape {found:?}, the model needs {expected:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// Innermost dimension first.
+        found: Vec<u64>,
+        /// Innermost dimension first.
+        expected: Vec<u64>,
+    },
+    /// A tensor cannot be packed.
+    #[error("tensor `{name}` cannot be used")]
+    Pack {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: cerium_kernels::PackError,
+    },
+}

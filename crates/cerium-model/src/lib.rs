@@ -1,0 +1,24 @@
+//! A GGUF file: token ids in, logits out.
+//!
+//! The file is mapped ([`mmap`]), its header read and checked ([`gguf`], both through [`file`]);
+//! text becomes ids and back ([`tokenizer`]), and a conversation becomes the ids that the model was
+//! trained to see ([`template`]). The decoder ([`arch`]) turns ids into logits over the pages of a
+//! sequence's keys and values ([`kv`]).
+
+pub mod arch;
+pub mod file;
+pub mod gguf;
+pub mod kv;
+pub mod mmap;
+pub mod template;
+#[doc(hidden)]
+pub mod testing;
+pub mod tokenizer;
+
+mod error;
+mod weights;
+
+pub use arch::{Aborted, Config, Model, Segment};
+pub use cerium_kernels::{Cpu, argmax};
+pub use error::LoadError;
+pub use kv::KvCache;

@@ -1,0 +1,154 @@
+//! The tensors of a model, asked for by name and shape, packed for the kernels.
+
+use crate::LoadError;
+use crate::arch::Config;
+use crate::file::ModelFile;
+use crate::gguf::TensorInfo;
+use cerium_kernels::{Heads, PackedMatrix, Team, TensorType, dequantize};
+
+/// All weights of a decoder.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    /// Rows are read from the file when tokens come: a step touches a few of them only.
+    embedding: TensorInfo,
+    layers: Vec<Layer>,
+    output_norm: Vec<f32>,
+    head: PackedMatrix,
+    rope_factors: Option<Vec<f32>>,
+    has_floats: bool,
+}
+
+/// One decoder layer. Matrices are `[out, in]`.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) attention_norm: Vec<f32>,
+    pub(crate) q: PackedMatrix,
+    pub(crate) q_bias: Option<Vec<f32>>,
+    pub(crate) k: PackedMatrix,
+    pub(crate) k_bias: Option<Vec<f32>>,
+    pub(crate) v: PackedMatrix,
+    pub(crate) v_bias: Option<Vec<f32>>,
+    pub(crate) o: PackedMatrix,
+    pub(crate) ffn_norm: Vec<f32>,
+    pub(crate) gate: PackedMatrix,
+    pub(crate) up: PackedMatrix,
+    pub(crate) down: PackedMatrix,
+}
+
+impl Layer {
+    fn matrices(&self) -> [&PackedMatrix; 7] {
+        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
+    }
+}
+
+impl Weights {
+    pub(crate) fn load(file: &ModelFile, config: &Config, team: &Team) -> Result<Self, LoadError> {
+        let source = Source { file, team };
+        let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
+        let (d_model, d_ffn, n_vocab) = (config.d_model, config.d_ffn, config.n_vocab);
+        let (d_q, d_kv) = (n_heads * head_dim, n_kv_heads * head_dim);
+        let embedding = source.info("token_embd.weight", &[d_model, n_vocab])?.clone();
+        let layer = |i: usize| {
+            let name = |part: &str| format!("blk.{i}.{part}");
+            Ok(Layer {
+                attention_norm: source.vector(&name("attn_norm.weight"), d_model)?,
+                q: source.matrix(&name("attn_q.weight"), d_q, d_model)?,
+                q_bias: source.optional_vector(&name("attn_q.bias"), d_q)?,
+                k: source.matrix(&name("attn_k.weight"), d_kv, d_model)?,
+                k_bias: source.optional_vector(&name("attn_k.bias"), d_kv)?,
+                v: source.matrix(&name("attn_v.weight"), d_kv, d_model)?,
+                v_bias: source.optional_vector(&name("attn_v.bias"), d_kv)?,
+                o: source.matrix(&name("attn_output.weight"), d_model, d_q)?,
+                ffn_norm: source.vector(&name("ffn_norm.weight"), d_model)?,
+                gate: source.matrix(&name("ffn_gate.weight"), d_ffn, d_model)?,
+                up: source.matrix(&name("ffn_up.weight"), d_ffn, d_model)?,
+                down: source.matrix(&name("ffn_down.weight"), d_model, d_ffn)?,
+            })
+        };
+        let layers: Vec<Layer> =
+            (0..config.n_layers).map(layer).collect::<Result<_, LoadError>>()?;
+        // A model without a head of its own uses the embedding as one.
+        let tied = file.gguf.tensor("output.weight").is_none();
+        let head = if tied { "token_embd.weight" } else { "output.weight" };
+        let head = source.matrix(head, n_vocab, d_model)?;
+        let rope_factors = source.optional_vector("rope_freqs.weight", head_dim / 2)?;
+        let output_norm = source.vector("output_norm.weight", d_model)?;
+        let has_floats =
+            head.is_float() || layers.iter().flat_map(Layer::matrices).any(PackedMatrix::is_float);
+        Ok(Self { embedding, layers, output_norm, head, rope_factors, has_floats })
+    }
+
+    /// Type and bytes of the embedding table, `[n_vocab, d_model]`.
+    pub(crate) fn embedding<'a>(&self, file: &'a ModelFile) -> (TensorType, &'a [u8]) {
+        (self.embedding.kind, file.tensor_bytes(&self.embedding))
+    }
+
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    pub(crate) fn output_norm(&self) -> &[f32] {
+        &self.output_norm
+    }
+
+    pub(crate) fn head(&self) -> &PackedMatrix {
+        &self.head
+    }
+
+    /// Divisors of the rotary frequencies, one per pair (Llama 3.1 and later).
+    pub(crate) fn rope_factors(&self) -> Option<&[f32]> {
+        self.rope_factors.as_deref()
+    }
+
+    /// Whether any matrix wants its activations as floats.
+    pub(crate) fn has_floats(&self) -> bool {
+        self.has_floats
+    }
+
+    pub(crate) fn n_bytes(&self) -> usize {
+        let layers = self.layers.iter().flat_map(Layer::matrices).map(PackedMatrix::n_bytes);
+        layers.sum::<usize>() + self.head.n_bytes()
+    }
+}
+
+/// Where tensors come from.
+struct Source<'a> {
+    file: &'a ModelFile,
+    team: &'a Team,
+}
+
+impl Source<'_> {
+    /// The tensor of this name, with the shape the model needs (innermost first, as in the file).
+    fn info(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo, LoadError> {
+        let info = self
+            .file
+            .gguf
+            .tensor(name)
+            .ok_or_else(|| LoadError::Missing { name: name.to_owned() })?;
+        if !info.shape.iter().copied().eq(shape.iter().map(|&n| n as u64)) {
+            return Err(LoadError::Shape {
+                name: name.to_owned(),
+                found: info.shape.clone(),
+                expected: shape.iter().map(|&n| n as u64).collect(),
+            });
+        }
+        Ok(info)
+    }
+
+    fn matrix(&self, name: &str, n_out: usize, n_in: usize) -> Result<PackedMatrix, LoadError> {
+        let info = self.info(name, &[n_in, n_out])?;
+        PackedMatrix::pack(self.team, info.kind, self.file.tensor_bytes(info), n_out, n_in)
+            .map_err(|source| LoadError::Pack { name: name.to_owned(), source })
+    }
+
+    fn vector(&self, name: &str, n: usize) -> Result<Vec<f32>, LoadError> {
+        let info = self.info(name, &[n])?;
+        let mut values = vec![0.0; n];
+        dequantize(info.kind, self.file.tensor_bytes(info), &mut values);
+        Ok(values)
+    }
+
+    fn optional_vector(&self, name: &str, n: usize) -> Result<Option<Vec<f32>>, LoadError> {
+        self.file.gguf.tensor(name).map(|_| self.vector(name, n)).transpose()
+    }
+}

@@ -1,0 +1,98 @@
+//! Logits of real models against an independent reference, and the promise that a position's
+//! logits are the same bits in any batch and on any number of threads.
+
+use crate::golden::{Golden, Score, score};
+use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
+use std::{path::Path, sync::atomic::AtomicBool};
+
+fn load(name: &str, cpu: Cpu, n_threads: usize) -> Model {
+    let file = ModelFile::open(&cerium_hub::test_model(name)).unwrap();
+    Model::load(file, cpu, n_threads).unwrap()
+}
+
+/// Logits of every position of `tokens`, computed in batches of the given sizes, over and over.
+fn logits(model: &mut Model, tokens: &[u32], batches: &[usize]) -> Vec<f32> {
+    let mut kv = KvCache::new(model.config());
+    let mut all = Vec::new();
+    let mut rest = tokens;
+    for &n in batches.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (now, later) = rest.split_at(n.min(rest.len()));
+        let segment = Segment { kv: &mut kv, tokens: now, n_logits: now.len() };
+        all.extend_from_slice(model.forward(&mut [segment], &AtomicBool::new(false)).unwrap());
+        rest = later;
+    }
+    all
+}
+
+fn scored(name: &str, segments: &[usize]) -> (Score, Score) {
+    let path = format!("{}/tests/data/logits/{name}.golden", env!("CARGO_MANIFEST_DIR"));
+    let golden = Golden::read(Path::new(&path));
+    let mut model = load(name, Cpu::best(), 2);
+    let n_vocab = model.config().n_vocab;
+    let mut current = (usize::MAX, Vec::new());
+    let ours = score(&golden, segments, |segment, position| {
+        if current.0 != segment {
+            current = (segment, logits(&mut model, &golden.segments[segment].tokens, &[128]));
+        }
+        current.1[position * n_vocab..][..n_vocab].to_vec()
+    });
+    (ours, golden.best_peer(segments))
+}
+
+#[test]
+fn the_135m_agrees_with_the_reference() {
+    let (ours, peer) = scored("smollm2-135m", &[0, 1, 2]);
+    println!("ours {ours:?}, llama.cpp {peer:?}");
+    assert!(ours.n_positions >= 1000);
+    assert!(ours.top1 >= 0.985, "{ours:?}");
+    assert!(ours.mean_kl <= 1.05 * peer.mean_kl, "{ours:?} against {peer:?}");
+}
+
+#[test]
+fn the_default_model_agrees_with_the_reference() {
+    let (ours, peer) = scored("qwen2.5-coder-0.5b", &[0]);
+    println!("ours {ours:?}, llama.cpp {peer:?}");
+    assert!(ours.top1 >= 0.985, "{ours:?}");
+    assert!(ours.mean_kl <= 1.05 * peer.mean_kl, "{ours:?} against {peer:?}");
+}
+
+#[test]
+fn batches_threads_and_paths_do_not_change_a_bit() {
+    let golden = format!("{}/tests/data/logits/smollm2-135m.golden", env!("CARGO_MANIFEST_DIR"));
+    let tokens = &Golden::read(Path::new(&golden)).segments[0].tokens[..150];
+    let bits = |logits: Vec<f32>| logits.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    let mut model = load("smollm2-135m", Cpu::best(), 2);
+    let want = bits(logits(&mut model, tokens, &[64]));
+    for batches in [&[1][..], &[2], &[7], &[150], &[64, 1, 7, 2]] {
+        assert!(bits(logits(&mut model, tokens, batches)) == want, "batches of {batches:?}");
+    }
+    for n_threads in [1, 3] {
+        let mut model = load("smollm2-135m", Cpu::best(), n_threads);
+        assert!(bits(logits(&mut model, tokens, &[64, 1])) == want, "{n_threads} threads");
+    }
+}
+
+#[test]
+fn neighbours_in_a_batch_do_not_change_a_bit() {
+    let mut model = load("smollm2-135m", Cpu::best(), 2);
+    let n_vocab = model.config().n_vocab;
+    let (a, b): (Vec<u32>, Vec<u32>) = ((100..170).collect(), (5000..5033).collect());
+    let alone = [logits(&mut model, &a, &[70]), logits(&mut model, &b, &[33])];
+    let (mut kv_a, mut kv_b) = (KvCache::new(model.config()), KvCache::new(model.config()));
+    let abort = AtomicBool::new(false);
+    let mut together = [Vec::new(), Vec::new()];
+    for (a, b) in [(&a[..3], &b[..30]), (&a[3..69], &b[30..31]), (&a[69..], &b[31..])] {
+        let mut segments = [
+            Segment { kv: &mut kv_a, tokens: a, n_logits: a.len() },
+            Segment { kv: &mut kv_b, tokens: b, n_logits: b.len() },
+        ];
+        let logits = model.forward(&mut segments, &abort).unwrap();
+        let (of_a, of_b) = logits.split_at(a.len() * n_vocab);
+        together[0].extend_from_slice(of_a);
+        together[1].extend_from_slice(of_b);
+    }
+    assert!(together == alone);
+}

@@ -1,0 +1,40 @@
+//! Whole tiny models of every family and many tensor types against reference logits
+//! (`scripts/goldens/tiny.py`), and the bits of every code path against each other.
+
+use crate::golden::Tiny;
+use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
+use std::{path::PathBuf, sync::atomic::AtomicBool};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name)
+}
+
+fn logits(name: &str, cpu: Cpu, tokens: &[u32], batch: usize) -> Vec<f32> {
+    let file = ModelFile::open(&path(&format!("{name}.gguf"))).unwrap();
+    let mut model = Model::load(file, cpu, 2).unwrap();
+    let mut kv = KvCache::new(model.config());
+    let mut all = Vec::new();
+    for tokens in tokens.chunks(batch) {
+        let segment = Segment { kv: &mut kv, tokens, n_logits: tokens.len() };
+        all.extend_from_slice(model.forward(&mut [segment], &AtomicBool::new(false)).unwrap());
+    }
+    all
+}
+
+#[test]
+fn tiny_models_agree_with_the_reference_on_every_path() {
+    for name in ["llama-float", "llama-mha", "qwen2-k", "qwen2-legacy"] {
+        let golden = Tiny::read(&path(&format!("{name}.golden")));
+        let got = logits(name, Cpu::best(), &golden.tokens, 64);
+        assert_eq!(got.len(), golden.tokens.len() * golden.n_vocab);
+        let (ours, peer) = (golden.rms_error(&got), golden.peer_rms);
+        println!("{name}: rms error {ours:.2e}, llama.cpp {peer:.2e}");
+        // Narrow models run on 16-bit activations: what is left is the rounding of keys and
+        // values to halves (2^-11) through a few layers.
+        assert!(ours < 2e-3 && ours <= 1.05 * peer.max(1e-4), "{name}: {ours} against {peer}");
+        for cpu in Cpu::available() {
+            let again = logits(name, cpu, &golden.tokens, 7);
+            assert!(again == got, "{name} on {}", cpu.name());
+        }
+    }
+}
