@@ -1,0 +1,355 @@
+//! The thread that owns the model, and the handle others hold.
+
+use crate::running::{Kept, Running, State};
+use crate::{FinishReason, Job, Step, sample};
+use cerium_model::{KvCache, Model, Segment};
+use flume::{Receiver, Sender, TrySendError};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Prompt tokens per step while nobody decodes: long enough to fill the cores.
+const CHUNK: usize = 256;
+
+/// Prompt tokens per step while others decode, so that their tokens keep coming.
+const CHUNK_SHARED: usize = 64;
+
+/// Steps that wait in a generation's channel before it is parked.
+const CHANNEL: usize = 256;
+
+/// How long the engine sleeps when every generation waits for its reader.
+const PARKED: Duration = Duration::from_millis(2);
+
+/// Bounds of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Longest sequence in tokens; 0 takes the model's own.
+    pub n_context: usize,
+    /// Generations that share steps.
+    pub n_running_max: usize,
+    /// Generations that wait beyond these.
+    pub n_queued_max: usize,
+    /// Finished sequences whose keys and values are kept for prompts that begin alike.
+    pub n_kept_max: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { n_context: 0, n_running_max: 4, n_queued_max: 64, n_kept_max: 4 }
+    }
+}
+
+/// A handle to a running engine. The engine ends with its last handle.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    commands: Sender<Command>,
+    /// Raised by a cancel: the running step is given up at its next layer.
+    abort: Arc<AtomicBool>,
+    n_waiting: Arc<AtomicUsize>,
+    next_id: AtomicU64,
+    n_context: usize,
+    n_jobs_max: usize,
+}
+
+/// Everything that can make the engine do something. There is no other way in.
+enum Command {
+    Generate(Box<Running>),
+    Cancel(u64),
+}
+
+/// Why a job was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// Nothing to go on from.
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    /// No room for even one token.
+    #[error("the prompt has {n_prompt} tokens, the context holds {n_context}")]
+    PromptTooLong {
+        /// Tokens given.
+        n_prompt: usize,
+        /// Tokens that fit, prompt and answer together.
+        n_context: usize,
+    },
+    /// Too many jobs wait.
+    #[error("{n_waiting} requests are running or waiting already")]
+    Busy {
+        /// How many.
+        n_waiting: usize,
+    },
+    /// The engine's thread is gone.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl Engine {
+    /// Starts a thread that owns `model`.
+    ///
+    /// # Panics
+    /// If the system cannot start a thread.
+    pub fn start(model: Model, options: EngineOptions) -> Self {
+        let limit = model.config().n_context;
+        let n_context = if options.n_context == 0 { limit } else { options.n_context.min(limit) };
+        let n_jobs_max = options.n_running_max + options.n_queued_max;
+        let (commands, inbox) = flume::unbounded(); // Bounded by `n_jobs_max` in `submit`.
+        let abort = Arc::new(AtomicBool::new(false));
+        let n_waiting = Arc::new(AtomicUsize::new(0));
+        let shared = Shared {
+            commands,
+            abort: Arc::clone(&abort),
+            n_waiting: Arc::clone(&n_waiting),
+            next_id: AtomicU64::new(0),
+            n_context,
+            n_jobs_max,
+        };
+        let worker = Worker {
+            model,
+            options,
+            n_context,
+            inbox,
+            abort,
+            n_waiting,
+            queue: Vec::new(),
+            running: Vec::new(),
+            kept: Vec::new(),
+        };
+        let thread = thread::Builder::new().name("cerium-engine".to_owned());
+        thread.spawn(move || worker.run()).expect("a thread can be started");
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Longest sequence, prompt and answer together, in tokens.
+    pub fn n_context(&self) -> usize {
+        self.shared.n_context
+    }
+
+    /// Hands in a job; its steps come out of the returned generation.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when the job cannot run or the engine is full.
+    pub fn submit(&self, job: Job) -> Result<Generation, SubmitError> {
+        let shared = &self.shared;
+        let (n_prompt, n_context) = (job.prompt.len(), shared.n_context);
+        if n_prompt == 0 {
+            return Err(SubmitError::EmptyPrompt);
+        }
+        if n_prompt >= n_context {
+            return Err(SubmitError::PromptTooLong { n_prompt, n_context });
+        }
+        let n_waiting = shared.n_waiting.fetch_add(1, Ordering::Relaxed);
+        if n_waiting >= shared.n_jobs_max {
+            shared.n_waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(SubmitError::Busy { n_waiting });
+        }
+        let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, steps) = flume::bounded(CHANNEL);
+        let running = Box::new(Running::new(id, job, sender));
+        shared.commands.send(Command::Generate(running)).map_err(|_| SubmitError::Stopped)?;
+        Ok(Generation { id, steps, engine: self.clone() })
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("n_context", &self.shared.n_context).finish_non_exhaustive()
+    }
+}
+
+/// The receiving end of a job. Dropping it cancels the job.
+#[derive(Debug)]
+pub struct Generation {
+    id: u64,
+    steps: Receiver<Step>,
+    engine: Engine,
+}
+
+impl Generation {
+    /// Waits for the next step; `None` after [`Step::Done`].
+    #[expect(clippy::should_implement_trait, reason = "an iterator would hide that this blocks")]
+    pub fn next(&mut self) -> Option<Step> {
+        self.steps.recv().ok()
+    }
+
+    /// The same without blocking a thread.
+    pub async fn next_async(&mut self) -> Option<Step> {
+        self.steps.recv_async().await.ok()
+    }
+
+    /// Asks the engine to stop; a `Done` with [`FinishReason::Cancelled`] follows soon.
+    pub fn cancel(&self) {
+        // An engine that is gone has nothing left to cancel.
+        let _ = self.engine.shared.commands.send(Command::Cancel(self.id));
+        self.engine.shared.abort.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        if !self.steps.is_disconnected() {
+            self.cancel();
+        }
+    }
+}
+
+/// The engine's thread.
+struct Worker {
+    model: Model,
+    options: EngineOptions,
+    n_context: usize,
+    inbox: Receiver<Command>,
+    abort: Arc<AtomicBool>,
+    n_waiting: Arc<AtomicUsize>,
+    queue: Vec<Box<Running>>,
+    running: Vec<Box<Running>>,
+    kept: Vec<Kept>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        loop {
+            // Lowered before the inbox is read: a cancel sends its command first, then raises it.
+            self.abort.store(false, Ordering::Release);
+            if !self.read_inbox() {
+                return;
+            }
+            self.admit();
+            if self.running.iter().any(|r| r.is_ready()) {
+                self.step();
+            }
+            self.retire();
+        }
+    }
+
+    /// Takes all commands; waits for one if there is nothing to compute. False when all handles
+    /// are gone.
+    fn read_inbox(&mut self) -> bool {
+        let idle = self.running.is_empty() && self.queue.is_empty();
+        let first = if idle {
+            match self.inbox.recv() {
+                Ok(command) => Some(command),
+                Err(_) => return false,
+            }
+        } else if self.running.iter().all(|r| !r.is_ready()) && !self.running.is_empty() {
+            self.inbox.recv_timeout(PARKED).ok()
+        } else {
+            None
+        };
+        let commands: Vec<Command> = first.into_iter().chain(self.inbox.try_iter()).collect();
+        for command in commands {
+            match command {
+                Command::Generate(running) => self.queue.push(running),
+                Command::Cancel(id) => {
+                    let mut jobs = self.running.iter_mut().chain(&mut self.queue);
+                    if let Some(job) = jobs.find(|job| job.id == id) {
+                        job.finish(FinishReason::Cancelled);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Moves jobs from the queue into free places, oldest first.
+    fn admit(&mut self) {
+        while self.running.len() < self.options.n_running_max && !self.queue.is_empty() {
+            let mut job = self.queue.remove(0);
+            let (kv, n_cached) = self.cache_for(&job.tokens);
+            job.start(kv, n_cached);
+            self.running.push(job);
+        }
+    }
+
+    /// The kept sequence that shares most with a prompt, cut to what is shared.
+    fn cache_for(&mut self, prompt: &[u32]) -> (KvCache, usize) {
+        let shared = |kept: &Kept| {
+            let same = kept.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+            // The last prompt token is always computed: its logits are wanted.
+            same.min(prompt.len() - 1).min(kept.kv.n_tokens())
+        };
+        let best = self.kept.iter().map(shared).enumerate().max_by_key(|&(_, n)| n);
+        match best {
+            Some((i, n)) if n > 0 => {
+                let mut kv = self.kept.remove(i).kv;
+                kv.truncate(n);
+                (kv, n)
+            }
+            _ => (KvCache::new(self.model.config()), 0),
+        }
+    }
+
+    /// One forward pass: a token of every decoding job and a chunk of one prompt.
+    fn step(&mut self) {
+        let decoding = self.running.iter().any(|r| r.is_ready() && r.state == State::Decoding);
+        let chunk = if decoding { CHUNK_SHARED } else { CHUNK };
+        let mut prefilling = false;
+        let mut batch: Vec<&mut Running> = Vec::new();
+        for job in &mut self.running {
+            let wanted = job.is_ready()
+                && match job.state {
+                    State::Decoding => true,
+                    // One prompt at a time, the oldest first: it is ready sooner, none is later.
+                    State::Prefilling => !std::mem::replace(&mut prefilling, true),
+                    State::Waiting | State::Done => false,
+                };
+            if wanted {
+                batch.push(job);
+            }
+        }
+        let mut segments = Vec::with_capacity(batch.len());
+        for job in &mut batch {
+            let start = job.kv.as_ref().map_or(0, KvCache::n_tokens);
+            let end = job.tokens.len().min(start + chunk);
+            let n_logits = usize::from(end == job.tokens.len());
+            let Some(kv) = job.kv.as_mut() else { unreachable!("a started job has a cache") };
+            segments.push(Segment { kv, tokens: &job.tokens[start..end], n_logits });
+        }
+        let n_vocab = self.model.config().n_vocab;
+        let Ok(logits) = self.model.forward(&mut segments, &self.abort) else { return };
+        let mut logits = logits.to_vec();
+        let complete: Vec<bool> = segments.iter().map(|s| s.n_logits == 1).collect();
+        drop(segments);
+        let mut rows = logits.chunks_exact_mut(n_vocab);
+        for (job, complete) in batch.into_iter().zip(complete) {
+            if complete && let Some(row) = rows.next() {
+                job.prefilled();
+                let position = job.tokens.len();
+                let id = sample::choose(&job.job.sampling, row, &job.tokens, position);
+                job.push(id, self.n_context);
+            }
+        }
+    }
+
+    /// Sends what waits, and lets go of jobs that are done.
+    fn retire(&mut self) {
+        for job in &mut self.running {
+            job.flush();
+        }
+        for list in [&mut self.running, &mut self.queue] {
+            for mut job in list.extract_if(.., |job| job.is_over()) {
+                self.n_waiting.fetch_sub(1, Ordering::Relaxed);
+                if let Some(kv) = job.kv.take() {
+                    let tokens = std::mem::take(&mut job.tokens);
+                    self.kept.push(Kept { tokens, kv });
+                }
+            }
+        }
+        let n_over = self.kept.len().saturating_sub(self.options.n_kept_max);
+        self.kept.drain(..n_over);
+    }
+}
+
+/// Sends without waiting. `Err` gives the step back when the channel is full; a receiver that is
+/// gone swallows it.
+pub(crate) fn offer(sender: &Sender<Step>, step: Step) -> Result<(), Step> {
+    match sender.try_send(step) {
+        Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        Err(TrySendError::Full(step)) => Err(step),
+    }
+}

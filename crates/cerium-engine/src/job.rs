@@ -1,0 +1,115 @@
+//! What the engine is asked to do and what it reports.
+
+use std::time::Duration;
+
+/// One generation.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    /// The prompt, at least one token.
+    pub prompt: Vec<u32>,
+    /// Most tokens to generate.
+    pub max_tokens: usize,
+    /// Tokens that end the generation; they are not reported.
+    pub stop_tokens: Vec<u32>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+}
+
+/// How the next token is chosen from the logits.
+///
+/// In this order: repetition penalty, temperature, `top_k`, `top_p`, `min_p`, then a draw. The random
+/// number of a draw is a function of seed and position alone, so neither batches nor caches nor
+/// drafts can change what is sampled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the likeliest token.
+    pub temperature: f32,
+    /// Keep the k likeliest; 0 keeps all.
+    pub top_k: usize,
+    /// Keep the likeliest tokens until their probabilities reach this sum; 1 keeps all.
+    pub top_p: f32,
+    /// Keep tokens at least this fraction as likely as the likeliest; 0 keeps all.
+    pub min_p: f32,
+    /// Divides positive logits of tokens already in the sequence and multiplies negative ones;
+    /// 1 changes nothing. Source: Keskar et al. 2019.
+    pub repetition_penalty: f32,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+/// News of a generation, in order: one `Prefilled`, tokens, one `Done`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// The prompt has been computed.
+    Prefilled {
+        /// Its tokens.
+        n_prompt: usize,
+        /// Of these, tokens taken from a cache.
+        n_cached: usize,
+    },
+    /// The next token.
+    Token {
+        /// Its id.
+        id: u32,
+    },
+    /// The end.
+    Done(Finish),
+}
+
+/// How a generation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finish {
+    /// Why.
+    pub reason: FinishReason,
+    /// What it took.
+    pub stats: Stats,
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// A stop token came.
+    Stop,
+    /// `max_tokens` were generated.
+    Length,
+    /// The context is full.
+    Context,
+    /// The receiver asked to stop, or went away.
+    Cancelled,
+}
+
+/// Counts and wall-clock durations of one generation, from its submission on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Tokens of the prompt.
+    pub n_prompt: usize,
+    /// Of these, tokens taken from a cache.
+    pub n_cached: usize,
+    /// Tokens reported.
+    pub n_output: usize,
+    /// Draft tokens proposed.
+    pub n_drafted: usize,
+    /// Draft tokens accepted.
+    pub n_accepted: usize,
+    /// Until the prompt was computed.
+    pub prefill: Duration,
+    /// Until the first token was chosen.
+    pub ttft: Duration,
+    /// From the first token to the last.
+    pub decode: Duration,
+    /// Until the end.
+    pub total: Duration,
+}

@@ -1,0 +1,13 @@
+//! Tokens over time: scheduling, sampling, generation.
+//!
+//! The engine owns a model on a thread of its own and accepts a closed set of commands; nothing
+//! else can disturb a step. It knows neither text nor edits: a [`Job`] is token ids and settings,
+//! and what comes back through a bounded channel is [`Step`]s.
+
+mod engine;
+mod job;
+mod running;
+mod sample;
+
+pub use engine::{Engine, EngineOptions, Generation, SubmitError};
+pub use job::{Finish, FinishReason, Job, Sampling, Stats, Step};

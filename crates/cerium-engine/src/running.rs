@@ -1,0 +1,139 @@
+//! A job on its way: its sequence, its cache and what its reader has not taken yet.
+
+use crate::engine::offer;
+use crate::{Finish, FinishReason, Job, Stats, Step};
+use cerium_model::KvCache;
+use flume::Sender;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// In the queue.
+    Waiting,
+    /// Its prompt is being computed.
+    Prefilling,
+    /// It generates.
+    Decoding,
+    /// It has ended; its last steps may still wait to be read.
+    Done,
+}
+
+/// A job and its progress.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) id: u64,
+    pub(crate) job: Job,
+    /// Prompt and output.
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) kv: Option<KvCache>,
+    pub(crate) state: State,
+    sender: Sender<Step>,
+    /// Steps that did not fit into the channel; while there are any, the job rests.
+    unsent: VecDeque<Step>,
+    submitted: Instant,
+    first_token: Option<Instant>,
+    stats: Stats,
+}
+
+/// A finished sequence whose cache may serve a later prompt.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) kv: KvCache,
+}
+
+impl Running {
+    pub(crate) fn new(id: u64, mut job: Job, sender: Sender<Step>) -> Self {
+        let tokens = std::mem::take(&mut job.prompt);
+        let stats = Stats { n_prompt: tokens.len(), ..Stats::default() };
+        Self {
+            id,
+            job,
+            tokens,
+            kv: None,
+            state: State::Waiting,
+            sender,
+            unsent: VecDeque::new(),
+            submitted: Instant::now(),
+            first_token: None,
+            stats,
+        }
+    }
+
+    /// Leaves the queue with a cache that holds the first `n_cached` tokens.
+    pub(crate) fn start(&mut self, kv: KvCache, n_cached: usize) {
+        self.kv = Some(kv);
+        self.stats.n_cached = n_cached;
+        self.state = State::Prefilling;
+        if self.job.max_tokens == 0 {
+            self.finish(FinishReason::Length);
+        }
+    }
+
+    /// Whether a step may compute for it.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Prefilling | State::Decoding) && self.unsent.is_empty()
+    }
+
+    /// Whether nothing is left to do or to send.
+    pub(crate) fn is_over(&self) -> bool {
+        self.sender.is_disconnected() || (self.state == State::Done && self.unsent.is_empty())
+    }
+
+    /// The whole prompt has been computed.
+    pub(crate) fn prefilled(&mut self) {
+        if self.state == State::Prefilling {
+            self.state = State::Decoding;
+            self.stats.prefill = self.submitted.elapsed();
+            let (n_prompt, n_cached) = (self.stats.n_prompt, self.stats.n_cached);
+            self.send(Step::Prefilled { n_prompt, n_cached });
+        }
+    }
+
+    /// Takes the chosen token.
+    pub(crate) fn push(&mut self, id: u32, n_context: usize) {
+        if self.first_token.is_none() {
+            self.stats.ttft = self.submitted.elapsed();
+            self.first_token = Some(Instant::now());
+        }
+        if self.job.stop_tokens.contains(&id) {
+            return self.finish(FinishReason::Stop);
+        }
+        self.tokens.push(id);
+        self.stats.n_output += 1;
+        self.send(Step::Token { id });
+        if self.stats.n_output >= self.job.max_tokens {
+            self.finish(FinishReason::Length);
+        } else if self.tokens.len() >= n_context {
+            self.finish(FinishReason::Context);
+        }
+    }
+
+    /// Ends the job, once.
+    pub(crate) fn finish(&mut self, reason: FinishReason) {
+        if self.state == State::Done {
+            return;
+        }
+        self.state = State::Done;
+        self.stats.total = self.submitted.elapsed();
+        self.stats.decode = self.first_token.map(|t| t.elapsed()).unwrap_or_default();
+        self.send(Step::Done(Finish { reason, stats: self.stats.clone() }));
+    }
+
+    fn send(&mut self, step: Step) {
+        self.unsent.push_back(step);
+        self.flush();
+    }
+
+    /// Sends as much as the channel takes.
+    pub(crate) fn flush(&mut self) {
+        while let Some(step) = self.unsent.pop_front() {
+            if let Err(step) = offer(&self.sender, step) {
+                self.unsent.push_front(step);
+                return;
+            }
+        }
+    }
+}

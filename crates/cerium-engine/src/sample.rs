@@ -1,0 +1,174 @@
+//! Choosing the next token.
+
+use crate::Sampling;
+use cerium_model::argmax;
+
+/// Chooses a token from `logits`, which are changed on the way.
+///
+/// * `seen`: the sequence so far, for the repetition penalty
+/// * `position`: of the token to be chosen; with the seed it determines the draw
+///
+/// Equal logits count as ordered by id, so the choice is a function of the arguments alone.
+pub(crate) fn choose(
+    sampling: &Sampling,
+    logits: &mut [f32],
+    seen: &[u32],
+    position: usize,
+) -> u32 {
+    if sampling.repetition_penalty != 1.0 {
+        penalise(sampling.repetition_penalty, logits, seen);
+    }
+    if sampling.temperature <= 0.0 {
+        return argmax(logits).unwrap_or(0) as u32;
+    }
+    let mut candidates = candidates(sampling, logits);
+    weigh(sampling.temperature, &mut candidates);
+    keep_nucleus(sampling, &mut candidates);
+    draw(&candidates, uniform(sampling.seed, position as u64))
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    id: u32,
+    logit: f32,
+    /// Relative to the likeliest, whose weight is 1.
+    weight: f64,
+}
+
+fn penalise(penalty: f32, logits: &mut [f32], seen: &[u32]) {
+    let mut seen = seen.to_vec();
+    seen.sort_unstable();
+    seen.dedup();
+    for id in seen {
+        if let Some(logit) = logits.get_mut(id as usize) {
+            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+        }
+    }
+}
+
+/// The `top_k` likeliest (or all), likeliest first.
+fn candidates(sampling: &Sampling, logits: &[f32]) -> Vec<Candidate> {
+    let all = logits.iter().enumerate().filter(|(_, logit)| !logit.is_nan());
+    let mut all: Vec<Candidate> =
+        all.map(|(id, &logit)| Candidate { id: id as u32, logit, weight: 0.0 }).collect();
+    let order = |a: &Candidate, b: &Candidate| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id));
+    if sampling.top_k > 0 && sampling.top_k < all.len() {
+        all.select_nth_unstable_by(sampling.top_k - 1, order);
+        all.truncate(sampling.top_k);
+    } else if !all.is_empty() {
+        // Below e^-40 of the likeliest a token cannot be drawn: 2^-53 is the finest draw.
+        let max = all.iter().map(|c| c.logit).fold(f32::NEG_INFINITY, f32::max);
+        all.retain(|c| c.logit >= max - 40.0 * sampling.temperature.max(f32::MIN_POSITIVE));
+    }
+    all.sort_unstable_by(order);
+    all
+}
+
+fn weigh(temperature: f32, candidates: &mut [Candidate]) {
+    let Some(max) = candidates.first().map(|c| f64::from(c.logit)) else { return };
+    for c in candidates {
+        c.weight = ((f64::from(c.logit) - max) / f64::from(temperature)).exp();
+    }
+}
+
+/// Applies `top_p` and `min_p`; the likeliest always stays.
+fn keep_nucleus(sampling: &Sampling, candidates: &mut Vec<Candidate>) {
+    if sampling.top_p < 1.0 {
+        let wanted = f64::from(sampling.top_p) * candidates.iter().map(|c| c.weight).sum::<f64>();
+        let mut sum = 0.0;
+        let n = candidates.iter().take_while(|c| {
+            let before = sum;
+            sum += c.weight;
+            before < wanted
+        });
+        let n = n.count().max(1);
+        candidates.truncate(n);
+    }
+    if sampling.min_p > 0.0 {
+        let floor = f64::from(sampling.min_p);
+        let n = candidates.iter().take_while(|c| c.weight >= floor).count().max(1);
+        candidates.truncate(n);
+    }
+}
+
+/// The candidate at `point` (0..1) of the summed weights.
+fn draw(candidates: &[Candidate], point: f64) -> u32 {
+    let mut rest = point * candidates.iter().map(|c| c.weight).sum::<f64>();
+    for c in candidates {
+        rest -= c.weight;
+        if rest < 0.0 {
+            return c.id;
+        }
+    }
+    candidates.last().map_or(0, |c| c.id)
+}
+
+/// A number in 0..1 from seed and position. Source: the finaliser of Steele et al. 2014
+/// (`SplitMix64`), applied twice.
+fn uniform(seed: u64, position: u64) -> f64 {
+    let mix = |mut z: u64| {
+        z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    (mix(mix(seed) ^ position) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampling(temperature: f32) -> Sampling {
+        Sampling { temperature, ..Sampling::default() }
+    }
+
+    fn counts(sampling: &Sampling, logits: &[f32], n: usize) -> Vec<usize> {
+        let mut counts = vec![0; logits.len()];
+        for position in 0..n {
+            counts[choose(sampling, &mut logits.to_vec(), &[], position) as usize] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_the_likeliest() {
+        assert_eq!(choose(&sampling(0.0), &mut [1.0, 5.0, 5.0, f32::NAN], &[], 0), 1);
+    }
+
+    #[test]
+    fn draws_follow_the_softmax_and_repeat_for_a_seed() {
+        let logits = [0.0, 1.0, 2.0, -50.0];
+        let n = 40_000;
+        let got = counts(&sampling(1.0), &logits, n);
+        let total: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
+        for (count, logit) in got.iter().zip(logits) {
+            let want = f64::from(logit).exp() / total * n as f64;
+            // Six standard deviations of a binomial count.
+            assert!((*count as f64 - want).abs() <= 6.0 * want.sqrt() + 1.0, "{count} {want}");
+        }
+        assert_eq!(got, counts(&sampling(1.0), &logits, n));
+        let other = Sampling { seed: 1, ..sampling(1.0) };
+        assert_ne!(got, counts(&other, &logits, n));
+    }
+
+    #[test]
+    fn filters_keep_what_they_say() {
+        let logits = [3.0, 2.0, 1.0, 0.0];
+        let kept = |s: Sampling| counts(&s, &logits, 4000).iter().filter(|&&n| n > 0).count();
+        assert_eq!(kept(sampling(1.0)), 4);
+        assert_eq!(kept(Sampling { top_k: 2, ..sampling(1.0) }), 2);
+        // Probabilities .64 .24 .09 .03.
+        assert_eq!(kept(Sampling { top_p: 0.6, ..sampling(1.0) }), 1);
+        assert_eq!(kept(Sampling { top_p: 0.8, ..sampling(1.0) }), 2);
+        assert_eq!(kept(Sampling { min_p: 0.1, ..sampling(1.0) }), 3);
+        assert_eq!(kept(Sampling { min_p: 1.0, ..sampling(1.0) }), 1);
+    }
+
+    #[test]
+    fn the_penalty_pushes_seen_tokens_down() {
+        let s = Sampling { repetition_penalty: 2.0, ..sampling(0.0) };
+        assert_eq!(choose(&s, &mut [4.0, 3.0, -1.0], &[0], 0), 1);
+        assert_eq!(choose(&s, &mut [-1.0, -1.5, -9.0], &[0, 0], 0), 1);
+    }
+}
