@@ -1,0 +1,20 @@
+//! The language in which clients, the harness and the server talk: Responses API items, requests,
+//! events and errors. No I/O; nothing here reads a socket or knows a token id.
+//!
+//! There are two layers. The types at the top are what code in one process passes around: a
+//! [`CreateResponse`] goes in, [`Event`]s and a [`Response`] come out, and they stay small.
+//! [`wire`] turns the JSON bodies of the three HTTP dialects into the former and renders the
+//! latter, in the exact shapes and order that clients expect.
+//!
+//! What the Responses API has no field for (a prediction, an answer's first characters, timings of
+//! a local engine) travels in one extension object named `cerium`, which other clients never send
+//! and may ignore when they see it.
+
+mod error;
+mod request;
+mod response;
+pub mod wire;
+
+pub use error::{ErrorBody, ErrorKind};
+pub use request::{CompletionRequest, CreateResponse, Extensions, Input, InputItem, Role};
+pub use response::{Event, ModelInfo, OutputText, Response, Status, Timings, Usage};

@@ -1,0 +1,125 @@
+//! What a client asks for.
+//!
+//! Serialised, these are bodies that any server of the protocol accepts. They are not how bodies of
+//! other clients are read: those spell the same things in many ways, and [`crate::wire`] knows them.
+
+use serde::{Deserialize, Serialize};
+
+/// Who an item speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Instructions of the application; `developer` is read as the same thing.
+    #[serde(alias = "developer")]
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One item of a conversation, already reduced to role and text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputItem {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// The `input` of a request: plain text stands for one user message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Input {
+    /// One user message.
+    Text(String),
+    /// A list of items, oldest first.
+    Items(Vec<InputItem>),
+}
+
+/// Asks for an answer to a conversation (`POST /v1/responses`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CreateResponse {
+    /// Name of the model.
+    pub model: String,
+    /// The conversation so far.
+    pub input: Input,
+    /// A system message put before the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// Upper bound of the answer, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    /// 0 is greedy. Absent: greedy, the right default for code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Nucleus bound, 0 < p <= 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    /// Whether events are streamed.
+    #[serde(default)]
+    pub stream: bool,
+    /// What the Responses API has no field for.
+    #[serde(default, skip_serializing_if = "Extensions::is_default")]
+    pub cerium: Extensions,
+}
+
+/// Extension fields, understood by cerium alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extensions {
+    /// The answer's first characters: they are put into the prompt after the assistant header,
+    /// generation goes on from them, and they are not repeated in the output.
+    pub prefix: String,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// What the answer will probably look like. A hint that may only change speed.
+    pub prediction: Option<String>,
+    /// Keep the k likeliest tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keep tokens at least this fraction as likely as the likeliest; 0 keeps all.
+    pub min_p: f32,
+    /// Divides the logits of tokens already seen (multiplies negative ones); 1 changes nothing.
+    pub repetition_penalty: Option<f32>,
+    /// Seed of the random numbers, which are keyed by (seed, position). Absent: a fresh one, so
+    /// that asking again at a temperature above 0 gives another answer.
+    pub seed: Option<u64>,
+}
+
+impl Extensions {
+    /// Whether nothing is set, so that the object need not be sent.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Asks to go on with raw text, or to fill in the middle when `suffix` is given
+/// (`POST /v1/completions`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompletionRequest {
+    /// Name of the model.
+    pub model: String,
+    /// Text before the point.
+    pub prompt: String,
+    /// Text after the point: the model's own infill tokens are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suffix: Option<String>,
+    /// Upper bound, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// 0 or absent is greedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Nucleus bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    /// Texts that end the completion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// Whether chunks are streamed.
+    #[serde(default)]
+    pub stream: bool,
+    /// What the API has no field for.
+    #[serde(default, skip_serializing_if = "Extensions::is_default")]
+    pub cerium: Extensions,
+}

@@ -1,0 +1,99 @@
+//! What comes back: the finished response and the events on the way to it.
+
+use crate::ErrorBody;
+use serde::{Deserialize, Serialize};
+
+/// How a response stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Being written.
+    InProgress,
+    /// Ended by the model or a stop text.
+    Completed,
+    /// Cut by the token limit or the context.
+    Incomplete,
+    /// Stopped by the client.
+    Cancelled,
+    /// Ended by an error.
+    Failed,
+}
+
+/// Token counts of one response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Of these, tokens whose keys and values were already there.
+    pub cached_tokens: u64,
+    /// Tokens generated.
+    pub output_tokens: u64,
+    /// Draft tokens proposed.
+    pub drafted_tokens: u64,
+    /// Draft tokens accepted.
+    pub accepted_tokens: u64,
+}
+
+/// Wall-clock durations of one response, in milliseconds, seen from the engine's door.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Submission to the end of the prompt's computation.
+    pub prefill_ms: f64,
+    /// Submission to the first token.
+    pub ttft_ms: f64,
+    /// First token to the last one.
+    pub decode_ms: f64,
+    /// Submission to the end.
+    pub total_ms: f64,
+}
+
+/// The text of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputText {
+    /// The whole text.
+    pub text: String,
+}
+
+/// A response, finished or on its way, as the harness sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// `resp_...`
+    pub id: String,
+    /// Model that answered.
+    pub model: String,
+    /// How it stands.
+    pub status: Status,
+    /// Why it is incomplete: `max_output_tokens` or `context`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete_reason: Option<String>,
+    /// The answer.
+    pub output: OutputText,
+    /// Token counts.
+    pub usage: Usage,
+    /// Durations.
+    pub timings: Timings,
+}
+
+/// What happens while a response is written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The request was accepted.
+    Created(Response),
+    /// More text of the answer.
+    TextDelta(String),
+    /// The end; carries the whole response.
+    Done(Response),
+    /// The end, by an error.
+    Failed(ErrorBody),
+}
+
+/// What a client should know of the model behind a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Name by which requests ask for it.
+    pub name: String,
+    /// Longest sequence, prompt and answer together, in tokens.
+    pub context_tokens: usize,
+    /// Whether it can fill in the middle.
+    pub infill: bool,
+}

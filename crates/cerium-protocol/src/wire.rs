@@ -1,0 +1,17 @@
+//! The JSON that crosses the socket, and its exchange with the in-process types.
+//!
+//! Each dialect has a `read` (body to request, or an [`ErrorBody`](crate::ErrorBody) that names the
+//! field at fault) and a way to render what happened. Fields this server knows nothing of are
+//! ignored, because clients add new ones often; fields it knows and cannot honour are refused by
+//! name, because an answer that silently lacks them would be a lie.
+
+pub mod chat;
+pub mod completions;
+mod content;
+mod json;
+pub mod models;
+pub mod responses;
+mod texts;
+mod unserved;
+
+pub use json::ErrorEnvelope;

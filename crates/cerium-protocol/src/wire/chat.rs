@@ -1,0 +1,97 @@
+//! The chat dialect: `POST /v1/chat/completions`, its completion object and its chunks.
+
+mod render;
+mod request;
+
+pub use render::{Completion, Frame, Frames};
+pub use request::{Parsed, read};
+
+use crate::{Status, Usage};
+use serde::{Deserialize, Serialize};
+
+/// Token counts by their names in the chat and completions dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WireUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+    audio_tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+    accepted_prediction_tokens: u64,
+    rejected_prediction_tokens: u64,
+}
+
+impl From<Usage> for WireUsage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.output_tokens,
+            total_tokens: usage.prompt_tokens + usage.output_tokens,
+            prompt_tokens_details: PromptDetails {
+                cached_tokens: usage.cached_tokens,
+                audio_tokens: 0,
+            },
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: 0,
+                audio_tokens: 0,
+                accepted_prediction_tokens: usage.accepted_tokens,
+                rejected_prediction_tokens: usage
+                    .drafted_tokens
+                    .saturating_sub(usage.accepted_tokens),
+            },
+        }
+    }
+}
+
+/// The `usage` of a chunk: left out unless the client asked for counts; then `null` in all chunks
+/// but the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum ChunkUsage {
+    Unasked,
+    Later,
+    Now(WireUsage),
+}
+
+impl ChunkUsage {
+    /// What a chunk says to a client that asked, or did not, when counts are known or not.
+    pub(super) fn new(asked: bool, counts: Option<Usage>) -> Self {
+        match counts {
+            _ if !asked => Self::Unasked,
+            None => Self::Later,
+            Some(usage) => Self::Now(usage.into()),
+        }
+    }
+
+    pub(super) fn is_unasked(&self) -> bool {
+        *self == Self::Unasked
+    }
+}
+
+/// What both dialects ask of a stream.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StreamOptions {
+    pub(super) include_usage: Option<bool>,
+}
+
+/// `stop` when the model or a stop text ended the answer, else `length`.
+pub(super) fn finish_reason(status: Status) -> &'static str {
+    match status {
+        Status::Completed => "stop",
+        Status::InProgress | Status::Incomplete | Status::Cancelled | Status::Failed => "length",
+    }
+}

@@ -1,0 +1,147 @@
+//! Body of `POST /v1/chat/completions` to a [`CreateResponse`].
+
+use super::StreamOptions;
+use crate::wire::content::{self, Content, Items, Raw};
+use crate::wire::json;
+use crate::wire::texts::Texts;
+use crate::wire::unserved::Asked;
+use crate::{CreateResponse, ErrorBody, Extensions, Input, InputItem};
+use serde::Deserialize;
+use std::fmt;
+
+/// A request, and what its stream must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// What is asked.
+    pub request: CreateResponse,
+    /// Whether a stream ends with a chunk of token counts.
+    pub include_usage: bool,
+}
+
+/// Reads a body. The model's name is not checked here: only the server knows what it serves.
+pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
+    let body: Body = json::read(body)?;
+    body.refuse_unserved()?;
+    let model = json::required(body.model, "model")?;
+    let items = json::required(body.messages, "messages")?.0?;
+    // The second is the older name; a client that sends both means the newer one.
+    let max_output_tokens = json::token_limit(body.max_completion_tokens, "max_completion_tokens")?
+        .or(json::token_limit(body.max_tokens, "max_tokens")?);
+    let mut cerium = body.cerium.unwrap_or_default();
+    cerium.stop.extend(body.stop.unwrap_or_default().0);
+    // Only its identity matters, so a negative seed may become any other number.
+    cerium.seed = cerium.seed.or(body.seed.map(|seed| seed as u64));
+    if let Some(prediction) = body.prediction {
+        cerium.prediction = Some(prediction.content.into_text(format_args!("prediction.content"))?);
+    }
+    Ok(Parsed {
+        request: CreateResponse {
+            model,
+            input: Input::Items(items),
+            instructions: None,
+            max_output_tokens,
+            temperature: body.temperature,
+            top_p: body.top_p,
+            stream: body.stream.unwrap_or(false),
+            cerium,
+        },
+        include_usage: body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+    })
+}
+
+/// Every field that this server reads, or would get wrong if it did not refuse it.
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "an object")]
+struct Body {
+    model: Option<String>,
+    messages: Option<Items<Message>>,
+    max_completion_tokens: Option<u64>,
+    max_tokens: Option<u64>,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    stop: Option<Texts>,
+    seed: Option<i64>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    prediction: Option<Prediction>,
+    cerium: Option<Extensions>,
+
+    store: Asked,
+    n: Option<u64>,
+    tools: Asked,
+    tool_choice: Asked,
+    functions: Asked,
+    function_call: Asked,
+    response_format: Option<Format>,
+    logprobs: Asked,
+    top_logprobs: Asked,
+    presence_penalty: Asked,
+    frequency_penalty: Asked,
+    logit_bias: Asked,
+    modalities: Option<Vec<String>>,
+    audio: Asked,
+    web_search_options: Option<serde::de::IgnoredAny>,
+}
+
+/// Text the client expects to see again; a hint that may only change speed.
+#[derive(Deserialize)]
+struct Prediction {
+    content: Content,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    #[serde(rename = "type", default)]
+    kind: Asked,
+}
+
+impl Body {
+    fn refuse_unserved(&self) -> Result<(), ErrorBody> {
+        self.store.refuse("store")?;
+        if let Some(n) = self.n.filter(|&n| n != 1) {
+            return Err(ErrorBody::not_served("n", format!("`n` is {n}; one answer is served")));
+        }
+        self.tools.refuse("tools")?;
+        self.tool_choice.refuse_unless("tool_choice", &["auto", "none"])?;
+        self.functions.refuse("functions")?;
+        self.function_call.refuse_unless("function_call", &["auto", "none"])?;
+        if let Some(format) = &self.response_format {
+            format.kind.refuse_unless("response_format.type", &["text"])?;
+        }
+        self.logprobs.refuse("logprobs")?;
+        self.top_logprobs.refuse("top_logprobs")?;
+        self.presence_penalty.refuse("presence_penalty")?;
+        self.frequency_penalty.refuse("frequency_penalty")?;
+        self.logit_bias.refuse("logit_bias")?;
+        for (index, modality) in self.modalities.iter().flatten().enumerate() {
+            Asked::Word(modality.clone())
+                .refuse_unless(&format!("modalities[{index}]"), &["text"])?;
+        }
+        self.audio.refuse("audio")?;
+        if self.web_search_options.is_some() {
+            Asked::Something.refuse("web_search_options")?; // `{}` asks for a search.
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "a message")]
+struct Message {
+    role: Option<String>,
+    content: Option<Content>,
+    refusal: Option<String>,
+    tool_calls: Asked,
+    function_call: Asked,
+}
+
+impl Raw for Message {
+    const LIST: &'static str = "messages";
+
+    fn lower(self, param: fmt::Arguments<'_>) -> Result<InputItem, ErrorBody> {
+        self.tool_calls.refuse(&format!("{param}.tool_calls"))?;
+        self.function_call.refuse(&format!("{param}.function_call"))?;
+        let content = self.content.or(self.refusal.map(Content::Text));
+        content::message(self.role.as_deref(), content, param)
+    }
+}

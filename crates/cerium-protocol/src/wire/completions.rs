@@ -1,0 +1,199 @@
+//! The completions dialect: `POST /v1/completions`, raw text and fill-in-the-middle.
+
+use crate::wire::chat::{ChunkUsage, StreamOptions, finish_reason};
+use crate::wire::texts::Texts;
+use crate::wire::unserved::Asked;
+use crate::wire::{ErrorEnvelope, json};
+use crate::{CompletionRequest, ErrorBody, Event, Extensions, Response, Usage};
+use serde::{Deserialize, Serialize};
+
+/// A request, and what its stream must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// What is asked.
+    pub request: CompletionRequest,
+    /// Whether a stream ends with a chunk of token counts.
+    pub include_usage: bool,
+}
+
+/// Answer's length in tokens when the request names none: the published default.
+const MAX_TOKENS_DEFAULT: u32 = 16;
+
+/// Reads a body. The model's name is not checked here: only the server knows what it serves.
+pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
+    let body: Body = json::read(body)?;
+    body.refuse_unserved()?;
+    let model = json::required(body.model, "model")?;
+    let mut prompts = json::required(body.prompt, "prompt")?.0;
+    let (1, Some(prompt)) = (prompts.len(), prompts.pop()) else {
+        return Err(ErrorBody::not_served("prompt", "`prompt` must hold exactly one text"));
+    };
+    let max_tokens =
+        json::token_limit(body.max_tokens, "max_tokens")?.unwrap_or(MAX_TOKENS_DEFAULT);
+    let mut cerium = body.cerium.unwrap_or_default();
+    cerium.seed = cerium.seed.or(body.seed.map(|seed| seed as u64));
+    Ok(Parsed {
+        request: CompletionRequest {
+            model,
+            prompt,
+            // An empty suffix says that nothing follows, which is how plain completion reads too.
+            suffix: body.suffix.filter(|suffix| !suffix.is_empty()),
+            max_tokens: Some(max_tokens),
+            temperature: body.temperature,
+            top_p: body.top_p,
+            stop: body.stop.unwrap_or_default().0,
+            stream: body.stream.unwrap_or(false),
+            cerium,
+        },
+        include_usage: body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+    })
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "an object")]
+struct Body {
+    model: Option<String>,
+    prompt: Option<Texts>,
+    suffix: Option<String>,
+    max_tokens: Option<u64>,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    stop: Option<Texts>,
+    seed: Option<i64>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    cerium: Option<Extensions>,
+
+    n: Option<u64>,
+    best_of: Option<u64>,
+    echo: Asked,
+    logprobs: Option<u64>,
+    presence_penalty: Asked,
+    frequency_penalty: Asked,
+    logit_bias: Asked,
+}
+
+impl Body {
+    fn refuse_unserved(&self) -> Result<(), ErrorBody> {
+        for (name, count) in [("n", self.n), ("best_of", self.best_of)] {
+            if let Some(n) = count.filter(|&n| n != 1) {
+                return Err(ErrorBody::not_served(
+                    name,
+                    format!("`{name}` is {n}; one answer is served"),
+                ));
+            }
+        }
+        self.echo.refuse("echo")?;
+        if self.logprobs.is_some() {
+            Asked::Something.refuse("logprobs")?; // 0 asks for those of the chosen tokens.
+        }
+        self.presence_penalty.refuse("presence_penalty")?;
+        self.frequency_penalty.refuse("frequency_penalty")?;
+        self.logit_bias.refuse("logit_bias")
+    }
+}
+
+/// `"object": "text_completion"`: the whole answer, or a piece of it in a stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Completion {
+    id: String,
+    object: &'static str,
+    created: u64,
+    model: String,
+    choices: Vec<Choice>,
+    #[serde(skip_serializing_if = "ChunkUsage::is_unasked")]
+    usage: ChunkUsage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Choice {
+    text: String,
+    index: usize,
+    logprobs: Option<()>,
+    finish_reason: Option<&'static str>,
+}
+
+impl Choice {
+    fn new(text: String, finish_reason: Option<&'static str>) -> Self {
+        Self { text, index: 0, logprobs: None, finish_reason }
+    }
+}
+
+impl Completion {
+    /// The completion that a finished response stands for. `created` is in seconds since 1970.
+    pub fn new(response: &Response, created: u64) -> Self {
+        Self {
+            id: completion_id(response),
+            object: "text_completion",
+            created,
+            model: response.model.clone(),
+            choices: vec![Choice::new(
+                response.output.text.clone(),
+                Some(finish_reason(response.status)),
+            )],
+            usage: ChunkUsage::Now(response.usage.into()),
+        }
+    }
+}
+
+/// The `data` of one line of a stream. After the last one comes `[DONE]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Frame {
+    /// A piece of the answer.
+    Chunk(Completion),
+    /// The end, by an error.
+    Error(ErrorEnvelope),
+}
+
+/// Turns what happens to one response into the lines of its stream.
+#[derive(Debug)]
+pub struct Frames {
+    id: String,
+    created: u64,
+    model: String,
+    include_usage: bool,
+}
+
+impl Frames {
+    /// Frames of a request accepted at `created`, in seconds since 1970.
+    pub fn new(created: u64, include_usage: bool) -> Self {
+        Self { id: String::new(), created, model: String::new(), include_usage }
+    }
+
+    /// The lines that stand for `event`, in order.
+    pub fn push(&mut self, event: Event) -> Vec<Frame> {
+        match event {
+            Event::Created(response) => {
+                self.id = completion_id(&response);
+                self.model = response.model;
+                Vec::new()
+            }
+            Event::TextDelta(text) => vec![self.frame(vec![Choice::new(text, None)], None)],
+            Event::Done(response) => {
+                let last = Choice::new(String::new(), Some(finish_reason(response.status)));
+                let mut frames = vec![self.frame(vec![last], None)];
+                if self.include_usage {
+                    frames.push(self.frame(Vec::new(), Some(response.usage)));
+                }
+                frames
+            }
+            Event::Failed(error) => vec![Frame::Error(ErrorEnvelope { error })],
+        }
+    }
+
+    fn frame(&self, choices: Vec<Choice>, counts: Option<Usage>) -> Frame {
+        Frame::Chunk(Completion {
+            id: self.id.clone(),
+            object: "text_completion",
+            created: self.created,
+            model: self.model.clone(),
+            choices,
+            usage: ChunkUsage::new(self.include_usage, counts),
+        })
+    }
+}
+
+fn completion_id(response: &Response) -> String {
+    format!("cmpl-{}", response.id.strip_prefix("resp_").unwrap_or(&response.id))
+}

@@ -1,0 +1,60 @@
+//! A JSON body to a raw request, with errors that name the field; and the envelope of errors.
+
+use crate::wire::unserved::shorten;
+use crate::{ErrorBody, ErrorKind};
+use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+
+/// `{"error": {...}}`: the body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorEnvelope {
+    /// What went wrong.
+    pub error: ErrorBody,
+}
+
+/// Reads a whole body. Nesting is bounded by the JSON parser, size by whoever read the body.
+pub(super) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, ErrorBody> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let param = (path != ".").then(|| shorten(&path, PATH_CHARS));
+        explain(error.inner(), param)
+    })?;
+    json.end().map_err(|error| explain(&error, None))?;
+    Ok(value)
+}
+
+// Errors repeat what they found; a value may be as long as the body.
+const PATH_CHARS: usize = 100;
+const MESSAGE_CHARS: usize = 300;
+
+fn explain(error: &serde_json::Error, param: Option<String>) -> ErrorBody {
+    let why = shorten(&error.to_string(), MESSAGE_CHARS);
+    let (message, param, code) = match error.classify() {
+        Category::Data => {
+            let place = param.as_deref().unwrap_or("the body");
+            (format!("{place}: {why}"), param, "invalid_type")
+        }
+        Category::Syntax | Category::Eof | Category::Io => {
+            (format!("the body is not valid JSON: {why}"), None, "invalid_json")
+        }
+    };
+    ErrorBody { param, ..ErrorBody::new(ErrorKind::InvalidRequestError, message) }.with_code(code)
+}
+
+/// A field that must be there.
+pub(super) fn required<T>(field: Option<T>, name: &str) -> Result<T, ErrorBody> {
+    field.ok_or_else(|| {
+        ErrorBody::invalid(name, format!("missing required parameter `{name}`"))
+            .with_code("missing_required_parameter")
+    })
+}
+
+/// An upper bound on the answer: absent, or at least one token.
+pub(super) fn token_limit(field: Option<u64>, name: &str) -> Result<Option<u32>, ErrorBody> {
+    match field {
+        Some(0) => Err(ErrorBody::invalid(name, format!("`{name}` is 0; it must be at least 1"))),
+        // More than fits into 32 bits is more than any context: the context is the limit then.
+        other => Ok(other.map(|n| u32::try_from(n).unwrap_or(u32::MAX))),
+    }
+}

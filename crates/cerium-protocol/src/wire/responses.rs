@@ -1,0 +1,9 @@
+//! The Responses dialect: `POST /v1/responses`, its response object and its event stream.
+
+mod events;
+mod object;
+mod request;
+
+pub use events::{Events, StreamEvent};
+pub use object::{ContentPart, OutputItem, ResponseObject, WireError, WireUsage};
+pub use request::{Echo, Parsed, read};

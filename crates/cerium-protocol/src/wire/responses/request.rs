@@ -1,0 +1,250 @@
+//! Body of `POST /v1/responses` to a [`CreateResponse`].
+
+use crate::wire::content::{self, Content, Items, Raw};
+use crate::wire::json;
+use crate::wire::unserved::{Asked, WORD_CHARS, shorten};
+use crate::{CreateResponse, ErrorBody, Extensions, Input, InputItem};
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A request, and what its response must repeat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// What is asked.
+    pub request: CreateResponse,
+    /// What the response object says again.
+    pub echo: Echo,
+}
+
+/// Fields of a request that its response object repeats.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Echo {
+    /// When the request was accepted, in seconds since 1970; whoever accepts it sets this.
+    pub created_at: u64,
+    /// System message of the request.
+    pub instructions: Option<String>,
+    /// Upper bound of the answer, in tokens.
+    pub max_output_tokens: Option<u32>,
+    /// The temperature really used: 0, greedy, unless the request names one.
+    pub temperature: f32,
+    /// The nucleus bound really used.
+    pub top_p: f32,
+    /// The client's own notes.
+    pub metadata: BTreeMap<String, String>,
+    /// The client's hint for prompt caching. Not needed here: caches are found by content.
+    pub prompt_cache_key: Option<String>,
+    /// Who the client says is asking.
+    pub safety_identifier: Option<String>,
+    /// The same, by its older name.
+    pub user: Option<String>,
+}
+
+/// Reads a body. The model's name is not checked here: only the server knows what it serves.
+pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
+    let body: Body = json::read(body)?;
+    body.refuse_unserved()?;
+    let model = json::required(body.model, "model")?;
+    let input = match json::required(body.input, "input")? {
+        RawInput::Text(text) => Input::Text(text),
+        RawInput::Items(items) => Input::Items(items.0?),
+    };
+    let max_output_tokens = json::token_limit(body.max_output_tokens, "max_output_tokens")?;
+    let metadata = check_metadata(body.metadata.unwrap_or_default())?;
+    Ok(Parsed {
+        echo: Echo {
+            created_at: 0,
+            instructions: body.instructions.clone(),
+            max_output_tokens,
+            temperature: body.temperature.unwrap_or(0.0),
+            top_p: body.top_p.unwrap_or(1.0),
+            metadata,
+            prompt_cache_key: body.prompt_cache_key,
+            safety_identifier: body.safety_identifier,
+            user: body.user,
+        },
+        request: CreateResponse {
+            model,
+            input,
+            instructions: body.instructions,
+            max_output_tokens,
+            temperature: body.temperature,
+            top_p: body.top_p,
+            stream: body.stream.unwrap_or(false),
+            cerium: body.cerium.unwrap_or_default(),
+        },
+    })
+}
+
+/// Every field that this server reads, or would get wrong if it did not refuse it.
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "an object")]
+struct Body {
+    model: Option<String>,
+    input: Option<RawInput>,
+    instructions: Option<String>,
+    max_output_tokens: Option<u64>,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    stream: Option<bool>,
+    metadata: Option<BTreeMap<String, String>>,
+    prompt_cache_key: Option<String>,
+    safety_identifier: Option<String>,
+    user: Option<String>,
+    cerium: Option<Extensions>,
+
+    store: Asked,
+    background: Asked,
+    previous_response_id: Asked,
+    conversation: Asked,
+    prompt: Asked,
+    tools: Asked,
+    tool_choice: Asked,
+    truncation: Asked,
+    top_logprobs: Asked,
+    context_management: Asked,
+    include: Option<Vec<String>>,
+    text: Option<TextOptions>,
+    generate: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct TextOptions {
+    #[serde(default)]
+    format: Option<TextFormat>,
+}
+
+#[derive(Deserialize)]
+struct TextFormat {
+    #[serde(rename = "type", default)]
+    kind: Asked,
+}
+
+impl Body {
+    fn refuse_unserved(&self) -> Result<(), ErrorBody> {
+        self.previous_response_id.refuse("previous_response_id")?;
+        self.conversation.refuse("conversation")?;
+        self.background.refuse("background")?;
+        self.prompt.refuse("prompt")?;
+        self.tools.refuse("tools")?;
+        self.tool_choice.refuse_unless("tool_choice", &["auto", "none"])?;
+        self.truncation.refuse_unless("truncation", &["disabled"])?;
+        self.top_logprobs.refuse("top_logprobs")?;
+        self.context_management.refuse("context_management")?;
+        // Absent means true to the hosted service. Clients rarely mean it, and the response says
+        // `store: false`; one that spells it out would come back for the response.
+        if self.store != Asked::Nothing {
+            return Err(ErrorBody::not_served(
+                "store",
+                "responses are not stored here; leave `store` out or say false",
+            ));
+        }
+        if let Some(format) = self.text.as_ref().and_then(|text| text.format.as_ref()) {
+            format.kind.refuse_unless("text.format.type", &["text"])?;
+        }
+        // Things that no answer of this server has (reasoning, searches) are rightly left out.
+        for (index, wanted) in self.include.iter().flatten().enumerate() {
+            if wanted == "message.output_text.logprobs" {
+                Asked::Word(wanted.clone()).refuse(&format!("include[{index}]"))?;
+            }
+        }
+        if self.generate == Some(false) {
+            return Err(ErrorBody::not_served("generate", "`generate: false` is not served"));
+        }
+        Ok(())
+    }
+}
+
+enum RawInput {
+    Text(String),
+    Items(Items<RawItem>),
+}
+
+/// An item before its type is looked at. Ids and states are the client's business: never needed.
+#[derive(Deserialize)]
+#[serde(expecting = "an item")]
+struct RawItem {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(default)]
+    content: Option<Content>,
+}
+
+impl Raw for RawItem {
+    const LIST: &'static str = "input";
+
+    fn lower(self, param: fmt::Arguments<'_>) -> Result<InputItem, ErrorBody> {
+        match (self.kind.as_deref(), &self.role) {
+            // An item without type but with role is an easy message; several clients send it.
+            (Some("message"), _) | (None, Some(_)) => {
+                content::message(self.role.as_deref(), self.content, param)
+            }
+            (Some(kind), _) => Err(ErrorBody::not_served(
+                format!("{param}.type"),
+                format!(
+                    "input items of type `{}` are not served, only messages",
+                    shorten(kind, WORD_CHARS)
+                ),
+            )),
+            (None, None) => {
+                let what = format!("`{param}` has neither type nor role");
+                Err(ErrorBody::invalid(param.to_string(), what))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawInput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(InputVisitor)
+    }
+}
+
+struct InputVisitor;
+
+impl<'de> Visitor<'de> for InputVisitor {
+    type Value = RawInput;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list of items")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<RawInput, E> {
+        Ok(RawInput::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<RawInput, A::Error> {
+        Items::read(seq).map(RawInput::Items)
+    }
+}
+
+/// The published bounds: 16 pairs, keys of 64 and values of 512 characters.
+fn check_metadata(
+    metadata: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, ErrorBody> {
+    const PAIRS_MAX: usize = 16;
+    const KEY_CHARS_MAX: usize = 64;
+    const VALUE_CHARS_MAX: usize = 512;
+    let too_long = |text: &str, max: usize| text.chars().nth(max).is_some();
+    if metadata.len() > PAIRS_MAX {
+        return Err(ErrorBody::invalid(
+            "metadata",
+            format!("`metadata` has {} pairs; at most {PAIRS_MAX} are kept", metadata.len()),
+        ));
+    }
+    for (key, value) in &metadata {
+        if too_long(key, KEY_CHARS_MAX) || too_long(value, VALUE_CHARS_MAX) {
+            return Err(ErrorBody::invalid(
+                format!("metadata.{}", shorten(key, WORD_CHARS)),
+                format!(
+                    "a key of `metadata` may have {KEY_CHARS_MAX} characters, a value \
+                     {VALUE_CHARS_MAX}"
+                ),
+            ));
+        }
+    }
+    Ok(metadata)
+}

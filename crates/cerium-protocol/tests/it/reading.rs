@@ -1,0 +1,331 @@
+//! Request bodies of the three dialects.
+
+use cerium_protocol::wire::{chat, completions, responses};
+use cerium_protocol::{CreateResponse, ErrorBody, Input, InputItem};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Merges `extra` into the smallest body that is served.
+fn with(base: Value, extra: Value) -> Vec<u8> {
+    let Value::Object(mut body) = base else { unreachable!("the bases are objects") };
+    let Value::Object(extra) = extra else { panic!("extra fields come as an object") };
+    body.extend(extra);
+    serde_json::to_vec(&body).unwrap()
+}
+
+fn responses(extra: Value) -> Result<responses::Parsed, ErrorBody> {
+    responses::read(&with(json!({"model": "m", "input": "hi"}), extra))
+}
+
+fn chat(extra: Value) -> Result<chat::Parsed, ErrorBody> {
+    chat::read(&with(json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]}), extra))
+}
+
+fn completions(extra: Value) -> Result<completions::Parsed, ErrorBody> {
+    completions::read(&with(json!({"model": "m", "prompt": "hi"}), extra))
+}
+
+/// The conversation as lines of `role: content`.
+fn items(request: &CreateResponse) -> String {
+    match &request.input {
+        Input::Text(text) => format!("text {text:?}"),
+        Input::Items(items) => items.iter().fold(String::new(), |mut lines, item| {
+            let InputItem { role, content } = item;
+            writeln!(lines, "{role:?}: {content:?}").unwrap();
+            lines
+        }),
+    }
+}
+
+/// `param | code | message` of a refusal.
+fn refusal<T: std::fmt::Debug>(result: Result<T, ErrorBody>) -> String {
+    let error = result.unwrap_err();
+    format!(
+        "{} | {} | {}",
+        error.param.as_deref().unwrap_or("-"),
+        error.code.as_deref().unwrap_or("-"),
+        error.message
+    )
+}
+
+#[test]
+fn input_is_text_or_items_in_any_of_their_spellings() {
+    let parsed = responses(json!({})).unwrap();
+    assert_eq!(items(&parsed.request), r#"text "hi""#);
+    let parsed = responses(json!({"input": [
+        {"type": "message", "role": "developer", "id": "msg_1",
+         "content": [{"type": "input_text", "text": "be brief"}]},
+        {"role": "user", "content": "a"},
+        {"type": "message", "role": "assistant", "status": "completed", "phase": "final_answer",
+         "content": [{"type": "output_text", "text": "b", "annotations": [], "logprobs": []},
+                     {"type": "refusal", "refusal": "no"}]},
+        {"role": "user", "content": []},
+    ]}))
+    .unwrap();
+    insta::assert_snapshot!(items(&parsed.request), @r#"
+    System: "be brief"
+    User: "a"
+    Assistant: "b\nno"
+    User: ""
+    "#);
+}
+
+#[test]
+fn settings_are_read_and_repeated() {
+    let parsed = responses(json!({
+        "instructions": "be brief", "max_output_tokens": 7, "temperature": 0.5, "top_p": 0.25,
+        "stream": true, "store": false, "metadata": {"a": "b"}, "user": "u",
+        "prompt_cache_key": "k", "tools": [], "tool_choice": "auto", "truncation": "disabled",
+        "include": ["reasoning.encrypted_content"], "reasoning": {"effort": "low"},
+        "text": {"format": {"type": "text"}, "verbosity": "low"}, "previous_response_id": null,
+        "client_metadata": {"x": "y"}, "a field of next year": [{}],
+        "cerium": {"prefix": "```rust\n", "stop": ["```"], "top_k": 40, "seed": 3},
+    }))
+    .unwrap();
+    let request = parsed.request;
+    assert_eq!(request.model, "m");
+    assert_eq!(request.instructions.as_deref(), Some("be brief"));
+    assert_eq!(request.max_output_tokens, Some(7));
+    assert_eq!((request.temperature, request.top_p), (Some(0.5), Some(0.25)));
+    assert!(request.stream);
+    assert_eq!(request.cerium.prefix, "```rust\n");
+    assert_eq!(request.cerium.stop, ["```"]);
+    assert_eq!((request.cerium.top_k, request.cerium.seed), (40, Some(3)));
+    assert_eq!(parsed.echo.metadata["a"], "b");
+    assert_eq!(parsed.echo.user.as_deref(), Some("u"));
+    assert_eq!(parsed.echo.prompt_cache_key.as_deref(), Some("k"));
+}
+
+/// What the harness sends to another server is read back as it was meant.
+#[test]
+fn a_request_of_ours_survives_the_wire() {
+    let mut request = responses(json!({
+        "instructions": "i", "temperature": 0.5, "cerium": {"prediction": "p", "stop": ["x"]},
+    }))
+    .unwrap()
+    .request;
+    for input in [
+        Input::Text("t".into()),
+        Input::Items(vec![InputItem {
+            role: cerium_protocol::Role::System,
+            content: "<|im_end|>".into(),
+        }]),
+    ] {
+        request.input = input;
+        let body = serde_json::to_vec(&request).unwrap();
+        assert_eq!(responses::read(&body).unwrap().request, request);
+    }
+}
+
+#[test]
+fn what_responses_does_not_serve_is_refused_by_name() {
+    let cases = [
+        json!({"previous_response_id": "resp_1"}),
+        json!({"conversation": {"id": "c"}}),
+        json!({"background": true}),
+        json!({"prompt": {"id": "p"}}),
+        json!({"tools": [{"type": "web_search"}]}),
+        json!({"tool_choice": "required"}),
+        json!({"tool_choice": {"type": "function", "name": "f"}}),
+        json!({"truncation": "auto"}),
+        json!({"top_logprobs": 2}),
+        json!({"store": true}),
+        json!({"text": {"format": {"type": "json_schema", "name": "n", "schema": {}}}}),
+        json!({"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]}),
+        json!({"generate": false}),
+        json!({"input": [{"role": "user", "content": "a"},
+                         {"type": "function_call_output", "call_id": "c", "output": "o"}]}),
+        json!({"input": [{"type": "reasoning", "summary": [], "content": null}]}),
+        json!({"input": [{"role": "user", "content": [
+            {"type": "input_text", "text": "a"},
+            {"type": "input_image", "image_url": "data:,"}]}]}),
+        json!({"input": [{"role": "tool", "content": "a"}]}),
+    ];
+    let told = cases.map(|case| refusal(responses(case))).join("\n");
+    insta::assert_snapshot!(told, @r"
+    previous_response_id | unsupported_parameter | `previous_response_id` of `resp_1` is not served here
+    conversation | unsupported_parameter | `conversation` is not served here
+    background | unsupported_parameter | `background` is not served here
+    prompt | unsupported_parameter | `prompt` is not served here
+    tools | unsupported_parameter | `tools` is not served here
+    tool_choice | unsupported_parameter | `tool_choice` of `required` is not served here
+    tool_choice | unsupported_parameter | `tool_choice` is not served here
+    truncation | unsupported_parameter | `truncation` of `auto` is not served here
+    top_logprobs | unsupported_parameter | `top_logprobs` is not served here
+    store | unsupported_parameter | responses are not stored here; leave `store` out or say false
+    text.format.type | unsupported_parameter | `text.format.type` of `json_schema` is not served here
+    include[1] | unsupported_parameter | `include[1]` of `message.output_text.logprobs` is not served here
+    generate | unsupported_parameter | `generate: false` is not served
+    input[1].type | unsupported_parameter | input items of type `function_call_output` are not served, only messages
+    input[0].type | unsupported_parameter | input items of type `reasoning` are not served, only messages
+    input[0].content[1].type | unsupported_parameter | content of type `input_image` is not served, only text
+    input[0].role | unsupported_parameter | role `tool` is not served; system, developer, user and assistant are
+    ");
+}
+
+#[test]
+fn bad_values_are_refused_by_name() {
+    let cases = [
+        json!({"model": null}),
+        json!({"input": null}),
+        json!({"input": []}),
+        json!({"input": 3}),
+        json!({"input": [{}]}),
+        json!({"input": ["hi"]}),
+        json!({"input": [{"role": "user"}]}),
+        json!({"input": [{"type": "message", "content": "a"}]}),
+        json!({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}),
+        json!({"input": [{"role": "user", "content": {"text": "a"}}]}),
+        json!({"max_output_tokens": 0}),
+        json!({"max_output_tokens": -1}),
+        json!({"temperature": "warm".repeat(1000)}),
+        json!({"stream": "yes"}),
+        json!({"metadata": {"a": 1}}),
+        json!({"metadata": {"k".repeat(65): "v"}}),
+        json!({"cerium": {"stop": "x"}}),
+    ];
+    let told = cases.map(|case| refusal(responses(case))).join("\n");
+    insta::assert_snapshot!(told, @r#"
+    model | missing_required_parameter | missing required parameter `model`
+    input | missing_required_parameter | missing required parameter `input`
+    input | invalid_value | `input` is empty
+    input | invalid_type | input: invalid type: integer `3`, expected a string or a list of items at line 1 column 10
+    input[0] | invalid_value | `input[0]` has neither type nor role
+    input[0] | invalid_type | input[0]: invalid type: string "hi", expected an item at line 1 column 14
+    input[0].content | invalid_value | `input[0]` has no content
+    input[0].role | invalid_value | `input[0]` has no role
+    input[0].content | invalid_type | input[0].content: part 0 of type `input_text` has no `text` at line 1 column 44
+    input[0].content | invalid_type | input[0].content: invalid type: map, expected a string or a list of content parts at line 1 column 22
+    max_output_tokens | invalid_value | `max_output_tokens` is 0; it must be at least 1
+    max_output_tokens | invalid_type | max_output_tokens: invalid value: integer `-1`, expected u64 at line 1 column 36
+    temperature | invalid_type | temperature: invalid type: string "warmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwa...
+    stream | invalid_type | stream: invalid type: string "yes", expected a boolean at line 1 column 40
+    metadata.a | invalid_type | metadata.a: invalid type: integer `1`, expected a string at line 1 column 31
+    metadata.kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk... | invalid_value | a key of `metadata` may have 64 characters, a value 512
+    cerium.stop | invalid_type | cerium.stop: invalid type: string "x", expected a sequence at line 1 column 21
+    "#);
+}
+
+#[test]
+fn a_body_that_is_not_json_is_refused() {
+    let deep = [b"{\"input\":".as_slice(), &b"[".repeat(100_000)].concat();
+    let cases: [&[u8]; 6] =
+        [b"", b"{", b"{} {}", b"\xff", b"{\"model\": \"\\ud800\"}", deep.as_slice()];
+    let told = cases.map(|body| refusal(responses::read(body))).join("\n");
+    insta::assert_snapshot!(told, @r"
+    - | invalid_json | the body is not valid JSON: EOF while parsing a value at line 1 column 0
+    - | invalid_json | the body is not valid JSON: EOF while parsing an object at line 1 column 1
+    - | invalid_json | the body is not valid JSON: trailing characters at line 1 column 4
+    - | invalid_json | the body is not valid JSON: expected value at line 1 column 1
+    - | invalid_json | the body is not valid JSON: unexpected end of hex escape at line 1 column 18
+    input[0][0] | invalid_type | input[0][0]: invalid type: sequence, expected a string at line 1 column 11
+    ");
+}
+
+#[test]
+fn a_chat_is_read() {
+    let parsed = chat(json!({
+        "messages": [
+            {"role": "developer", "content": "be brief"},
+            {"role": "user", "name": "me", "content": [{"type": "text", "text": "a"}]},
+            {"role": "assistant", "content": "b", "refusal": null, "tool_calls": []},
+            {"role": "assistant", "content": null, "refusal": "no"},
+        ],
+        "max_tokens": 9, "max_completion_tokens": 8, "stop": "x", "seed": -1, "n": 1,
+        "stream": true, "stream_options": {"include_usage": true}, "presence_penalty": 0,
+        "logit_bias": {}, "logprobs": false, "response_format": {"type": "text"},
+        "prediction": {"type": "content", "content": [{"type": "text", "text": "b"}]},
+    }))
+    .unwrap();
+    assert!(parsed.include_usage);
+    let request = parsed.request;
+    insta::assert_snapshot!(items(&request), @r#"
+    System: "be brief"
+    User: "a"
+    Assistant: "b"
+    Assistant: "no"
+    "#);
+    assert_eq!(request.max_output_tokens, Some(8));
+    assert_eq!(request.cerium.stop, ["x"]);
+    assert_eq!(request.cerium.seed, Some(u64::MAX));
+    assert_eq!(request.cerium.prediction.as_deref(), Some("b"));
+    assert_eq!(chat(json!({"max_tokens": 9})).unwrap().request.max_output_tokens, Some(9));
+    assert_eq!(chat(json!({"stop": ["x", "y"]})).unwrap().request.cerium.stop, ["x", "y"]);
+}
+
+#[test]
+fn what_chat_does_not_serve_is_refused_by_name() {
+    let message = |message: Value| json!({"messages": [message]});
+    let cases = [
+        json!({"messages": []}),
+        json!({"n": 2}),
+        json!({"tools": [{"type": "function", "function": {"name": "f"}}]}),
+        json!({"functions": [{"name": "f"}]}),
+        json!({"response_format": {"type": "json_object"}}),
+        json!({"logprobs": true}),
+        json!({"presence_penalty": 0.5}),
+        json!({"logit_bias": {"50256": -100}}),
+        json!({"modalities": ["text", "audio"]}),
+        json!({"web_search_options": {}}),
+        json!({"store": true}),
+        message(json!({"role": "tool", "tool_call_id": "c", "content": "o"})),
+        message(json!({"role": "assistant", "content": "", "tool_calls": [{"id": "c"}]})),
+        message(json!({"role": "user", "content": [{"type": "image_url", "image_url": {}}]})),
+        message(json!({"role": "user", "content": null})),
+    ];
+    let told = cases.map(|case| refusal(chat(case))).join("\n");
+    insta::assert_snapshot!(told, @r"
+    messages | invalid_value | `messages` is empty
+    n | unsupported_parameter | `n` is 2; one answer is served
+    tools | unsupported_parameter | `tools` is not served here
+    functions | unsupported_parameter | `functions` is not served here
+    response_format.type | unsupported_parameter | `response_format.type` of `json_object` is not served here
+    logprobs | unsupported_parameter | `logprobs` is not served here
+    presence_penalty | unsupported_parameter | `presence_penalty` is not served here
+    logit_bias | unsupported_parameter | `logit_bias` is not served here
+    modalities[1] | unsupported_parameter | `modalities[1]` of `audio` is not served here
+    web_search_options | unsupported_parameter | `web_search_options` is not served here
+    store | unsupported_parameter | `store` is not served here
+    messages[0].role | unsupported_parameter | role `tool` is not served; system, developer, user and assistant are
+    messages[0].tool_calls | unsupported_parameter | `messages[0].tool_calls` is not served here
+    messages[0].content[0].type | unsupported_parameter | content of type `image_url` is not served, only text
+    messages[0].content | invalid_value | `messages[0]` has no content
+    ");
+}
+
+#[test]
+fn a_completion_is_read() {
+    let parsed = completions(json!({"suffix": "x", "stop": ["\n\n"], "seed": 5})).unwrap();
+    assert_eq!(parsed.request.prompt, "hi");
+    assert_eq!(parsed.request.suffix.as_deref(), Some("x"));
+    assert_eq!(parsed.request.max_tokens, Some(16), "the published default");
+    assert_eq!(parsed.request.stop, ["\n\n"]);
+    assert_eq!(parsed.request.cerium.seed, Some(5));
+    let parsed = completions(json!({"prompt": ["a"], "suffix": ""})).unwrap();
+    assert_eq!((parsed.request.prompt.as_str(), parsed.request.suffix), ("a", None));
+}
+
+#[test]
+fn what_completions_does_not_serve_is_refused_by_name() {
+    let cases = [
+        json!({"prompt": null}),
+        json!({"prompt": ["a", "b"]}),
+        json!({"prompt": [1, 2]}),
+        json!({"n": 2}),
+        json!({"best_of": 3}),
+        json!({"echo": true}),
+        json!({"logprobs": 0}),
+        json!({"max_tokens": 0}),
+    ];
+    let told = cases.map(|case| refusal(completions(case))).join("\n");
+    insta::assert_snapshot!(told, @r"
+    prompt | missing_required_parameter | missing required parameter `prompt`
+    prompt | unsupported_parameter | `prompt` must hold exactly one text
+    prompt[0] | invalid_type | prompt[0]: invalid type: integer `1`, expected a string at line 1 column 24
+    n | unsupported_parameter | `n` is 2; one answer is served
+    best_of | unsupported_parameter | `best_of` is 3; one answer is served
+    echo | unsupported_parameter | `echo` is not served here
+    logprobs | unsupported_parameter | `logprobs` is not served here
+    max_tokens | invalid_value | `max_tokens` is 0; it must be at least 1
+    ");
+}

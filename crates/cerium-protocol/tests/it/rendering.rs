@@ -1,0 +1,294 @@
+//! What clients are told, byte for byte.
+
+use cerium_protocol::wire::{chat, completions, models, responses};
+use cerium_protocol::{
+    ErrorBody, ErrorKind, Event, ModelInfo, OutputText, Response, Status, Timings, Usage,
+};
+use serde::Serialize;
+
+fn response(status: Status, text: &str) -> Response {
+    Response {
+        id: "resp_1".into(),
+        model: "m".into(),
+        status,
+        incomplete_reason: (status == Status::Incomplete).then(|| "context".into()),
+        output: OutputText { text: text.into() },
+        usage: Usage {
+            prompt_tokens: 120,
+            cached_tokens: 100,
+            output_tokens: 7,
+            drafted_tokens: 4,
+            accepted_tokens: 3,
+        },
+        timings: Timings { prefill_ms: 1.5, ttft_ms: 2.5, decode_ms: 10.0, total_ms: 13.0 },
+    }
+}
+
+/// An answer of two pieces, from its creation to its end.
+fn answer(status: Status) -> [Event; 4] {
+    [
+        Event::Created(Response { usage: Usage::default(), ..response(Status::InProgress, "") }),
+        Event::TextDelta("Hel".into()),
+        Event::TextDelta("lo".into()),
+        Event::Done(response(status, "Hello")),
+    ]
+}
+
+fn lines<T: Serialize>(items: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<_> =
+        items.into_iter().map(|item| serde_json::to_string(&item).unwrap()).collect();
+    texts.join("\n")
+}
+
+/// Events of a response, without the long response objects (they have a test of their own).
+fn events(happened: impl IntoIterator<Item = Event>) -> String {
+    let mut events = responses::Events::new(responses::Echo::default());
+    let told: Vec<_> = happened.into_iter().flat_map(|event| events.push(event)).collect();
+    let texts: Vec<_> = told
+        .iter()
+        .map(|event| {
+            let text = serde_json::to_string(event).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(json["type"], event.name(), "the SSE name repeats the type");
+            let Some(response) = json.get("response") else {
+                return text;
+            };
+            let about = (&response["status"], &response["incomplete_details"]["reason"]);
+            let texts: Vec<_> = response["output"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| &item["content"][0]["text"])
+                .collect();
+            format!("{} #{} {about:?} {texts:?}", event.name(), json["sequence_number"])
+        })
+        .collect();
+    texts.join("\n")
+}
+
+#[test]
+fn a_response_streams_in_the_order_clients_take() {
+    insta::assert_snapshot!(events(answer(Status::Completed)), @r#"
+    response.created #0 (String("in_progress"), Null) []
+    response.in_progress #1 (String("in_progress"), Null) []
+    {"type":"response.output_item.added","output_index":0,"item":{"type":"message","id":"msg_1","status":"in_progress","role":"assistant","content":[]},"sequence_number":2}
+    {"type":"response.content_part.added","item_id":"msg_1","output_index":0,"content_index":0,"part":{"type":"output_text","text":"","annotations":[],"logprobs":[]},"sequence_number":3}
+    {"type":"response.output_text.delta","item_id":"msg_1","output_index":0,"content_index":0,"delta":"Hel","logprobs":[],"sequence_number":4}
+    {"type":"response.output_text.delta","item_id":"msg_1","output_index":0,"content_index":0,"delta":"lo","logprobs":[],"sequence_number":5}
+    {"type":"response.output_text.done","item_id":"msg_1","output_index":0,"content_index":0,"text":"Hello","logprobs":[],"sequence_number":6}
+    {"type":"response.content_part.done","item_id":"msg_1","output_index":0,"content_index":0,"part":{"type":"output_text","text":"Hello","annotations":[],"logprobs":[]},"sequence_number":7}
+    {"type":"response.output_item.done","output_index":0,"item":{"type":"message","id":"msg_1","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Hello","annotations":[],"logprobs":[]}]},"sequence_number":8}
+    response.completed #9 (String("completed"), Null) [String("Hello")]
+    "#);
+}
+
+#[test]
+fn a_cut_response_ends_incomplete() {
+    let [created, _, _, done] = answer(Status::Incomplete);
+    insta::assert_snapshot!(events([created, done]), @r#"
+    response.created #0 (String("in_progress"), Null) []
+    response.in_progress #1 (String("in_progress"), Null) []
+    {"type":"response.output_item.added","output_index":0,"item":{"type":"message","id":"msg_1","status":"in_progress","role":"assistant","content":[]},"sequence_number":2}
+    {"type":"response.content_part.added","item_id":"msg_1","output_index":0,"content_index":0,"part":{"type":"output_text","text":"","annotations":[],"logprobs":[]},"sequence_number":3}
+    {"type":"response.output_text.done","item_id":"msg_1","output_index":0,"content_index":0,"text":"Hello","logprobs":[],"sequence_number":4}
+    {"type":"response.content_part.done","item_id":"msg_1","output_index":0,"content_index":0,"part":{"type":"output_text","text":"Hello","annotations":[],"logprobs":[]},"sequence_number":5}
+    {"type":"response.output_item.done","output_index":0,"item":{"type":"message","id":"msg_1","status":"incomplete","role":"assistant","content":[{"type":"output_text","text":"Hello","annotations":[],"logprobs":[]}]},"sequence_number":6}
+    response.incomplete #7 (String("incomplete"), String("max_output_tokens")) [String("Hello")]
+    "#);
+}
+
+#[test]
+fn a_failing_response_says_so_in_the_stream() {
+    let error = ErrorBody::new(ErrorKind::ServerError, "the engine stopped");
+    let [created, delta, ..] = answer(Status::Completed);
+    let mut stream = responses::Events::new(responses::Echo::default());
+    for event in [created, delta] {
+        stream.push(event);
+    }
+    let last = stream.push(Event::Failed(error.clone()));
+    let json = serde_json::to_value(&last[0]).unwrap();
+    assert_eq!((last.len(), json["type"].as_str()), (1, Some("response.failed")));
+    assert_eq!(json["response"]["status"], "failed");
+    assert_eq!(
+        json["response"]["error"],
+        serde_json::json!({"code": "server_error", "message": "the engine stopped"})
+    );
+    insta::assert_snapshot!(events([Event::Failed(error)]), @r#"{"type":"error","code":null,"message":"the engine stopped","param":null,"sequence_number":0}"#);
+}
+
+#[test]
+fn a_finished_response_has_every_published_field() {
+    let echo = responses::Echo {
+        created_at: 1_700_000_000,
+        instructions: Some("be brief".into()),
+        max_output_tokens: Some(16),
+        temperature: 0.7,
+        top_p: 1.0,
+        metadata: [("a".to_owned(), "b".to_owned())].into(),
+        ..responses::Echo::default()
+    };
+    let object = responses::ResponseObject::finished(&response(Status::Completed, "hi"), &echo);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&object).unwrap(), @r#"
+    {
+      "id": "resp_1",
+      "object": "response",
+      "created_at": 1700000000,
+      "status": "completed",
+      "background": false,
+      "error": null,
+      "incomplete_details": null,
+      "instructions": "be brief",
+      "max_output_tokens": 16,
+      "max_tool_calls": null,
+      "model": "m",
+      "output": [
+        {
+          "type": "message",
+          "id": "msg_1",
+          "status": "completed",
+          "role": "assistant",
+          "content": [
+            {
+              "type": "output_text",
+              "text": "hi",
+              "annotations": [],
+              "logprobs": []
+            }
+          ]
+        }
+      ],
+      "parallel_tool_calls": true,
+      "previous_response_id": null,
+      "prompt_cache_key": null,
+      "reasoning": {
+        "effort": null,
+        "summary": null
+      },
+      "safety_identifier": null,
+      "service_tier": "default",
+      "store": false,
+      "temperature": 0.7,
+      "text": {
+        "format": {
+          "type": "text"
+        },
+        "verbosity": "medium"
+      },
+      "tool_choice": "auto",
+      "tools": [],
+      "top_logprobs": 0,
+      "top_p": 1.0,
+      "truncation": "disabled",
+      "usage": {
+        "input_tokens": 120,
+        "input_tokens_details": {
+          "cached_tokens": 100,
+          "cache_write_tokens": 0
+        },
+        "output_tokens": 7,
+        "output_tokens_details": {
+          "reasoning_tokens": 0
+        },
+        "total_tokens": 127
+      },
+      "user": null,
+      "metadata": {
+        "a": "b"
+      },
+      "cerium": {
+        "drafted_tokens": 4,
+        "accepted_tokens": 3,
+        "prefill_ms": 1.5,
+        "ttft_ms": 2.5,
+        "decode_ms": 10.0,
+        "total_ms": 13.0
+      }
+    }
+    "#);
+}
+
+#[test]
+fn a_chat_streams_role_first_and_usage_last() {
+    let mut frames = chat::Frames::new(5, true);
+    let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(e)));
+    insta::assert_snapshot!(told, @r#"
+    {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}
+    {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}],"usage":null}
+    {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"content":"lo"},"logprobs":null,"finish_reason":null}],"usage":null}
+    {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null}
+    {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":1}}}
+    "#);
+    let mut frames = chat::Frames::new(5, false);
+    let told = lines(answer(Status::Incomplete).into_iter().flat_map(|e| frames.push(e)));
+    assert!(!told.contains("usage"), "{told}");
+    assert!(told.contains(r#""finish_reason":"length""#), "{told}");
+}
+
+#[test]
+fn a_chat_completion() {
+    let completion = chat::Completion::new(&response(Status::Completed, "hi"), 5);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&completion).unwrap(), @r#"
+    {
+      "id": "chatcmpl-1",
+      "object": "chat.completion",
+      "created": 5,
+      "model": "m",
+      "choices": [
+        {
+          "index": 0,
+          "message": {
+            "role": "assistant",
+            "content": "hi",
+            "refusal": null,
+            "annotations": []
+          },
+          "logprobs": null,
+          "finish_reason": "stop"
+        }
+      ],
+      "usage": {
+        "prompt_tokens": 120,
+        "completion_tokens": 7,
+        "total_tokens": 127,
+        "prompt_tokens_details": {
+          "cached_tokens": 100,
+          "audio_tokens": 0
+        },
+        "completion_tokens_details": {
+          "reasoning_tokens": 0,
+          "audio_tokens": 0,
+          "accepted_prediction_tokens": 3,
+          "rejected_prediction_tokens": 1
+        }
+      },
+      "service_tier": "default"
+    }
+    "#);
+}
+
+#[test]
+fn a_text_completion_whole_and_in_pieces() {
+    let whole = completions::Completion::new(&response(Status::Incomplete, "hi"), 5);
+    insta::assert_snapshot!(lines([whole]), @r#"{"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"hi","index":0,"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":1}}}"#);
+    let mut frames = completions::Frames::new(5, true);
+    let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(e)));
+    insta::assert_snapshot!(told, @r#"
+    {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"Hel","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
+    {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"lo","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
+    {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"stop"}],"usage":null}
+    {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":1}}}
+    "#);
+}
+
+#[test]
+fn an_error_in_a_chat_stream_is_the_usual_envelope() {
+    let error = ErrorBody::new(ErrorKind::ServerError, "gone");
+    insta::assert_snapshot!(lines(chat::Frames::new(5, true).push(Event::Failed(error))), @r#"{"error":{"message":"gone","type":"server_error","param":null,"code":null}}"#);
+}
+
+#[test]
+fn models_name_their_context() {
+    let info = ModelInfo { name: "m".into(), context_tokens: 4096, infill: true };
+    let list = models::ModelList::new(vec![models::Model::new(&info, 5)]);
+    insta::assert_snapshot!(lines([list]), @r#"{"object":"list","data":[{"id":"m","object":"model","created":5,"owned_by":"cerium","context_length":4096}]}"#);
+}
