@@ -1,0 +1,43 @@
+//! What the service asks of an engine: the seam at which tests put a script.
+
+use cerium_engine::{Engine, Generation, Job, Step, SubmitError};
+use std::pin::Pin;
+
+/// Runs jobs. Outside tests this is [`Engine`].
+pub trait Generator: Send + Sync {
+    /// Hands in a job; its steps come out of the returned source.
+    fn submit(&self, job: Job) -> Result<Box<dyn Steps>, SubmitError>;
+}
+
+/// The steps of one job, in order. Dropping this cancels the job.
+pub trait Steps: Send {
+    /// Waits for the next step; `None` when there is none any more.
+    fn next(&mut self) -> Option<Step>;
+
+    /// The same without blocking a thread. Dropping the future loses no step.
+    fn next_async(&mut self) -> Pin<Box<dyn Future<Output = Option<Step>> + Send + '_>>;
+
+    /// Asks the job to stop: its [`Step::Done`] follows soon.
+    fn cancel(&self);
+}
+
+impl Generator for Engine {
+    fn submit(&self, job: Job) -> Result<Box<dyn Steps>, SubmitError> {
+        let generation = Engine::submit(self, job)?;
+        Ok(Box::new(generation))
+    }
+}
+
+impl Steps for Generation {
+    fn next(&mut self) -> Option<Step> {
+        Generation::next(self)
+    }
+
+    fn next_async(&mut self) -> Pin<Box<dyn Future<Output = Option<Step>> + Send + '_>> {
+        Box::pin(Generation::next_async(self))
+    }
+
+    fn cancel(&self) {
+        Generation::cancel(self);
+    }
+}

@@ -1,0 +1,18 @@
+//! Items to tokens and back: prompts down, text and events up.
+//!
+//! A [`Service`] takes the requests of [`cerium_protocol`], turns a conversation into the token ids
+//! that the model was trained to see, and hands them to whatever implements [`Generator`]: the
+//! engine, or a script in a test. What comes back is a [`Stream`] of events whose text is whole
+//! characters, free of stop texts. Dropping the stream cancels the work behind it.
+//!
+//! Text becomes ids only here, and text of people, files and tools never becomes a control token.
+
+mod generator;
+mod prompt;
+mod service;
+mod stream;
+mod text;
+
+pub use generator::{Generator, Steps};
+pub use service::Service;
+pub use stream::Stream;

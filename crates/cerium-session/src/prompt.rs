@@ -1,0 +1,148 @@
+//! Requests to jobs: the way down, from items and settings to token ids and numbers.
+
+use cerium_engine::Sampling;
+use cerium_model::template::{ChatTemplate, Message};
+use cerium_model::tokenizer::Tokenizer;
+use cerium_protocol::{
+    CompletionRequest, CreateResponse, ErrorBody, Extensions, Input, InputItem, Role,
+};
+use std::error::Error as _;
+
+/// Most stop texts of a request, and most bytes in them together. Each is looked for in every
+/// token, so they cost time.
+const STOPS_MAX: usize = 64;
+const STOPS_BYTES_MAX: usize = 4096;
+
+/// Bytes of a conversation's text that no template drops.
+pub(crate) fn conversation_bytes(request: &CreateResponse) -> usize {
+    let items = match &request.input {
+        Input::Text(text) => text.trim().len(),
+        Input::Items(items) => items.iter().map(|item| item.content.trim().len()).sum(),
+    };
+    let instructions = request.instructions.as_ref().map_or(0, |text| text.trim().len());
+    items + instructions + request.cerium.prefix.len()
+}
+
+/// Bytes of a completion's text.
+pub(crate) fn completion_bytes(request: &CompletionRequest) -> usize {
+    let suffix = request.suffix.as_ref().map_or(0, String::len);
+    request.prompt.len() + suffix + request.cerium.prefix.len()
+}
+
+/// Token ids of a conversation, up to where the answer goes on.
+pub(crate) fn conversation(
+    request: &CreateResponse,
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+) -> Result<Vec<u32>, ErrorBody> {
+    let message = |role: Role, content: &str| Message {
+        role: match role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        }
+        .to_owned(),
+        content: content.to_owned(),
+    };
+    let mut messages = Vec::new();
+    if let Some(instructions) = &request.instructions {
+        messages.push(message(Role::System, instructions));
+    }
+    match &request.input {
+        Input::Text(text) => messages.push(message(Role::User, text)),
+        Input::Items(items) => {
+            messages
+                .extend(items.iter().map(|InputItem { role, content }| message(*role, content)));
+        }
+    }
+    let mut ids = template.encode(tokenizer, &messages, true).map_err(|error| {
+        // What a template objects to (roles that do not alternate, say) is in the cause.
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let why = causes.fold(error.to_string(), |why, cause| format!("{why}: {cause}"));
+        ErrorBody::invalid("input", why)
+    })?;
+    ids.extend(tokenizer.encode(&request.cerium.prefix));
+    Ok(ids)
+}
+
+/// Token ids of a text to go on with, or of the two sides of a gap; and the ids that end it.
+pub(crate) fn completion(
+    request: &CompletionRequest,
+    tokenizer: &Tokenizer,
+) -> Result<(Vec<u32>, Vec<u32>), ErrorBody> {
+    let mut ids: Vec<u32> = tokenizer.bos().filter(|_| tokenizer.adds_bos()).into_iter().collect();
+    let mut ends = Vec::new();
+    if let Some(suffix) = &request.suffix {
+        let Some(infill) = tokenizer.infill() else {
+            return Err(ErrorBody::not_served(
+                "suffix",
+                format!("model `{}` has no infill tokens", request.model),
+            ));
+        };
+        // Prefix, suffix, middle: the order these models were trained on; the answer comes last.
+        ids.push(infill.prefix);
+        ids.extend(tokenizer.encode(&request.prompt));
+        ids.push(infill.suffix);
+        ids.extend(tokenizer.encode(suffix));
+        ids.push(infill.middle);
+        ends.clone_from(&infill.ends);
+    } else {
+        ids.extend(tokenizer.encode(&request.prompt));
+    }
+    ids.extend(tokenizer.encode(&request.cerium.prefix));
+    Ok((ids, ends))
+}
+
+/// How tokens are drawn, from the settings of a request.
+pub(crate) fn sampling(
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    extensions: &Extensions,
+    fresh_seed: impl FnOnce() -> u64,
+) -> Result<Sampling, ErrorBody> {
+    let temperature = within("temperature", temperature.unwrap_or(0.0), 0.0, 2.0)?;
+    let top_p = within("top_p", top_p.unwrap_or(1.0), 0.0, 1.0)?;
+    let min_p = within("cerium.min_p", extensions.min_p, 0.0, 1.0)?;
+    let repetition_penalty = within(
+        "cerium.repetition_penalty",
+        extensions.repetition_penalty.unwrap_or(1.0),
+        0.01,
+        100.0,
+    )?;
+    Ok(Sampling {
+        temperature,
+        top_k: extensions.top_k as usize,
+        top_p,
+        min_p,
+        repetition_penalty,
+        seed: extensions.seed.unwrap_or_else(fresh_seed),
+    })
+}
+
+/// A number of the request in the range that means something.
+fn within(name: &str, value: f32, min: f32, max: f32) -> Result<f32, ErrorBody> {
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    Err(ErrorBody::invalid(name, format!("`{name}` is {value}; it must be from {min} to {max}")))
+}
+
+/// The stop texts of a request, if they are usable.
+pub(crate) fn stops<'a>(
+    texts: impl Iterator<Item = &'a String> + Clone,
+) -> Result<Vec<String>, ErrorBody> {
+    let (n, bytes) = (texts.clone().count(), texts.clone().map(String::len).sum::<usize>());
+    if n > STOPS_MAX || bytes > STOPS_BYTES_MAX {
+        return Err(ErrorBody::invalid(
+            "stop",
+            format!(
+                "{n} stop texts of {bytes} bytes; at most {STOPS_MAX} of {STOPS_BYTES_MAX} bytes \
+                 are served"
+            ),
+        ));
+    }
+    if texts.clone().any(String::is_empty) {
+        return Err(ErrorBody::invalid("stop", "a stop text is empty"));
+    }
+    Ok(texts.cloned().collect())
+}

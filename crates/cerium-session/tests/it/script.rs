@@ -1,0 +1,261 @@
+//! An engine that plays a script, and a vocabulary in which every byte is a token.
+//!
+//! The tests of `cerium-server` use this file too.
+
+use cerium_engine::{Finish, FinishReason, Job, Stats, Step, SubmitError};
+use cerium_model::gguf::{Array, Gguf, Strings, Value};
+use cerium_model::template::ChatTemplate;
+use cerium_model::testing::GgufBuilder;
+use cerium_model::tokenizer::Tokenizer;
+use cerium_session::{Generator, Service, Steps};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What a scripted engine does with one job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    /// Generates the bytes of a text, one token each, and ends by itself.
+    Say(&'static str, FinishReason),
+    /// Generates these bytes, one token each, which need not be a text.
+    SayBytes(&'static [u8], FinishReason),
+    /// Generates the same text again and again until it is cancelled.
+    Repeat(&'static str),
+    /// Generates a text, then nothing more, until it is cancelled.
+    Hang(&'static str),
+    /// Generates a text, then is gone.
+    Die(&'static str),
+    /// Takes no job.
+    Refuse,
+}
+
+/// What the engine saw.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) jobs: Mutex<Vec<Job>>,
+    /// Tokens handed out.
+    pub(crate) n_tokens: AtomicUsize,
+    /// Whether a job was cancelled by being told so.
+    pub(crate) cancelled: AtomicBool,
+    /// Jobs whose steps were let go of.
+    pub(crate) n_dropped: AtomicUsize,
+}
+
+/// Plays the same act for every job.
+#[derive(Debug)]
+pub(crate) struct Script {
+    act: Act,
+    seen: Arc<Seen>,
+}
+
+/// Longest sequence of the scripted model, in tokens.
+pub(crate) const N_CONTEXT: usize = 400;
+
+/// A service over a scripted engine, and what that engine sees.
+pub(crate) fn service(act: Act) -> (Service, Arc<Seen>) {
+    service_of(act, &words(true))
+}
+
+/// The same with a vocabulary of one's own.
+pub(crate) fn service_of(act: Act, words: &Words) -> (Service, Arc<Seen>) {
+    let seen = Arc::new(Seen::default());
+    let script = Script { act, seen: Arc::clone(&seen) };
+    let Words { tokenizer, template } = words;
+    let service = Service::new(
+        "scripted".to_owned(),
+        Arc::clone(tokenizer),
+        Arc::clone(template),
+        N_CONTEXT,
+        script,
+    );
+    (service, seen)
+}
+
+/// A tokenizer and its template.
+pub(crate) struct Words {
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) template: Arc<ChatTemplate>,
+}
+
+const SPECIALS: [&str; 7] = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|fim_prefix|>",
+    "<|fim_suffix|>",
+    "<|fim_middle|>",
+    "<|fim_pad|>",
+];
+
+/// Token ids are byte values; the special tokens follow. `ChatML`, with infill or without.
+pub(crate) fn words(infill: bool) -> Words {
+    let (mut texts, mut kinds) = (Strings::default(), Vec::new());
+    let mut n_unprintable = 0;
+    for byte in 0..=u8::MAX {
+        // The alphabet of byte-level vocabularies: printable Latin-1 stands for itself.
+        let printable = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+        let letter = if printable { u32::from(byte) } else { 256 + n_unprintable };
+        n_unprintable += u32::from(!printable);
+        texts.push(&char::from_u32(letter).unwrap().to_string());
+        kinds.push(1);
+    }
+    for special in &SPECIALS[..if infill { 7 } else { 3 }] {
+        texts.push(special);
+        kinds.push(3);
+    }
+    let string = |text: &str| Value::String(text.to_owned());
+    let file = GgufBuilder::new(3)
+        .kv("general.architecture", string("scripted"))
+        .kv("tokenizer.ggml.model", string("gpt2"))
+        .kv("tokenizer.ggml.tokens", Value::Array(Array::String(texts)))
+        .kv("tokenizer.ggml.token_type", Value::Array(Array::I32(kinds)))
+        .kv("tokenizer.ggml.merges", Value::Array(Array::String(Strings::default())))
+        .build();
+    let gguf = Gguf::parse(&file).unwrap();
+    let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
+    let template = ChatTemplate::from_gguf(&gguf, &tokenizer).unwrap();
+    Words { tokenizer: Arc::new(tokenizer), template: Arc::new(template) }
+}
+
+/// Ids as text, in which control tokens stand between `«` and `»`.
+pub(crate) fn spell(ids: &[u32]) -> String {
+    let mut bytes = Vec::new();
+    for &id in ids {
+        if let Ok(byte) = u8::try_from(id) {
+            bytes.push(byte);
+        } else {
+            let name = SPECIALS[id as usize - 256].trim_matches(['<', '>', '|']);
+            bytes.extend(format!("«{name}»").bytes());
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl Generator for Script {
+    fn submit(&self, job: Job) -> Result<Box<dyn Steps>, SubmitError> {
+        if matches!(self.act, Act::Refuse) {
+            return Err(SubmitError::Busy { n_waiting: 68 });
+        }
+        let n_prompt = job.prompt.len();
+        if n_prompt == 0 {
+            return Err(SubmitError::EmptyPrompt);
+        }
+        self.seen.jobs.lock().unwrap().push(job);
+        let (cancel, cancelled) = flume::bounded(1);
+        Ok(Box::new(Playing {
+            act: self.act,
+            seen: Arc::clone(&self.seen),
+            n_prompt,
+            n_steps: 0,
+            over: false,
+            cancel,
+            cancelled,
+        }))
+    }
+}
+
+/// One job on the stage.
+struct Playing {
+    act: Act,
+    seen: Arc<Seen>,
+    n_prompt: usize,
+    n_steps: usize,
+    over: bool,
+    cancel: flume::Sender<()>,
+    cancelled: flume::Receiver<()>,
+}
+
+/// What happens next on the stage.
+enum Turn {
+    Now(Step),
+    Gone,
+    /// Nothing, until the job is cancelled.
+    Wait,
+}
+
+impl Playing {
+    fn turn(&mut self) -> Turn {
+        if self.over {
+            return Turn::Gone;
+        }
+        if self.cancelled.try_recv().is_ok() {
+            return Turn::Now(self.done(FinishReason::Cancelled));
+        }
+        let n = self.n_steps;
+        self.n_steps += 1;
+        if n == 0 {
+            return Turn::Now(Step::Prefilled { n_prompt: self.n_prompt, n_cached: 3 });
+        }
+        let text = match self.act {
+            Act::SayBytes(bytes, _) => bytes,
+            Act::Say(text, _) | Act::Repeat(text) | Act::Hang(text) | Act::Die(text) => {
+                text.as_bytes()
+            }
+            Act::Refuse => &[],
+        };
+        let idx = if matches!(self.act, Act::Repeat(_)) { (n - 1) % text.len() } else { n - 1 };
+        if let Some(&byte) = text.get(idx) {
+            self.seen.n_tokens.fetch_add(1, Ordering::SeqCst);
+            return Turn::Now(Step::Token { id: u32::from(byte) });
+        }
+        match self.act {
+            Act::Say(_, reason) | Act::SayBytes(_, reason) => Turn::Now(self.done(reason)),
+            Act::Hang(_) => Turn::Wait,
+            Act::Repeat(_) | Act::Die(_) | Act::Refuse => Turn::Gone,
+        }
+    }
+
+    fn done(&mut self, reason: FinishReason) -> Step {
+        self.over = true;
+        let stats = Stats {
+            n_prompt: self.n_prompt,
+            n_cached: 3,
+            n_output: self.n_steps.saturating_sub(2),
+            n_drafted: 0,
+            n_accepted: 0,
+            prefill: Duration::from_millis(10),
+            ttft: Duration::from_millis(11),
+            decode: Duration::from_millis(20),
+            total: Duration::from_millis(31),
+        };
+        Step::Done(Finish { reason, stats })
+    }
+}
+
+impl Steps for Playing {
+    fn next(&mut self) -> Option<Step> {
+        match self.turn() {
+            Turn::Now(step) => Some(step),
+            Turn::Gone => None,
+            Turn::Wait => {
+                self.cancelled.recv().unwrap();
+                Some(self.done(FinishReason::Cancelled))
+            }
+        }
+    }
+
+    fn next_async(&mut self) -> Pin<Box<dyn Future<Output = Option<Step>> + Send + '_>> {
+        Box::pin(async {
+            match self.turn() {
+                Turn::Now(step) => Some(step),
+                Turn::Gone => None,
+                Turn::Wait => {
+                    self.cancelled.recv_async().await.unwrap();
+                    Some(self.done(FinishReason::Cancelled))
+                }
+            }
+        })
+    }
+
+    fn cancel(&self) {
+        self.seen.cancelled.store(true, Ordering::SeqCst);
+        let _ = self.cancel.try_send(());
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        self.seen.n_dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,197 @@
+//! From steps to events.
+
+use crate::script::{Act, Seen, service};
+use cerium_engine::FinishReason;
+use cerium_protocol::{CreateResponse, ErrorBody, Event, Extensions, Input, Response, Status};
+use cerium_session::Stream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+fn stream(act: Act, stops: &[&str], max_output_tokens: Option<u32>) -> (Stream, Arc<Seen>) {
+    let (service, seen) = service(act);
+    let request = CreateResponse {
+        model: "scripted".into(),
+        input: Input::Text("a".into()),
+        instructions: None,
+        max_output_tokens,
+        temperature: None,
+        top_p: None,
+        stream: true,
+        cerium: Extensions {
+            stop: stops.iter().map(|&stop| stop.to_owned()).collect(),
+            ..Extensions::default()
+        },
+    };
+    (service.respond(&request).unwrap(), seen)
+}
+
+/// Reads to the end, calling off the answer when `enough` of its text has come.
+fn read(mut stream: Stream, enough: usize) -> Result<Response, ErrorBody> {
+    let mut n_bytes = 0;
+    loop {
+        match stream.next().unwrap() {
+            Event::Created(_) => {}
+            Event::TextDelta(text) => {
+                n_bytes += text.len();
+                if n_bytes >= enough {
+                    stream.cancel();
+                }
+            }
+            Event::Done(response) => {
+                assert_eq!(stream.next(), None);
+                return Ok(response);
+            }
+            Event::Failed(error) => return Err(error),
+        }
+    }
+}
+
+/// One line an event.
+fn line(event: Event) -> String {
+    let about = |response: &Response| {
+        let Response { status, incomplete_reason, output, usage, .. } = response;
+        let reason = incomplete_reason.as_deref().unwrap_or("-");
+        format!(
+            "{status:?} {reason} {:?} {}+{} tokens, {} cached",
+            output.text, usage.prompt_tokens, usage.output_tokens, usage.cached_tokens
+        )
+    };
+    match event {
+        Event::Created(response) => format!("created {}\n", about(&response)),
+        Event::TextDelta(text) => format!("text {text:?}\n"),
+        Event::Done(response) => format!("done {}\n", about(&response)),
+        Event::Failed(error) => format!("failed {error}\n"),
+    }
+}
+
+/// All events, the same by both ways of waiting for them.
+fn events(act: Act, stops: &[&str], max_output_tokens: Option<u32>) -> String {
+    let (mut blocking, _) = stream(act, stops, max_output_tokens);
+    let told: String = std::iter::from_fn(|| blocking.next()).map(line).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let told_async = runtime.block_on(async {
+        let (mut stream, _) = stream(act, stops, max_output_tokens);
+        let mut told = String::new();
+        while let Some(event) = stream.next_async().await {
+            told += &line(event);
+        }
+        told
+    });
+    assert_eq!(told, told_async);
+    told
+}
+
+#[test]
+fn an_answer_comes_in_whole_characters() {
+    let told = events(Act::Say("aé🦀", FinishReason::Stop), &[], None);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    text "a"
+    text "é"
+    text "🦀"
+    done Completed - "aé🦀" 20+7 tokens, 3 cached
+    "#);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_marked() {
+    let told = events(Act::SayBytes(b"a\xffb\xf0\x9f", FinishReason::Stop), &[], None);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    text "a"
+    text "�"
+    text "b"
+    text "�"
+    done Completed - "a�b�" 20+5 tokens, 3 cached
+    "#);
+}
+
+#[test]
+fn a_stop_text_ends_the_answer_and_the_work() {
+    let told = events(Act::Repeat("ab\n``x\n```c"), &["\n```"], None);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    text "a"
+    text "b"
+    text "\n``x"
+    done Completed - "ab\n``x" 20+9 tokens, 3 cached
+    "#);
+    let (stream, seen) = stream(Act::Repeat("ab\n```c"), &["\n```"], None);
+    let response = read(stream, usize::MAX).unwrap();
+    assert_eq!((response.status, response.output.text.as_str()), (Status::Completed, "ab"));
+    assert!(seen.cancelled.load(Ordering::SeqCst), "the engine is told to stop");
+    assert_eq!(seen.n_tokens.load(Ordering::SeqCst), 6);
+}
+
+#[test]
+fn what_was_held_back_is_shown_at_the_end() {
+    let told = events(Act::Say("ab\n``", FinishReason::Stop), &["\n```"], None);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    text "a"
+    text "b"
+    text "\n``"
+    done Completed - "ab\n``" 20+5 tokens, 3 cached
+    "#);
+}
+
+#[test]
+fn a_cut_answer_says_what_cut_it() {
+    let cut = Act::Say("ab", FinishReason::Length);
+    let reason = |act, max| events(act, &[], max).lines().last().unwrap().to_owned();
+    insta::assert_snapshot!(reason(cut, Some(2)), @r#"done Incomplete max_output_tokens "ab" 20+2 tokens, 3 cached"#);
+    insta::assert_snapshot!(reason(cut, None), @r#"done Incomplete context "ab" 20+2 tokens, 3 cached"#);
+    insta::assert_snapshot!(reason(Act::Say("ab", FinishReason::Context), Some(9)), @r#"done Incomplete context "ab" 20+2 tokens, 3 cached"#);
+}
+
+#[test]
+fn an_engine_that_dies_fails_the_answer() {
+    let told = events(Act::Die("ab"), &[], None);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    text "a"
+    text "b"
+    failed the engine stopped before the answer was complete
+    "#);
+    let (stream, _) = stream(Act::Die("ab"), &[], None);
+    let error = read(stream, usize::MAX).unwrap_err();
+    assert_eq!(error.code.as_deref(), Some("server_error"));
+}
+
+#[test]
+fn breaking_off_cancels() {
+    let (stream, seen) = stream(Act::Repeat("ab"), &[], None);
+    let response = read(stream, 3).unwrap();
+    assert_eq!(response.status, Status::Cancelled);
+    assert_eq!(response.output.text, "aba");
+    assert!(seen.cancelled.load(Ordering::SeqCst));
+}
+
+#[test]
+fn dropping_a_stream_lets_go_of_the_job() {
+    let (mut stream, seen) = stream(Act::Hang("ab"), &[], None);
+    assert!(matches!(stream.next(), Some(Event::Created(_))));
+    drop(stream);
+    assert_eq!(seen.n_dropped.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn every_response_has_an_id_of_its_own() {
+    let id = || match stream(Act::Die(""), &[], None).0.next() {
+        Some(Event::Created(response)) => response.id,
+        other => panic!("{other:?}"),
+    };
+    let (one, other) = (id(), id());
+    assert_ne!(one, other);
+    assert!(one.starts_with("resp_") && one.len() == 37, "{one}");
+}
+
+#[test]
+fn timings_come_from_the_engine() {
+    let (stream, _) = stream(Act::Say("ab", FinishReason::Stop), &[], None);
+    let timings = read(stream, usize::MAX).unwrap().timings;
+    assert_eq!(
+        [timings.prefill_ms, timings.ttft_ms, timings.decode_ms, timings.total_ms],
+        [10.0, 11.0, 20.0, 31.0]
+    );
+}
