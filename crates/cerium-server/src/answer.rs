@@ -1,0 +1,114 @@
+//! The one handler of all dialects: a body in, an object or a stream of events out.
+
+use crate::dialect::{Dialect, Narrator};
+use crate::error::{Refusal, json};
+use crate::options::ServerOptions;
+use crate::router::{App, now};
+use crate::watched::Watched;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cerium_protocol::{ErrorBody, ErrorKind};
+use std::io;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Frames made and not yet taken by the connection. A client that reads slower than this makes the
+/// engine rest its job, and no other.
+const N_FRAMES: usize = 32;
+
+/// Answers a request in dialect `D`.
+pub(crate) async fn answer<D: Dialect>(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let body = app.bodies.read(request).await?;
+    let created = now();
+    let worker = Arc::clone(&app);
+    // Parsing and tokenising 16 MiB takes a while; connections must not wait for it.
+    let begun = tokio::task::spawn_blocking(move || {
+        let asked = D::read(&body.bytes)?;
+        worker.check_model(asked.model())?;
+        let stream = asked.start(&worker.service)?;
+        Ok::<_, ErrorBody>((asked, Watched::new(stream)))
+    });
+    let (asked, stream) = begun.await.unwrap_or_else(|panic| {
+        tracing::error!(%panic, "a request could not be prepared");
+        Err(ErrorBody::new(ErrorKind::ServerError, "the server failed to read this request"))
+    })?;
+    let mut response = if asked.streams() {
+        events(stream, asked.narrator(created), &app.options)
+    } else {
+        let response = stream.finish().await?;
+        json(StatusCode::OK, &asked.whole(&response, created))
+    };
+    if let Ok(name) = HeaderValue::from_str(&app.service.model().name) {
+        response.headers_mut().insert(HeaderName::from_static("openai-model"), name);
+    }
+    Ok(response)
+}
+
+/// A response whose body is told as it happens.
+fn events<N: Narrator>(stream: Watched, narrator: N, options: &ServerOptions) -> Response {
+    let (sender, frames) = mpsc::channel(N_FRAMES);
+    tokio::spawn(narrate(stream, narrator, sender, options.clone()));
+    let body = futures_util::stream::unfold(Some(frames), async |frames| {
+        let mut frames = frames?;
+        match frames.recv().await {
+            Some(Frame::Part(bytes)) => Some((Ok(bytes), Some(frames))),
+            Some(Frame::Last(bytes)) => Some((Ok(bytes), None)),
+            // Given up half-way: the body must not look whole.
+            None => Some((Err(io::Error::from(io::ErrorKind::TimedOut)), None)),
+        }
+    });
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        // Proxies that buffer would turn a stream into a wait.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, Body::from_stream(body)).into_response()
+}
+
+/// A piece of a body on its way to the connection.
+enum Frame {
+    Part(Bytes),
+    Last(Bytes),
+}
+
+/// Tells a stream into `sender` until it ends, the client goes, or it no longer reads. Dropping the
+/// stream then cancels the work.
+async fn narrate<N: Narrator>(
+    mut stream: Watched,
+    mut narrator: N,
+    sender: mpsc::Sender<Frame>,
+    options: ServerOptions,
+) {
+    loop {
+        let event = tokio::select! {
+            event = stream.next() => event,
+            () = sender.closed() => return,
+            () = tokio::time::sleep(options.keepalive) => {
+                // Heard by nobody when the channel is full, and not needed then.
+                let _ = sender.try_send(Frame::Part(Bytes::from_static(b": keepalive\n\n")));
+                continue;
+            }
+        };
+        let frame = match event {
+            Some(event) => {
+                let mut lines = Vec::new();
+                narrator.tell(event, &mut lines);
+                if lines.is_empty() {
+                    continue;
+                }
+                Frame::Part(lines.into())
+            }
+            None => Frame::Last(Bytes::from_static(N::END.as_bytes())),
+        };
+        let last = matches!(frame, Frame::Last(_));
+        if sender.send_timeout(frame, options.unread_max).await.is_err() || last {
+            return;
+        }
+    }
+}

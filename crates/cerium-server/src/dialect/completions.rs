@@ -1,0 +1,45 @@
+//! `POST /v1/completions`.
+
+use super::{Dialect, Narrator, line};
+use cerium_protocol::wire::completions::{Completion, Frames, Parsed, read};
+use cerium_protocol::{ErrorBody, Event, Response};
+use cerium_session::{Service, Stream};
+
+impl Dialect for Parsed {
+    type Narrator = Frames;
+    type Whole = Completion;
+
+    fn read(body: &[u8]) -> Result<Self, ErrorBody> {
+        read(body)
+    }
+
+    fn model(&self) -> &str {
+        &self.request.model
+    }
+
+    fn streams(&self) -> bool {
+        self.request.stream
+    }
+
+    fn start(&self, service: &Service) -> Result<Stream, ErrorBody> {
+        service.complete(&self.request)
+    }
+
+    fn narrator(self, created: u64) -> Frames {
+        Frames::new(created, self.include_usage)
+    }
+
+    fn whole(self, response: &Response, created: u64) -> Completion {
+        Completion::new(response, created)
+    }
+}
+
+impl Narrator for Frames {
+    const END: &'static str = "data: [DONE]\n\n";
+
+    fn tell(&mut self, event: Event, out: &mut Vec<u8>) {
+        for frame in self.push(event) {
+            line(out, None, &frame);
+        }
+    }
+}

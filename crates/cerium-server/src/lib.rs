@@ -1,0 +1,26 @@
+//! The HTTP door: frames to items.
+//!
+//! [`serve`] puts a [`Service`](cerium_session::Service) behind a listener, in the three dialects
+//! that clients speak (responses, chat completions, completions), whole or as a stream of events.
+//! [`run`] does the same for a program without async code, until a signal comes.
+//!
+//! What holds here:
+//! * A browser page of another site gets nothing: its requests carry a foreign `Origin`, or, after
+//!   DNS rebinding, a foreign `Host`.
+//! * Every error has one shape and is made in one place, [`error`].
+//! * A client that goes away cancels its request, one that stops reading blocks only itself and not
+//!   for long, and nothing a client sends makes memory grow without bound.
+//! * Log lines never hold text of prompts or answers.
+
+mod accept;
+mod answer;
+mod body;
+mod dialect;
+mod door;
+pub mod error;
+mod options;
+mod router;
+mod watched;
+
+pub use accept::{run, serve};
+pub use options::ServerOptions;

@@ -1,0 +1,139 @@
+//! Paths to handlers, and what every request passes on its way.
+
+use crate::answer::answer;
+use crate::body::Bodies;
+use crate::door::Door;
+use crate::error::{METHOD_NOT_ALLOWED, NO_WEBSOCKET, Refusal, json};
+use crate::options::ServerOptions;
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use cerium_protocol::wire::models::{Model, ModelList};
+use cerium_protocol::wire::{chat, completions, responses};
+use cerium_protocol::{ErrorBody, ErrorKind};
+use cerium_session::Service;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tracing::Instrument;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) service: Service,
+    pub(crate) options: ServerOptions,
+    pub(crate) bodies: Bodies,
+    door: Door,
+    /// Since when the model is served, in seconds since 1970.
+    started: u64,
+}
+
+impl App {
+    /// Refuses any model but the one that is served.
+    pub(crate) fn check_model(&self, name: &str) -> Result<(), ErrorBody> {
+        let served = &self.service.model().name;
+        if name == served {
+            return Ok(());
+        }
+        let what = format!("model `{name:.100}` is not served here; `{served}` is");
+        Err(ErrorBody {
+            param: Some("model".to_owned()),
+            ..ErrorBody::new(ErrorKind::NotFoundError, what)
+        }
+        .with_code("model_not_found"))
+    }
+}
+
+/// The whole server, as a service of requests.
+pub(crate) fn router(service: Service, options: ServerOptions, listens_on: SocketAddr) -> Router {
+    let app = Arc::new(App {
+        bodies: Bodies::new(&options),
+        door: Door::new(listens_on, &options.host_names),
+        started: now(),
+        service,
+        options,
+    });
+    let responses = post(answer::<responses::Parsed>).get(no_websocket);
+    Router::new()
+        .route("/health", get(health))
+        .route("/v1/models", get(models))
+        // Names of models may hold slashes.
+        .route("/v1/models/{*name}", get(model))
+        .route("/v1/responses", responses)
+        .route("/v1/chat/completions", post(answer::<chat::Parsed>))
+        .route("/v1/completions", post(answer::<completions::Parsed>))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), pass))
+        .with_state(app)
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Checks who asks, and gives the request a name for headers and log lines.
+async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let id = format!("req_{:016x}", RandomState::new().hash_one(()));
+    let span = tracing::info_span!("request", id, method = %request.method());
+    let begun = Instant::now();
+    let handle = async {
+        match app.door.check(request.uri(), request.headers()) {
+            Ok(()) => next.run(request).await,
+            Err(error) => Refusal(error).into_response(),
+        }
+    };
+    let mut response = handle.instrument(span).await;
+    let headers = response.headers_mut();
+    let mut set = |name, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-request-id", &id);
+    set("openai-version", "2020-10-01");
+    set("openai-processing-ms", &begun.elapsed().as_millis().to_string());
+    response
+}
+
+async fn health() -> Response {
+    json(StatusCode::OK, &serde_json::json!({"status": "ok"}))
+}
+
+async fn models(State(app): State<Arc<App>>) -> Response {
+    let model = Model::new(app.service.model(), app.started);
+    json(StatusCode::OK, &ModelList::new(vec![model]))
+}
+
+async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    app.check_model(&name)?;
+    Ok(json(StatusCode::OK, &Model::new(app.service.model(), app.started)))
+}
+
+/// Clients of the protocol take 426 for "use POST" at once; other answers make some of them retry.
+async fn no_websocket(headers: HeaderMap) -> Response {
+    if headers.contains_key(header::UPGRADE) {
+        let what = "WebSocket is not served here; POST to this path".to_owned();
+        return refusal(ErrorKind::InvalidRequestError, NO_WEBSOCKET, what).into_response();
+    }
+    ([(header::ALLOW, "POST")], method_not_allowed(Method::GET).await).into_response()
+}
+
+async fn method_not_allowed(method: Method) -> Refusal {
+    let what = format!("this path does not take {method}");
+    refusal(ErrorKind::InvalidRequestError, METHOD_NOT_ALLOWED, what)
+}
+
+async fn not_found(uri: Uri) -> Refusal {
+    let what = format!("nothing is served at `{:.100}`", uri.path());
+    refusal(ErrorKind::NotFoundError, "unknown_url", what)
+}
+
+fn refusal(kind: ErrorKind, code: &str, message: String) -> Refusal {
+    Refusal(ErrorBody::new(kind, message).with_code(code))
+}

@@ -1,0 +1,78 @@
+//! A session's stream with one log line at its end, however it ends.
+
+use cerium_protocol::{ErrorBody, Event, Response, Status};
+use cerium_session::Stream;
+
+/// Events of one answer, and what is known of it so far.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    stream: Stream,
+    id: String,
+    over: bool,
+}
+
+impl Watched {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, id: String::new(), over: false }
+    }
+
+    /// The next event. Dropping the future loses none.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        let event = self.stream.next_async().await;
+        match &event {
+            Some(Event::Created(response)) => self.id.clone_from(&response.id),
+            Some(Event::TextDelta(_)) => {}
+            Some(Event::Done(response)) => {
+                self.over = true;
+                log(response);
+            }
+            Some(Event::Failed(error)) => {
+                self.over = true;
+                tracing::warn!(id = self.id, message = %error.message, "answer failed");
+            }
+            None => self.over = true,
+        }
+        event
+    }
+
+    /// The whole response.
+    pub(crate) async fn finish(mut self) -> Result<Response, ErrorBody> {
+        loop {
+            match self.next().await {
+                Some(Event::Created(_) | Event::TextDelta(_)) => {}
+                Some(Event::Done(response)) => return Ok(response),
+                Some(Event::Failed(error)) => return Err(error),
+                None => unreachable!("a stream ends with Done or Failed"),
+            }
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.over {
+            tracing::info!(id = self.id, "answer cancelled: the client went away");
+        }
+    }
+}
+
+fn log(response: &Response) {
+    let Response { id, status, usage, timings, .. } = response;
+    let status = match status {
+        Status::Completed => "completed",
+        Status::Incomplete => "incomplete",
+        Status::Cancelled => "cancelled",
+        Status::Failed => "failed",
+        Status::InProgress => "in progress",
+    };
+    tracing::info!(
+        id,
+        status,
+        prompt_tokens = usage.prompt_tokens,
+        cached_tokens = usage.cached_tokens,
+        output_tokens = usage.output_tokens,
+        ttft_ms = timings.ttft_ms.round(),
+        total_ms = timings.total_ms.round(),
+        "answer"
+    );
+}

@@ -1,0 +1,13 @@
+//! The server at its door: real sockets, a scripted engine behind them, and one real model.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod client;
+mod connections;
+mod door;
+mod real;
+#[path = "../../../cerium-session/tests/it/script.rs"]
+#[allow(dead_code, reason = "the session's tests use the rest of it")]
+mod script;
+mod sdk;
+mod served;
