@@ -1,0 +1,32 @@
+//! Where answers come from: the session service in this process, or any server that speaks the
+//! protocol. Everything the harness does with a model goes through this one trait.
+
+use cerium_protocol::{CompletionRequest, CreateResponse, ErrorBody, ModelInfo, Response};
+use std::ops::ControlFlow;
+
+/// Called with each new piece of text; `Break` cancels the generation.
+pub type OnText<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
+
+/// A model that can be talked to.
+pub trait Backend: Send + Sync {
+    /// Answers a conversation. Returns the finished response, whose status is `Cancelled` when
+    /// `on_text` broke off.
+    fn respond(
+        &self,
+        request: &CreateResponse,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Response, ErrorBody>;
+
+    /// Continues raw text, or fills the middle when the request has a suffix.
+    fn complete(
+        &self,
+        request: &CompletionRequest,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Response, ErrorBody>;
+
+    /// What is behind this door.
+    fn model(&self) -> ModelInfo;
+
+    /// How many tokens the model sees in a text.
+    fn count_tokens(&self, text: &str) -> usize;
+}

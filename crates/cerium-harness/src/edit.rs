@@ -1,0 +1,215 @@
+//! `cerium edit` as a library: an instruction and a file in, a proposal out, and its application.
+//!
+//! Three steps, so that a caller can show and ask in between:
+//!
+//! 1. [`plan_edit`] reads the file and finds the scope: the least text that has to be written again.
+//!    An instruction that is fully understood (a rename, a deletion) is carried out right there.
+//! 2. [`run_edit`] asks the model, reads its answer, checks that the result parses at least as well
+//!    as before, and asks once more if it does not.
+//! 3. [`apply`] writes the file, if it is still what it was, through the journal.
+//!
+//! Invariant: every byte outside the scope's regions is the same before and after, and the receipt
+//! proves it.
+
+mod apply;
+mod ask_place;
+mod check;
+mod diff;
+mod direct;
+mod error;
+mod instruction;
+mod prompt;
+mod proposal;
+mod receipt;
+pub mod reply;
+mod run;
+mod scope;
+mod splice;
+mod strategy;
+mod view;
+mod watch;
+
+pub use apply::{apply, draft_receipt};
+pub use diff::{DiffStream, LineEvent, counts, unified};
+pub use error::{EditError, Failure};
+pub use proposal::{Progress, Proposal, Route, Stats};
+pub use receipt::{Receipt, Untouched};
+pub use run::OnProgress;
+pub use scope::{Choice, Region, Scope, ScopeSource};
+pub use splice::Change;
+pub use strategy::{Format, Strategy};
+pub use view::View;
+
+use crate::backend::Backend;
+use crate::files::SourceFile;
+use crate::lines::LineSpan;
+use crate::workspace::Workspace;
+use std::path::{Path, PathBuf};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct EditRequest {
+    /// The file, absolute or relative to the working directory.
+    pub path: PathBuf,
+    /// What to change, in a person's words.
+    pub instruction: String,
+    /// Lines to which the edit is bound.
+    pub lines: Option<LineSpan>,
+    /// Declaration to which the edit is bound.
+    pub symbol: Option<String>,
+    /// Whether an instruction that code fully understands is carried out without a model.
+    pub direct: bool,
+    /// How to look and to ask.
+    pub strategy: Strategy,
+}
+
+impl EditRequest {
+    /// A request without flags.
+    pub fn new(path: impl Into<PathBuf>, instruction: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            instruction: instruction.into(),
+            lines: None,
+            symbol: None,
+            direct: true,
+            strategy: Strategy::default(),
+        }
+    }
+}
+
+/// What will be done.
+#[derive(Clone, Debug)]
+enum Plan {
+    /// Nothing is left to do.
+    Done(Box<Proposal>),
+    /// A model has to rewrite the scope, or to choose one first.
+    Ask(Choice),
+}
+
+/// A file and what will be done with it.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The file as it was read.
+    pub file: SourceFile,
+    request: EditRequest,
+    plan: Plan,
+}
+
+impl Prepared {
+    /// Whether a model has to be asked; if not, [`Prepared::direct`] holds the edit.
+    pub fn needs_model(&self) -> bool {
+        matches!(self.plan, Plan::Ask(_))
+    }
+
+    /// The edit, when no model was needed for it.
+    pub fn direct(&self) -> Option<&Proposal> {
+        match &self.plan {
+            Plan::Done(proposal) => Some(proposal),
+            Plan::Ask(_) => None,
+        }
+    }
+
+    /// The lines that will be written again, as far as they are known.
+    pub fn scope(&self) -> &Scope {
+        match &self.plan {
+            Plan::Done(proposal) => &proposal.scope,
+            Plan::Ask(Choice::Scope(scope) | Choice::Unsure(scope)) => scope,
+        }
+    }
+}
+
+/// Reads the file and finds out what to do.
+///
+/// # Errors
+/// `File`, `EmptyInstruction`, `NoSuchLines`, `NoSuchSymbol`: all bad input.
+pub fn plan_edit(workspace: &Workspace, request: EditRequest) -> Result<Prepared, EditError> {
+    let file = SourceFile::open(workspace, &request.path)?;
+    plan_text(file, request)
+}
+
+/// Like [`plan_edit`], for a text that was read already: an editor's buffer.
+///
+/// # Errors
+/// `EmptyInstruction`, `NoSuchLines`, `NoSuchSymbol`.
+pub fn plan_text(file: SourceFile, request: EditRequest) -> Result<Prepared, EditError> {
+    let instruction = request.instruction.trim();
+    if instruction.is_empty() {
+        return Err(EditError::EmptyInstruction);
+    }
+    let view = View::new(Path::new(&file.path), &file.text);
+    let bound = match (request.lines, &request.symbol) {
+        (Some(span), _) => Some(scope::by_lines(&view, &file.path, span)?),
+        (None, Some(symbol)) => {
+            Some(scope::by_symbol(&view, &file.path, symbol, instruction, &request.strategy)?)
+        }
+        (None, None) => None,
+    };
+    let symbol_lines = request.symbol.as_ref().and_then(|symbol| {
+        let called = view.decls.iter().filter(|decl| decl.is_called(symbol));
+        called.map(|decl| decl.lines).reduce(LineSpan::hull)
+    });
+    let within = request.lines.or(symbol_lines);
+    let direct = request.direct.then(|| direct::carry_out(&view, instruction, within));
+    let plan = if let Some(done) = direct.flatten() {
+        Plan::Done(Box::new(Proposal {
+            instruction: instruction.to_owned(),
+            after: done.after,
+            changes: done.changes,
+            scope: done.scope,
+            route: Route::Direct,
+            model: String::new(),
+            errors_before: view.errors(),
+            errors_after: done.errors,
+            stats: Stats::default(),
+            file: file.clone(),
+        }))
+    } else {
+        let by_words = || scope::by_instruction(&view, instruction, &request.strategy);
+        Plan::Ask(bound.map_or_else(by_words, Choice::Scope))
+    };
+    Ok(Prepared { file, request, plan })
+}
+
+/// The scope that an instruction asks for: the pure part of planning, for evaluations.
+pub fn scope_of(view: &View<'_>, instruction: &str, strategy: &Strategy) -> Choice {
+    scope::by_instruction(view, instruction, strategy)
+}
+
+/// Makes the edit. Nothing is written anywhere.
+///
+/// # Errors
+/// `Cancelled` when `on_progress` breaks off; `TooLong`, `Backend`, `Unchanged`, `NoUsableEdit`.
+pub fn run_edit(
+    backend: &dyn Backend,
+    prepared: &Prepared,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<Proposal, EditError> {
+    let choice = match &prepared.plan {
+        Plan::Done(proposal) => return Ok((**proposal).clone()),
+        Plan::Ask(choice) => choice,
+    };
+    let file = &prepared.file;
+    let view = View::new(Path::new(&file.path), &file.text);
+    let mut run = run::Run {
+        backend,
+        view: &view,
+        path: &file.path,
+        instruction: prepared.request.instruction.trim(),
+        strategy: &prepared.request.strategy,
+        eol: file.eol,
+        stats: Stats::default(),
+    };
+    let (scope, accepted) = run.run(choice, on_progress)?;
+    Ok(Proposal {
+        file: file.clone(),
+        instruction: run.instruction.to_owned(),
+        changes: accepted.changes,
+        after: accepted.after,
+        scope,
+        route: Route::Model,
+        model: backend.model().name,
+        errors_before: view.errors(),
+        errors_after: accepted.errors,
+        stats: run.stats,
+    })
+}

@@ -1,0 +1,44 @@
+//! Differences between two texts: as a patch, and line by line while the new text is being written.
+
+mod stream;
+
+pub use stream::{DiffStream, LineEvent};
+
+use similar::{Algorithm, DiffOp, TextDiff, capture_diff_slices_deadline};
+use std::time::{Duration, Instant};
+
+/// A diff that takes longer becomes coarser instead; hostile answers can make it crawl.
+const DIFF_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// How one list of lines becomes another.
+pub(crate) fn lines(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
+    let deadline = Instant::now() + DIFF_TIME_MAX;
+    capture_diff_slices_deadline(Algorithm::Patience, old, new, Some(deadline))
+}
+
+fn texts<'t>(old: &'t str, new: &'t str) -> TextDiff<'t, 't, 't, str> {
+    TextDiff::configure().timeout(DIFF_TIME_MAX).diff_lines(old, new)
+}
+
+/// A unified diff with three lines of context; empty when the texts are equal.
+pub fn unified(path: &str, old: &str, new: &str) -> String {
+    if old == new {
+        return String::new();
+    }
+    let (a, b) = (format!("a/{path}"), format!("b/{path}"));
+    texts(old, new).unified_diff().context_radius(3).header(&a, &b).to_string()
+}
+
+/// Lines added and removed.
+pub fn counts(old: &str, new: &str) -> (usize, usize) {
+    let diff = texts(old, new);
+    let mut counts = (0, 0);
+    for change in diff.iter_all_changes() {
+        match change.tag() {
+            similar::ChangeTag::Insert => counts.0 += 1,
+            similar::ChangeTag::Delete => counts.1 += 1,
+            similar::ChangeTag::Equal => {}
+        }
+    }
+    counts
+}

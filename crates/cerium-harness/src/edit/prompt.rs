@@ -1,0 +1,269 @@
+//! From a scope to the request for a model: what it is shown, and how its answer begins.
+//!
+//! The order is for caches: the system text never changes, what is shown of the file comes next,
+//! the instruction last.
+
+use super::reply::{Expected, Part, fence_for, marker};
+use super::scope::Region;
+use super::strategy::{Format, Strategy};
+use super::view::View;
+use crate::lines::LineSpan;
+use crate::syntax::{Language, outline, render_outline};
+use cerium_protocol::{CreateResponse, Extensions, Input, InputItem, Role};
+use std::fmt::Write;
+
+/// Lines of the file on either side of a region that an answer may repeat by mistake.
+const SURROUNDINGS_LINES: usize = 60;
+
+/// What a model is asked, and what its answer is read against.
+#[derive(Clone, Debug)]
+pub(crate) struct Prompt {
+    pub(crate) system: String,
+    pub(crate) user: String,
+    /// How the answer begins: its fence, and lines that are sure to stay.
+    pub(crate) prefix: String,
+    pub(crate) stop: Vec<String>,
+    pub(crate) expected: Expected,
+    /// Regions shown, in order.
+    pub(crate) regions: Vec<Region>,
+    /// Indentation taken off every line of a region before it was shown.
+    pub(crate) dedents: Vec<String>,
+    /// Everything that has to be written again, as it stands now.
+    pub(crate) shown: String,
+    /// What opens and closes its blocks.
+    pub(crate) fence: String,
+}
+
+/// An answer that could not be used, and what to say about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Earlier {
+    pub(crate) reply: String,
+    pub(crate) problem: String,
+}
+
+/// Builds the prompt for some regions of a file.
+pub(crate) fn build(
+    view: &View<'_>,
+    path: &str,
+    regions: &[Region],
+    instruction: &str,
+    comments_may_go: bool,
+    strategy: &Strategy,
+) -> Prompt {
+    let mut parts = Vec::new();
+    let mut dedents = Vec::new();
+    for region in regions {
+        let (part, dedent) = part(view, region.lines, strategy.dedent);
+        parts.push(part);
+        dedents.push(dedent);
+    }
+    let comment = view.language.map_or(("# ", ""), Language::comment);
+    let several = parts.len() > 1 && strategy.format != Format::SearchReplace;
+    let mut shown: Vec<String> = Vec::new();
+    for (i, part) in parts.iter().enumerate() {
+        if several {
+            shown.push(marker(comment, i + 1));
+        } else if i > 0 {
+            shown.push(format!("{}...{}", comment.0, comment.1));
+        }
+        shown.extend_from_slice(&part.old);
+    }
+    let context = context(view, regions, strategy);
+    let fence = fence_for(&[shown.as_slice(), context.as_slice()].concat());
+    let tag = view.language.map_or("", Language::tag);
+    let shown = shown.join("\n");
+
+    let mut user = format!("File: {path}\n");
+    if strategy.outline
+        && let Some(parsed) = &view.parsed
+    {
+        let _ = write!(user, "\nOutline of the file:\n{}", render_outline(&outline(parsed)));
+    }
+    if !context.is_empty() {
+        let _ = write!(
+            user,
+            "\nThe code around it, only for you to know:\n{fence}{tag}\n{}\n{fence}\n",
+            context.join("\n")
+        );
+    }
+    let _ = write!(user, "\nThe code to edit:\n{fence}{tag}\n{shown}\n{fence}\n");
+    let _ = write!(user, "\nInstruction: {}\n", instruction.trim());
+
+    let mut prefix = String::new();
+    let fenced = strategy.start_in_fence && strategy.format != Format::SearchReplace;
+    if fenced {
+        let _ = writeln!(prefix, "{fence}{tag}");
+        if several {
+            let _ = writeln!(prefix, "{}", marker(comment, 1));
+        }
+        let n_fixed = regions.first().map_or(0, |region| region.n_fixed);
+        if strategy.keep_head {
+            for line in parts.first().iter().flat_map(|part| &part.old).take(n_fixed) {
+                let _ = writeln!(prefix, "{line}");
+            }
+        }
+    }
+    let system = strategy.system.clone().unwrap_or_else(|| system(strategy.format, several));
+    let expected = Expected { format: strategy.format, parts, cut: false, comments_may_go };
+    Prompt {
+        system,
+        user,
+        prefix,
+        // Without a given beginning the first fence may be one that opens.
+        stop: if fenced { vec![format!("\n{fence}")] } else { Vec::new() },
+        expected,
+        regions: regions.to_vec(),
+        dedents,
+        shown,
+        fence,
+    }
+}
+
+impl Prompt {
+    /// The request as the protocol has it.
+    pub(crate) fn request(
+        &self,
+        model: &str,
+        earlier: Option<&Earlier>,
+        max_output_tokens: u32,
+        strategy: &Strategy,
+    ) -> CreateResponse {
+        let item = |role, content: &str| InputItem { role, content: content.to_owned() };
+        let mut items = vec![item(Role::User, &self.user)];
+        if let Some(earlier) = earlier {
+            let reply = earlier.reply.trim_end();
+            let closed = reply.ends_with(&self.fence) || !reply.contains(&self.fence);
+            let end = if closed { String::new() } else { format!("\n{}", self.fence) };
+            items.push(item(Role::Assistant, &format!("{reply}{end}")));
+            items.push(item(
+                Role::User,
+                &format!("That cannot be used: {}. Answer again, complete.", earlier.problem),
+            ));
+        }
+        CreateResponse {
+            model: model.to_owned(),
+            input: Input::Items(items),
+            instructions: Some(self.system.clone()),
+            max_output_tokens: Some(max_output_tokens),
+            temperature: Some(strategy.temperature),
+            top_p: None,
+            stream: true,
+            cerium: Extensions {
+                prefix: self.prefix.clone(),
+                stop: self.stop.clone(),
+                prediction: Some(self.shown.clone()),
+                ..Extensions::default()
+            },
+        }
+    }
+
+    /// The new lines of each region, indentation put back.
+    pub(crate) fn indented(&self, parts: Vec<Vec<String>>) -> Vec<Vec<String>> {
+        let put_back = |(lines, dedent): (Vec<String>, &String)| {
+            let line = |l: String| if l.is_empty() { l } else { format!("{dedent}{l}") };
+            lines.into_iter().map(line).collect()
+        };
+        parts.into_iter().zip(&self.dedents).map(put_back).collect()
+    }
+
+    /// The old lines of each region as they are in the file.
+    pub(crate) fn old(&self) -> Vec<Vec<String>> {
+        self.indented(self.expected.parts.iter().map(|part| part.old.clone()).collect())
+    }
+}
+
+fn system(format: Format, several: bool) -> String {
+    let mut text = "You edit code. You are shown code from a file and an instruction. ".to_owned();
+    if format == Format::SearchReplace {
+        text.push_str(
+            "Answer with one or more blocks of this form and nothing else:\n\
+             <<<<<<< SEARCH\n\
+             lines of the code to edit, exactly as they are\n\
+             =======\n\
+             the lines that replace them\n\
+             >>>>>>> REPLACE\n\
+             Keep blocks small. Change only what the instruction asks for.",
+        );
+        return text;
+    }
+    text.push_str(
+        "Answer with the code to edit, rewritten, in one fenced block and nothing else. Change only \
+         what the instruction asks for. Repeat every other line exactly, comments and indentation \
+         included.",
+    );
+    if several {
+        text.push_str(
+            " The code has numbered parts, each under a comment line of its own; keep those lines \
+             and write every part.",
+        );
+    }
+    text
+}
+
+/// A region's lines and surroundings, and the indentation taken off.
+fn part(view: &View<'_>, span: LineSpan, dedent: bool) -> (Part, String) {
+    let owned = |lines: Vec<&str>| lines.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let mut old = owned(view.block(span));
+    let common = if dedent { common_indent(&old) } else { String::new() };
+    for line in &mut old {
+        *line = line.strip_prefix(&common).unwrap_or("").to_owned();
+    }
+    let n_lines = view.lines.count();
+    let before = match span.start {
+        1 => Vec::new(),
+        start => {
+            let from = start.saturating_sub(SURROUNDINGS_LINES).max(1);
+            owned(view.block(LineSpan::new(from, start - 1)))
+        }
+    };
+    let after = if span.end >= n_lines {
+        Vec::new()
+    } else {
+        let to = (span.end + SURROUNDINGS_LINES).min(n_lines);
+        owned(view.block(LineSpan::new(span.end + 1, to)))
+    };
+    (Part { old, before, after }, common)
+}
+
+/// The white space that every line with text begins with.
+fn common_indent(lines: &[String]) -> String {
+    let indents = lines.iter().filter(|line| !line.trim().is_empty()).map(|line| {
+        let end = line.len() - line.trim_start().len();
+        &line[..end]
+    });
+    let common = indents.reduce(|a, b| {
+        let n = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
+        &a[..n]
+    });
+    common.unwrap_or_default().to_owned()
+}
+
+/// Lines around a single region, with the region's place marked; empty for several regions and for
+/// whole files.
+fn context(view: &View<'_>, regions: &[Region], strategy: &Strategy) -> Vec<String> {
+    let [region] = regions else { return Vec::new() };
+    let LineSpan { start, end } = region.lines;
+    let n = strategy.context_lines;
+    let n_lines = view.lines.count();
+    if n == 0 || (start == 1 && end == n_lines) {
+        return Vec::new();
+    }
+    let comment = view.language.map_or(("# ", ""), Language::comment);
+    let mut lines: Vec<String> = Vec::new();
+    if start > 1 {
+        let from = start.saturating_sub(n).max(1);
+        // The signature of what the region is in, unless it is among the lines shown.
+        let around = view.enclosing(region.lines).filter(|d| d.def_line < from);
+        if let Some(decl) = around {
+            lines.push(view.line(decl.def_line).to_owned());
+            lines.push(format!("{}...{}", comment.0, comment.1));
+        }
+        lines.extend(view.block(LineSpan::new(from, start - 1)).into_iter().map(str::to_owned));
+    }
+    lines.push(format!("{}(the code to edit is here){}", comment.0, comment.1));
+    if end < n_lines {
+        let to = (end + n).min(n_lines);
+        lines.extend(view.block(LineSpan::new(end + 1, to)).into_iter().map(str::to_owned));
+    }
+    lines
+}

@@ -1,0 +1,97 @@
+//! What can be proven of an edit afterwards.
+
+use super::proposal::{Proposal, Route};
+use super::scope::Scope;
+use super::splice::outside;
+use crate::files::hash;
+use crate::journal::EntryId;
+use crate::lines::LineIndex;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// A run of bytes that no region of the scope covers: the same before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untouched {
+    /// Where it starts in the text before, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// SHA-256 of its bytes, taken from the text after.
+    pub sha256: String,
+}
+
+/// The record of one edit of one file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Number by which the edit can be undone; absent while it is not applied.
+    pub undo: Option<EntryId>,
+    /// The file, relative to the root of its tree.
+    pub file: String,
+    /// How the edit came about.
+    pub route: Route,
+    /// Model that wrote it; empty on the direct route.
+    pub model: String,
+    /// SHA-256 of the file's bytes before.
+    pub sha256_before: String,
+    /// SHA-256 of the file's bytes after.
+    pub sha256_after: String,
+    /// The lines that could change.
+    pub scope: Scope,
+    /// Everything else: first what stands before the scope, last what stands after it.
+    pub untouched: Vec<Untouched>,
+    /// Places the grammar cannot read, before.
+    pub parse_errors_before: usize,
+    /// And after.
+    pub parse_errors_after: usize,
+    /// Whether the edit was joined with changes that others made to the file meanwhile.
+    pub rebased: bool,
+}
+
+/// The receipt of a proposal that turns `before` into `after`; `None` if any byte outside the scope
+/// differs, which would be our mistake and must stop the edit.
+pub(crate) fn receipt(
+    proposal: &Proposal,
+    before: &str,
+    after: &str,
+    scope: &Scope,
+    rebased: bool,
+) -> Option<Receipt> {
+    let index = LineIndex::new(before);
+    let regions: Vec<Range<usize>> = scope.regions.iter().map(|r| index.bytes(r.lines)).collect();
+    let mut untouched = Vec::new();
+    let mut shift = 0_i64;
+    let mut changes = proposal.changes.iter().peekable();
+    let base = LineIndex::new(&proposal.file.text);
+    // A region's growth is that of the changes made in it, found by its place in the proposal.
+    let mut growth = proposal.scope.regions.iter().map(|region| {
+        let bytes = base.bytes(region.lines);
+        let mut grown = 0_i64;
+        while let Some(change) = changes.next_if(|c| c.bytes.end <= bytes.end) {
+            grown += change.new.len() as i64 - change.bytes.len() as i64;
+        }
+        grown
+    });
+    for stretch in outside(before.len(), &regions) {
+        let start = usize::try_from(stretch.start as i64 + shift).ok()?;
+        let now = after.get(start..start + stretch.len())?;
+        if now != before.get(stretch.clone())? {
+            return None;
+        }
+        let Range { start, end } = stretch;
+        untouched.push(Untouched { start, end, sha256: hash(now.as_bytes()) });
+        shift += growth.next().unwrap_or(0);
+    }
+    (before.len() as i64 + shift == after.len() as i64).then(|| Receipt {
+        undo: None,
+        file: proposal.file.path.clone(),
+        route: proposal.route,
+        model: proposal.model.clone(),
+        sha256_before: hash(&proposal.file.encode(before)),
+        sha256_after: hash(&proposal.file.encode(after)),
+        scope: scope.clone(),
+        untouched,
+        parse_errors_before: proposal.errors_before,
+        parse_errors_after: proposal.errors_after,
+        rebased,
+    })
+}

@@ -1,0 +1,223 @@
+//! Asking a model for an edit: scope to prompt to answer to changed lines, with one more try when
+//! the answer cannot be used.
+
+use super::ask_place;
+use super::check::{self, Accepted, Rewritten};
+use super::error::EditError;
+use super::instruction::{Piece, pieces};
+use super::prompt::{self, Earlier, Prompt};
+use super::proposal::{Progress, Stats};
+use super::reply::{self, ReplyError};
+use super::scope::{Choice, Region, Scope};
+use super::strategy::{Format, Strategy};
+use super::view::View;
+use super::watch::{Verdict, Watch};
+use crate::backend::Backend;
+use crate::files::Eol;
+use cerium_protocol::{ErrorBody, Status};
+use std::ops::ControlFlow;
+
+/// Tokens an answer may have beyond twice those of the code it replaces.
+const MARGIN_TOKENS: usize = 256;
+
+/// Called with what happens; `Break` cancels.
+pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Everything one edit needs while it runs.
+pub(crate) struct Run<'r> {
+    pub(crate) backend: &'r dyn Backend,
+    pub(crate) view: &'r View<'r>,
+    pub(crate) path: &'r str,
+    pub(crate) instruction: &'r str,
+    pub(crate) strategy: &'r Strategy,
+    pub(crate) eol: Eol,
+    pub(crate) stats: Stats,
+}
+
+/// Why one try failed: said to the model in the next one.
+struct Problem {
+    reply: String,
+    what: String,
+    unchanged: bool,
+    /// Whether there was no code in it.
+    empty: bool,
+}
+
+impl Run<'_> {
+    /// Runs the edit to its end.
+    pub(crate) fn run(
+        &mut self,
+        choice: &Choice,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<(Scope, Accepted), EditError> {
+        let pieces = pieces(self.instruction);
+        let mut scope = match choice {
+            Choice::Scope(scope) => scope.clone(),
+            Choice::Unsure(guess) if self.strategy.ask_for_place => {
+                ask_place::ask(self, on_progress)?.unwrap_or_else(|| guess.clone())
+            }
+            Choice::Unsure(guess) => guess.clone(),
+        };
+        let mut strategy = self.strategy.clone();
+        let mut earlier: Option<Earlier> = None;
+        let mut tries_left = self.strategy.retries;
+        loop {
+            if on_progress(Progress::Scope(&scope)).is_break() {
+                return Err(EditError::Cancelled);
+            }
+            let problem =
+                match self.attempt(&scope, &pieces, &strategy, earlier.as_ref(), on_progress)? {
+                    Ok(accepted) => return Ok((scope, accepted)),
+                    Err(problem) => problem,
+                };
+            if tries_left == 0 {
+                let Problem { reply, what: reason, unchanged, .. } = problem;
+                return Err(if unchanged {
+                    EditError::Unchanged
+                } else {
+                    EditError::NoUsableEdit { reason, reply }
+                });
+            }
+            tries_left -= 1;
+            self.stats.retries += 1;
+            let _ = on_progress(Progress::Retry { reason: &problem.what });
+            // An answer that ended before it began fought with the beginning it was given.
+            strategy.start_in_fence &= !problem.empty;
+            strategy.format = Format::Rewrite;
+            // An unchanged answer mostly means that the place is not in what was shown.
+            let wider = scope.widened(self.view, strategy.vague_whole_lines_max);
+            (scope, earlier) = match wider.filter(|_| problem.unchanged) {
+                Some(wider) => (wider, None),
+                None => (scope, Some(Earlier { reply: problem.reply, problem: problem.what })),
+            };
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        scope: &Scope,
+        pieces: &[Piece],
+        strategy: &Strategy,
+        earlier: Option<&Earlier>,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Result<Accepted, Problem>, EditError> {
+        let groups: Vec<&[Region]> = match strategy.format {
+            Format::EachRegion => scope.regions.chunks(1).collect(),
+            Format::Rewrite | Format::SearchReplace => vec![&scope.regions],
+        };
+        let mut rewritten = Vec::new();
+        let mut replies = String::new();
+        for group in groups {
+            let comments = pieces.iter().any(|p| p.lower().starts_with("comment"))
+                || pieces.iter().any(|p| p.is(&["remove", "delete", "drop", "rewrite"]));
+            let view = self.view;
+            let prompt =
+                prompt::build(view, self.path, group, self.instruction, comments, strategy);
+            let (reply, cut) = self.ask(&prompt, pieces, earlier, strategy, on_progress)?;
+            let mut expected = prompt.expected.clone();
+            expected.cut = cut;
+            let read = reply::read(&reply, &expected);
+            replies.push_str(&reply);
+            match read {
+                Ok(parts) => {
+                    let news = prompt.indented(parts);
+                    let olds = prompt.old();
+                    for ((region, old), new) in group.iter().zip(olds).zip(news) {
+                        rewritten.push(Rewritten { span: region.lines, old, new });
+                    }
+                }
+                Err(error) => {
+                    return Ok(Err(Problem {
+                        reply: replies,
+                        what: error.to_string(),
+                        unchanged: false,
+                        empty: matches!(error, ReplyError::Empty | ReplyError::NoCode),
+                    }));
+                }
+            }
+        }
+        if rewritten.iter().all(|r| r.new == r.old) {
+            let what = "the code is the same as before; the instruction is not carried out";
+            return Ok(Err(Problem {
+                reply: replies,
+                what: what.to_owned(),
+                unchanged: true,
+                empty: false,
+            }));
+        }
+        let checked = check::accept(self.view, &rewritten, pieces, self.eol);
+        Ok(checked.map_err(|what| Problem { reply: replies, what, unchanged: false, empty: false }))
+    }
+
+    /// One request. Returns the whole answer, its given beginning included, and whether it was cut.
+    fn ask(
+        &mut self,
+        prompt: &Prompt,
+        pieces: &[Piece],
+        earlier: Option<&Earlier>,
+        strategy: &Strategy,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<(String, bool), EditError> {
+        let model = self.backend.model();
+        let n_shown = self.backend.count_tokens(&prompt.shown);
+        let n_prompt = self.backend.count_tokens(&prompt.system)
+            + self.backend.count_tokens(&prompt.user)
+            + self.backend.count_tokens(&prompt.prefix)
+            + earlier.map_or(0, |e| self.backend.count_tokens(&e.reply) + 64)
+            + 32;
+        let available = model.context_tokens.saturating_sub(n_prompt);
+        // What is left must hold the code once more, and a little.
+        let needed = n_shown + n_shown / 8 + 16;
+        if available < needed {
+            let available = model.context_tokens;
+            return Err(EditError::TooLong { needed: n_prompt + needed, available });
+        }
+        let n_instruction = self.backend.count_tokens(self.instruction);
+        let limit = (2 * n_shown + n_instruction + MARGIN_TOKENS).min(available);
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let request = prompt.request(&model.name, earlier, limit, strategy);
+
+        let mut watch = Watch::new(prompt, pieces, strategy);
+        let mut cancelled = false;
+        let mut text = String::new();
+        let mut on_text = |chunk: &str| {
+            text.push_str(chunk);
+            let verdict = watch.push(chunk);
+            for event in watch.take() {
+                if on_progress(Progress::Line(event)).is_break() {
+                    cancelled = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            // Long lines, and chunks without a line end, must be able to stop it as well.
+            if on_progress(Progress::Writing).is_break() {
+                cancelled = true;
+                return ControlFlow::Break(());
+            }
+            match verdict {
+                Verdict::GoOn => ControlFlow::Continue(()),
+                Verdict::Enough => ControlFlow::Break(()),
+            }
+        };
+        let response = self.backend.respond(&request, &mut on_text).map_err(refused)?;
+        self.stats.add(&response);
+        if cancelled {
+            return Err(EditError::Cancelled);
+        }
+        let enough = watch.is_enough();
+        if response.status == Status::Cancelled && !enough {
+            return Err(EditError::Cancelled);
+        }
+        let mut answer = prompt.prefix.clone();
+        answer.push_str(&if enough { watch.completed(&text) } else { text });
+        for event in watch.finish() {
+            let _ = on_progress(Progress::Line(event));
+        }
+        Ok((answer, response.status == Status::Incomplete))
+    }
+}
+
+/// A failure of the backend, as the edit sees it.
+pub(crate) fn refused(error: ErrorBody) -> EditError {
+    EditError::Backend(error)
+}

@@ -1,0 +1,69 @@
+//! Replacing a file in one step: at every moment the path holds the old bytes or the new ones.
+
+use super::FileError;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Whether a file may be written, seen without touching it. A file without any write permission
+/// counts as read-only for everybody: somebody meant it.
+pub fn can_write(path: &Path) -> bool {
+    let marked = std::fs::metadata(path).is_ok_and(|m| m.permissions().readonly());
+    !marked && OpenOptions::new().append(true).open(path).is_ok()
+}
+
+/// Replaces the bytes of an existing file: a temporary file beside it, synced, takes its place.
+///
+/// Mode and owner are carried over, the owner as far as the user may set it; a hard link comes
+/// apart, and extended attributes are not copied. On any error the file is as it was and nothing
+/// is left beside it.
+///
+/// # Errors
+/// `FileError::Write`.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace(path, |file| file.write_all(bytes))
+        .map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
+/// The steps of `write_atomic`; `fill` writes the new bytes, or fails in the middle of it.
+pub(super) fn replace(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let old = std::fs::metadata(path)?;
+    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Removed when dropped, so every `?` below cleans up.
+    let mut new = tempfile::Builder::new().prefix(".cerium-").tempfile_in(dir)?;
+    fill(new.as_file_mut())?;
+    keep_owner_and_mode(new.as_file(), &old)?;
+    new.as_file().sync_all()?;
+    new.persist(path).map_err(|error| error.error)?;
+    sync_dir(dir);
+    Ok(())
+}
+
+#[cfg(unix)]
+fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        // Only root may give files away; a group one is in can be set by anybody.
+        let _ = fchown(file, None, Some(old.gid()));
+        let _ = fchown(file, Some(old.uid()), None);
+    }
+    // After the owner: changing that clears set-id bits.
+    file.set_permissions(old.permissions())
+}
+
+#[cfg(not(unix))]
+fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
+    file.set_permissions(old.permissions())
+}
+
+/// Makes the rename itself durable. Best effort: the bytes are safe, only which of the two versions
+/// a power cut leaves is at stake.
+pub(crate) fn sync_dir(dir: &Path) {
+    if let Ok(dir) = File::open(dir) {
+        let _ = dir.sync_all();
+    }
+}

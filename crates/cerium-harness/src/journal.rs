@@ -1,0 +1,334 @@
+//! The edit journal of one tree: what was changed, when, and how to take it back.
+//!
+//! It lives in the state directory, never in the tree. Records are files, each written once and in
+//! one step, so a crash at any moment leaves a journal that can be read. A change of files is
+//! journalled *before* it happens (its old and new bytes first, then the intent), and settled
+//! after; an intent without a settlement is looked into the next time the journal is opened, by
+//! comparing the files with the bytes they should have. Texts are stored by their hash, so the
+//! after of one edit and the before of the next are one file.
+//!
+//! Invariant: nothing here changes a file whose bytes are not exactly those the journal expects.
+
+mod record;
+mod replay;
+mod store;
+
+pub use record::{EntryId, FileChange, Note};
+pub use replay::{Entry, EntryState};
+
+use crate::files::{FileError, hash, write_atomic};
+use crate::workspace::{StateHome, Workspace, WorkspaceError};
+use record::{Op, Record};
+use std::path::{Path, PathBuf};
+use store::{Lock, Store};
+
+/// Edits kept; older ones are forgotten, with the texts only they need.
+pub const ENTRIES_MAX: usize = 500;
+
+/// Bytes of stored texts kept at most; the newest edit stays whatever its size.
+pub const BLOB_BYTES_MAX: u64 = 256 << 20;
+
+/// Why the journal could not do something. No file of the tree was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The journal cannot be read or written.
+    #[error("cannot {what} the edit journal at `{path}`")]
+    Io {
+        /// `read`, `write`, `lock`.
+        what: &'static str,
+        /// File or directory of the journal.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process holds the journal for longer than it should.
+    #[error("another process is changing files of this tree (it holds `{path}`)")]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Nothing to take back.
+    #[error("there is no edit to undo in this tree")]
+    NothingToUndo,
+    /// Nothing to bring back.
+    #[error("there is no undone edit to redo in this tree")]
+    NothingToRedo,
+    /// No such edit, or not in a state for this.
+    #[error("edit {id} {problem}")]
+    NotPossible {
+        /// The edit.
+        id: EntryId,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// A file is not as the edit left it.
+    #[error("`{path}` is not as edit {id} left it; nothing was changed")]
+    Changed {
+        /// The edit.
+        id: EntryId,
+        /// The file, relative to the root of the tree.
+        path: String,
+        /// Where the journal keeps the text that was to be restored.
+        kept: PathBuf,
+    },
+    /// A stored text is damaged or gone.
+    #[error("the journal's text `{path}` is missing or damaged")]
+    Damaged {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A path of the journal leads out of the tree now.
+    #[error(transparent)]
+    Place(#[from] WorkspaceError),
+    /// Writing a file of the tree failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl JournalError {
+    /// What would help, in a sentence.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Changed { kept, path, .. } => Some(format!(
+                "undo what came later first, or compare and copy by hand: diff {path} {}",
+                kept.display()
+            )),
+            Self::Busy { .. } => Some("wait for it to finish and try again".to_owned()),
+            Self::File(error) => error.hint(),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("the disk is full; free some space and try again".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The journal of one tree, open for reading. Changing anything takes the lock first.
+#[derive(Debug)]
+pub struct Journal {
+    home: StateHome,
+    root: PathBuf,
+    store: Store,
+}
+
+impl Journal {
+    /// Names the journal of a tree; nothing is created before the first edit.
+    ///
+    /// * `root`: canonical root of the tree
+    pub fn of(home: &StateHome, root: &Path) -> Self {
+        let store = Store::at(home.tree(root).join("journal"));
+        Self { home: home.clone(), root: root.to_owned(), store }
+    }
+
+    /// The journal of another tree in the same state directory; of this one if it is this one's.
+    pub fn beside(&self, root: &Path) -> Self {
+        Self::of(&self.home, root)
+    }
+
+    /// Edits, oldest first. Records that cannot be read are left out.
+    ///
+    /// # Errors
+    /// `Io` when there is a journal that cannot be read.
+    pub fn log(&self) -> Result<Vec<Entry>, JournalError> {
+        Ok(replay::replay(&self.store.records()?))
+    }
+
+    /// Takes the lock and settles what a crash left open.
+    ///
+    /// # Errors
+    /// `Busy` after ten seconds, `Io`.
+    pub fn lock(&self) -> Result<JournalWriter<'_>, JournalError> {
+        let lock = self.store.lock()?;
+        let writer = JournalWriter { journal: self, _lock: lock };
+        writer.recover()?;
+        Ok(writer)
+    }
+
+    /// Takes back an edit: the given one, or the last one applied.
+    ///
+    /// # Errors
+    /// `NothingToUndo`, `NotPossible`, `Changed` when a file is not as the edit left it.
+    pub fn undo(&self, id: Option<EntryId>) -> Result<Entry, JournalError> {
+        let writer = self.lock()?;
+        let log = self.log()?;
+        let entry = match id {
+            None => log.iter().rev().find(|e| e.state == EntryState::Applied),
+            Some(id) => log.iter().find(|e| e.id == id),
+        };
+        let entry = match (entry, id) {
+            (Some(entry), _) => entry.clone(),
+            (None, None) => return Err(JournalError::NothingToUndo),
+            (None, Some(id)) => {
+                return Err(JournalError::NotPossible { id, problem: "is not in the journal" });
+            }
+        };
+        if entry.state != EntryState::Applied {
+            return Err(JournalError::NotPossible { id: entry.id, problem: "is not applied" });
+        }
+        let back: Vec<_> = entry.files.iter().map(FileChange::reversed).collect();
+        writer.perform(entry.id, Op::Undo { of: entry.id }, &back)?;
+        Ok(Entry { state: EntryState::Undone, ..entry })
+    }
+
+    /// Applies again the edit undone last, unless another edit was made since.
+    ///
+    /// # Errors
+    /// `NothingToRedo`, `Changed`.
+    pub fn redo(&self) -> Result<Entry, JournalError> {
+        let writer = self.lock()?;
+        let id = replay::redoable(&self.store.records()?).ok_or(JournalError::NothingToRedo)?;
+        let log = self.log()?;
+        let entry = log.iter().find(|e| e.id == id).ok_or(JournalError::NothingToRedo)?.clone();
+        writer.perform(entry.id, Op::Redo { of: entry.id }, &entry.files)?;
+        Ok(Entry { state: EntryState::Applied, ..entry })
+    }
+
+    /// Path of a stored text, for people who want to look at it.
+    pub fn text_path(&self, hash: &str) -> PathBuf {
+        self.store.blob_path(hash)
+    }
+}
+
+/// The journal with its lock held.
+#[derive(Debug)]
+pub struct JournalWriter<'j> {
+    journal: &'j Journal,
+    _lock: Lock,
+}
+
+impl JournalWriter<'_> {
+    /// Journals an edit and carries it out: each file's bytes must be the `before` given, and
+    /// become the `after`.
+    ///
+    /// * `files`: path relative to the root, bytes before, bytes after
+    ///
+    /// # Errors
+    /// `Changed` when a file does not hold the bytes before, `Io`, `File`.
+    pub fn edit(
+        &self,
+        note: Note,
+        files: &[(&str, &[u8], &[u8])],
+    ) -> Result<EntryId, JournalError> {
+        let changes = self.keep_texts(files)?;
+        self.journal.store.prune(ENTRIES_MAX, BLOB_BYTES_MAX)?;
+        let id = self.journal.store.next_id()?;
+        self.perform(id, Op::Edit { note }, &changes)?;
+        Ok(id)
+    }
+
+    /// Journals an edit that could not be carried out, so that it can be looked at.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn keep(
+        &self,
+        note: Note,
+        files: &[(&str, &[u8], &[u8])],
+    ) -> Result<EntryId, JournalError> {
+        let changes = self.keep_texts(files)?;
+        let id = self.journal.store.next_id()?;
+        self.journal.store.append(id, Op::Kept { note }, changes)?;
+        Ok(id)
+    }
+
+    fn keep_texts(&self, files: &[(&str, &[u8], &[u8])]) -> Result<Vec<FileChange>, JournalError> {
+        let store = &self.journal.store;
+        let keep = |&(path, before, after): &(&str, &[u8], &[u8])| {
+            Ok(FileChange {
+                path: path.to_owned(),
+                before: store.put_blob(before)?,
+                after: store.put_blob(after)?,
+            })
+        };
+        files.iter().map(keep).collect()
+    }
+
+    /// Checks every file, journals the intent, writes the files, settles.
+    fn perform(&self, id: EntryId, op: Op, files: &[FileChange]) -> Result<(), JournalError> {
+        let store = &self.journal.store;
+        let mut writes = Vec::new();
+        for change in files {
+            let path = self.place(&change.path)?;
+            if self.hash_of(&change.path).as_ref() != Some(&change.before) {
+                let kept = store.blob_path(&change.after);
+                return Err(JournalError::Changed { id, path: change.path.clone(), kept });
+            }
+            writes.push((path, store.blob(&change.after)?));
+        }
+        let intent = match op {
+            Op::Edit { .. } => id,
+            _ => store.next_id()?,
+        };
+        store.append(intent, op, files.to_vec())?;
+        for (n_done, (path, bytes)) in writes.iter().enumerate() {
+            if let Err(error) = write_atomic(path, bytes) {
+                // The files before this one go back; all or nothing.
+                for (change, (path, _)) in files.iter().zip(&writes).take(n_done) {
+                    write_atomic(path, &store.blob(&change.before)?)?;
+                }
+                store.settle(intent, false)?;
+                return Err(error.into());
+            }
+        }
+        // The files are written: a settlement that cannot be written is made up for by `recover`.
+        let _ = store.settle(intent, true);
+        Ok(())
+    }
+
+    /// Settles intents that were cut off: by what the files hold.
+    fn recover(&self) -> Result<(), JournalError> {
+        let store = &self.journal.store;
+        for record in replay::unsettled(&store.records()?) {
+            let Record { id, files, .. } = record;
+            let holds = |pick: fn(&FileChange) -> &String| {
+                files.iter().all(|f| self.hash_of(&f.path).as_ref() == Some(pick(f)))
+            };
+            let applied = if holds(|f| &f.after) {
+                true
+            } else if holds(|f| &f.before) {
+                false
+            } else {
+                // Some files were written. Those go back; files that hold neither text were
+                // changed by somebody else since and stay as they are.
+                for change in &files {
+                    if self.hash_of(&change.path).as_ref() == Some(&change.after) {
+                        write_atomic(&self.place(&change.path)?, &store.blob(&change.before)?)?;
+                    }
+                }
+                false
+            };
+            store.settle(id, applied)?;
+        }
+        Ok(())
+    }
+
+    fn hash_of(&self, path: &str) -> Option<String> {
+        let path = self.place(path).ok()?;
+        std::fs::read(path).ok().map(|bytes| hash(&bytes))
+    }
+
+    /// The file's real path; links that lead out of the tree are refused here too.
+    fn place(&self, path: &str) -> Result<PathBuf, JournalError> {
+        let root = &self.journal.root;
+        let workspace = Workspace::discover(root)?;
+        let inside = workspace.resolve_in_tree(path).ok();
+        match inside {
+            Some(inside) if workspace.root() == root => Ok(root.join(inside)),
+            // A repository was begun or removed around the tree since: check by hand.
+            _ => {
+                let full = root.join(path);
+                let missing = |source| WorkspaceError::Missing { path: full.clone(), source };
+                let real = full.canonicalize().map_err(missing)?;
+                if real.starts_with(root) {
+                    Ok(real)
+                } else {
+                    Err(WorkspaceError::Outside { path: full, root: root.clone() }.into())
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What one record of the journal says.
+
+use serde::{Deserialize, Serialize};
+
+/// Number of an edit, counted up per tree.
+pub type EntryId = u64;
+
+/// What people want to know of an edit later.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Note {
+    /// What was asked for.
+    pub instruction: String,
+    /// Model that wrote it; empty when no model was needed.
+    pub model: String,
+    /// Why it was not applied, for edits that are only kept.
+    pub reason: String,
+    /// The receipt, as given to the caller.
+    pub receipt: Option<serde_json::Value>,
+}
+
+/// One file's change, by the hashes of its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Path relative to the root of the tree, with `/`.
+    pub path: String,
+    /// SHA-256 of the bytes before.
+    pub before: String,
+    /// SHA-256 of the bytes after.
+    pub after: String,
+}
+
+impl FileChange {
+    pub(super) fn reversed(&self) -> Self {
+        Self { path: self.path.clone(), before: self.after.clone(), after: self.before.clone() }
+    }
+}
+
+/// What a record is about. All but `Settled` and `Kept` announce a change of files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub(super) enum Op {
+    /// An edit is about to be carried out.
+    Edit { note: Note },
+    /// An edit is about to be taken back.
+    Undo { of: EntryId },
+    /// An undone edit is about to be carried out again.
+    Redo { of: EntryId },
+    /// The change announced by record `of` happened, or did not.
+    Settled { of: EntryId, applied: bool },
+    /// An edit that could not be carried out.
+    Kept { note: Note },
+}
+
+/// One file of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) id: EntryId,
+    /// Seconds since 1970, UTC.
+    pub(super) at: u64,
+    #[serde(flatten)]
+    pub(super) op: Op,
+    #[serde(default)]
+    pub(super) files: Vec<FileChange>,
+}

@@ -1,0 +1,17 @@
+//! Intent to items: edits, questions, plans and completions over a working tree.
+
+pub mod ask;
+mod backend;
+pub mod complete;
+pub mod context;
+pub mod edit;
+pub mod files;
+pub mod journal;
+pub mod lines;
+pub mod plan;
+mod repetition;
+pub mod search;
+pub mod syntax;
+pub mod workspace;
+
+pub use backend::{Backend, OnText};

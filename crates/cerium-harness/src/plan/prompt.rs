@@ -1,0 +1,122 @@
+//! What the model is asked when a plan is written or a step revised. The tree comes first, because
+//! it changes least, then the plan, then the request.
+
+use super::step::{N_STEPS_MAX, Plan, Step};
+use super::{PlanError, Tree};
+use crate::Backend;
+use crate::context::select;
+use cerium_protocol::{CreateResponse, Extensions, Input};
+
+const INSTRUCTIONS: &str = "\
+You plan changes to a code base. A plan is a short numbered list; each step is one small edit. Write \
+every step in this form and nothing else:
+1. Title of the step
+   file: path/of/the/file
+   symbol: function or class to change
+   detail: what to change there, in one or two sentences
+Name files from the list of files. Put (new) after a file that has to be created.";
+
+/// Tokens of excerpts.
+const EXCERPT_TOKENS_MAX: usize = 1_200;
+/// Paths listed.
+const N_PATHS_MAX: usize = 40;
+/// Tokens of a whole plan and of a single step.
+const PLAN_TOKENS_MAX: u32 = 900;
+const STEP_TOKENS_MAX: u32 = 240;
+/// Tokens of the chat template and the words between the parts.
+const FRAME_TOKENS: usize = 96;
+
+/// Asks for a whole plan.
+pub(super) fn write(
+    backend: &dyn Backend,
+    tree: &Tree<'_>,
+    goal: &str,
+) -> Result<CreateResponse, PlanError> {
+    let last = format!(
+        "Goal: {goal}\n\nWrite the plan for this goal in as few steps as it needs, at most \
+         {N_STEPS_MAX}."
+    );
+    let about = about(backend, tree, "goal", &last, PLAN_TOKENS_MAX)?;
+    let stop = vec![format!("\n{}.", N_STEPS_MAX + 1)];
+    Ok(request(backend, about + &last, PLAN_TOKENS_MAX, "1.", stop))
+}
+
+/// Asks for one step anew.
+pub(super) fn revise(
+    backend: &dyn Backend,
+    tree: &Tree<'_>,
+    plan: &Plan,
+    old: &Step,
+    wish: &str,
+) -> Result<CreateResponse, PlanError> {
+    let number = old.number;
+    let last = format!(
+        "Goal: {}\n\nThe plan:\n{}\nStep {number} is to be revised: {wish}\n\nWrite only the new \
+         step {number}, in the same form.",
+        plan.goal,
+        listed(plan)
+    );
+    let about = about(backend, tree, "request", &last, STEP_TOKENS_MAX)?;
+    let stop = vec![format!("\n{}.", number + 1), "\n\n\n".to_owned()];
+    Ok(request(backend, about + &last, STEP_TOKENS_MAX, &format!("{number}."), stop))
+}
+
+/// Asks which step a request means.
+pub(super) fn which(backend: &dyn Backend, plan: &Plan, wish: &str) -> CreateResponse {
+    let titles: Vec<String> =
+        plan.steps.iter().map(|step| format!("{}. {}", step.number, step.title)).collect();
+    let text =
+        format!("Steps:\n{}\n\nWhich step does this request mean? \"{wish}\"", titles.join("\n"));
+    let instructions = "Answer with the number of one step and nothing else.".to_owned();
+    CreateResponse {
+        instructions: Some(instructions),
+        ..request(backend, text, 8, "Step ", Vec::new())
+    }
+}
+
+fn listed(plan: &Plan) -> String {
+    plan.steps.iter().map(Step::to_string).collect()
+}
+
+/// The tree as the model gets to see it: paths, then the excerpts that fit.
+fn about(
+    backend: &dyn Backend,
+    tree: &Tree<'_>,
+    what: &'static str,
+    last: &str,
+    n_answer: u32,
+) -> Result<String, PlanError> {
+    let paths: Vec<&str> = tree.paths().take(N_PATHS_MAX).collect();
+    let paths = format!("Files:\n{}\n\n", paths.join("\n"));
+    let n_context = backend.model().context_tokens;
+    let fixed = [INSTRUCTIONS, &paths].map(|text| backend.count_tokens(text));
+    let n_fixed = fixed.iter().sum::<usize>() + n_answer as usize + FRAME_TOKENS;
+    let n_tokens = backend.count_tokens(last);
+    let n_tokens_max = n_context.saturating_sub(n_fixed);
+    if n_tokens > n_tokens_max {
+        return Err(PlanError::TooLong { what, n_tokens, n_tokens_max });
+    }
+    let room = (n_tokens_max - n_tokens).min(EXCERPT_TOKENS_MAX);
+    let excerpts = select(tree.pieces(), room, &|text| backend.count_tokens(text));
+    let excerpts: String = excerpts.iter().map(|excerpt| excerpt.write() + "\n").collect();
+    Ok(paths + &excerpts)
+}
+
+fn request(
+    backend: &dyn Backend,
+    text: String,
+    n_tokens_max: u32,
+    prefix: &str,
+    stop: Vec<String>,
+) -> CreateResponse {
+    CreateResponse {
+        model: backend.model().name,
+        input: Input::Text(text),
+        instructions: Some(INSTRUCTIONS.to_owned()),
+        max_output_tokens: Some(n_tokens_max),
+        temperature: None,
+        top_p: None,
+        stream: true,
+        cerium: Extensions { prefix: prefix.to_owned(), stop, ..Extensions::default() },
+    }
+}
