@@ -1,0 +1,258 @@
+//! What can be typed: commands, flags and their help, as a table. What they mean is in `commands`.
+
+use cerium_harness::complete::{CompleteError, Point, parse_place};
+use cerium_harness::lines::LineSpan;
+use clap::builder::{Styles, styling::AnsiColor};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Cyan.on_default().dimmed());
+
+const EXAMPLES: &str = "\
+Examples:
+  cerium edit src/app.py -i 'read the port from the environment'
+  cerium undo
+  cerium ask 'where are retries configured?'
+  cerium serve
+
+Exit codes: 0 done, 1 declined, 2 bad input, 3 no usable edit, 130 interrupted.
+Settings: config.toml in $XDG_CONFIG_HOME/cerium, then cerium.toml in the tree, then flags.";
+
+/// Real-time coding on the machine you have.
+#[derive(Debug, Parser)]
+#[command(name = "cerium", version, styles = STYLES, after_help = EXAMPLES)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Model: a name (see `cerium models`) or the path of a GGUF file
+    #[arg(long, global = true, value_name = "NAME|PATH")]
+    pub(crate) model: Option<String>,
+    /// Threads that compute; as many as there are cores by default
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Say nothing but errors and the result
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print the result as one JSON object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Change files by an instruction
+    Edit(Edit),
+    /// Take the last edit back
+    Undo,
+    /// Apply the last undone edit again
+    Redo,
+    /// List the edits made in this tree
+    Log,
+    /// Answer a question about the code in this tree
+    Ask(Ask),
+    /// Write, revise and carry out a plan for this tree
+    Plan(Plan),
+    /// Fill in the code at a point
+    Complete(Complete),
+    /// Serve the OpenAI protocol to editors and agents
+    Serve(Serve),
+    /// Download a model
+    Pull(Pull),
+    /// List the models
+    Models,
+    /// Remove a model
+    Rm(Rm),
+    /// Show what this machine can do and what would make it faster
+    Doctor,
+    /// Print the completions of a shell
+    Completions(Completions),
+}
+
+/// `cerium edit`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium edit src/app.py -i 'add a timeout of 5 seconds to fetch'
+  cerium edit lib.rs -i 'rename the parameter to bytes' --symbol parse
+  cerium edit a.ts b.ts -i 'use const' --yes --json
+
+The diff is shown while it is written, then asked about. Without a terminal to ask on, nothing is
+applied (exit code 1) unless --yes is given. Standard output, when it is not a terminal, gets the
+plain diff. `cerium undo` takes an applied edit back.")]
+pub(crate) struct Edit {
+    /// Files to change
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What to change, in words
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) instruction: String,
+    /// Only these lines may change, counted from 1, both included
+    #[arg(long, value_name = "A:B", conflicts_with = "symbol")]
+    pub(crate) lines: Option<Lines>,
+    /// Only the declaration of this name may change
+    #[arg(long, value_name = "NAME")]
+    pub(crate) symbol: Option<String>,
+    /// Apply without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Show the edit, change nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
+/// `cerium ask`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cerium ask 'how does a request reach the engine?' src docs/design.md")]
+pub(crate) struct Ask {
+    /// The question
+    pub(crate) text: String,
+    /// Files and directories to look in; the whole tree by default
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// `cerium plan`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium plan 'move the settings into one struct'
+  cerium plan                          show the plan
+  cerium plan --revise 'step 2: keep the old name as an alias'
+  cerium plan --apply 1                carry step 1 out as an edit")]
+pub(crate) struct Plan {
+    /// What is to be reached; without it the plan is shown
+    #[arg(conflicts_with_all = ["revise", "apply"])]
+    pub(crate) text: Option<String>,
+    /// Change one step of the plan as this says
+    #[arg(long, value_name = "TEXT", conflicts_with = "apply")]
+    pub(crate) revise: Option<String>,
+    /// Carry out step N as an edit
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) apply: Option<u16>,
+    /// With --apply: apply without asking
+    #[arg(long, short, requires = "apply")]
+    pub(crate) yes: bool,
+    /// With --apply: show the edit, change nothing
+    #[arg(long, requires = "apply", conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
+/// `cerium complete`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cerium complete src/app.py:12:5
+
+The file is not changed; the text that belongs at the point is printed.")]
+pub(crate) struct Complete {
+    /// Where: line and column counted from 1, the column in characters
+    #[arg(value_name = "FILE:LINE:COL")]
+    pub(crate) place: Place,
+}
+
+/// `cerium serve`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cerium serve --listen 127.0.0.1:9000 --model qwen2.5-coder-1.5b")]
+pub(crate) struct Serve {
+    /// Address and port to listen on [default: 127.0.0.1:8383]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+}
+
+/// `cerium pull`
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// Which model [default: qwen2.5-coder-0.5b]
+    pub(crate) name: Option<String>,
+}
+
+/// `cerium rm`
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// Which model
+    pub(crate) name: String,
+}
+
+/// `cerium completions`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cerium completions bash > ~/.local/share/bash-completion/completions/cerium")]
+pub(crate) struct Completions {
+    /// Which shell
+    pub(crate) shell: Shell,
+}
+
+/// `A:B`, or `A` for a single line; counted from 1, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lines(pub(crate) LineSpan);
+
+impl FromStr for Lines {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse::<usize>().ok().filter(|line| *line > 0);
+        let (first, last) = text.split_once(':').unwrap_or((text, text));
+        match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Self(LineSpan::new(first, last))),
+            (Some(first), Some(last)) => Err(format!("line {first} comes after line {last}")),
+            _ => Err("wanted A:B, two line numbers counted from 1".into()),
+        }
+    }
+}
+
+/// `FILE:LINE:COL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: PathBuf,
+    pub(crate) point: Point,
+}
+
+impl FromStr for Place {
+    type Err = CompleteError;
+
+    fn from_str(text: &str) -> Result<Self, CompleteError> {
+        let (file, point) = parse_place(text)?;
+        Ok(Self { file, point })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_table_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_are_read_or_refused() {
+        assert_eq!("3:5".parse(), Ok(Lines(LineSpan::new(3, 5))));
+        assert_eq!("7".parse(), Ok(Lines(LineSpan::line(7))));
+        for bad in ["", ":", "0:2", "5:3", "a:b", "1:2:3", "-1:2", "1:99999999999999999999"] {
+            assert!(bad.parse::<Lines>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What each command does.
+
+mod ask;
+mod complete;
+mod completions;
+mod doctor;
+mod edit;
+mod journal;
+mod models;
+mod plan;
+mod serve;
+
+use crate::cli::{Cli, Command, Global};
+use crate::config::{self, Settings};
+use crate::local::LocalBackend;
+use crate::output::{self, Output};
+use crate::{interrupt, model};
+use anyhow::{Context as _, Result};
+use cerium_harness::journal::Journal;
+use cerium_harness::workspace::{StateHome, Workspace};
+use clap::CommandFactory;
+use std::env;
+use std::process::ExitCode;
+
+/// How a command ended; errors are [`Exit::BadInput`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked for is done, or shown.
+    Done,
+    /// The person said no.
+    Declined,
+    /// It cannot be done with this input.
+    BadInput,
+    /// The model gave no usable edit.
+    NoEdit,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => 0,
+            Exit::Declined => 1,
+            Exit::BadInput => 2,
+            Exit::NoEdit => 3,
+            Exit::Interrupted => interrupt::EXIT_CODE,
+        }
+        .into()
+    }
+}
+
+/// What every command gets.
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) flags: Global,
+}
+
+/// The tree around the working directory, and what was set for it.
+struct Tree {
+    workspace: Workspace,
+    settings: Settings,
+    state: StateHome,
+}
+
+impl Tree {
+    fn journal(&self) -> Journal {
+        Journal::of(&self.state, self.workspace.root())
+    }
+}
+
+impl Context {
+    fn tree(&self) -> Result<Tree> {
+        let cwd = env::current_dir().context("finding the working directory")?;
+        let workspace = Workspace::discover(&cwd)?;
+        let settings = config::load(Some(workspace.root()), &self.flags)?;
+        Ok(Tree { workspace, settings, state: StateHome::from_env()? })
+    }
+
+    /// The model that was set, loaded; fetched first, if need be.
+    fn backend(&self, settings: &Settings) -> Result<LocalBackend> {
+        let service = model::open(self.output, settings)?;
+        LocalBackend::new(service).context("starting the runtime")
+    }
+}
+
+/// Runs what was typed.
+pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
+    let context = Context { output, flags: cli.global };
+    match cli.command {
+        Some(Command::Edit(args)) => edit::run(&context, args),
+        Some(Command::Complete(args)) => complete::run(&context, &args),
+        Some(Command::Undo) => journal::undo(&context),
+        Some(Command::Redo) => journal::redo(&context),
+        Some(Command::Log) => journal::log(&context),
+        Some(Command::Ask(args)) => ask::run(&context, args),
+        Some(Command::Plan(args)) => plan::run(&context, &args),
+        Some(Command::Serve(args)) => serve::run(&context, &args),
+        Some(Command::Pull(args)) => models::pull(&context, &args),
+        Some(Command::Models) => models::list(&context),
+        Some(Command::Rm(args)) => models::remove(&context, &args),
+        Some(Command::Doctor) => doctor::run(&context),
+        Some(Command::Completions(args)) => completions::run(&args),
+        _ => {
+            output::data(&Cli::command().render_help().ansi().to_string())?;
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `cerium ask`: an answer that streams, and the places that bear it out.
+
+use super::{Context, Exit};
+use crate::cli::Ask;
+use crate::interrupt;
+use crate::output::progress::Spinner;
+use crate::output::{self, CYAN, DIM, Output};
+use crate::stats::Stats;
+use anyhow::{Context as _, Result};
+use cerium_harness::ask::{Answer, AskEvent, AskTask, Citation, ask};
+use cerium_harness::context::Excerpt;
+use cerium_harness::lines::LineSpan;
+use cerium_protocol::Status;
+use serde::Serialize;
+use std::ops::ControlFlow;
+
+/// The `--json` object.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    stats: Stats,
+    answer: &'a str,
+    status: Status,
+    citations: &'a [Citation],
+    unfounded: &'a [String],
+    excerpts: Vec<Place<'a>>,
+    search_ms: f64,
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    path: &'a str,
+    #[serde(flatten)]
+    lines: LineSpan,
+}
+
+pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
+    let tree = context.tree()?;
+    let backend = context.backend(&tree.settings)?;
+    let task = AskTask { question: args.text, within: args.paths, ..AskTask::default() };
+    let _deferred = interrupt::defer();
+    let mut stream = Stream::new(context.output);
+    let answer = ask(&backend, &tree.workspace, &task, &mut |event| stream.event(&event))?;
+    stream.finish()?;
+    if interrupt::requested() || answer.response.status == Status::Cancelled && !answer.looped {
+        return Ok(Exit::Interrupted);
+    }
+    if context.output.json {
+        output::object(&Report {
+            stats: Stats::of(&answer.response),
+            answer: &answer.text,
+            status: answer.response.status,
+            citations: &answer.citations,
+            unfounded: &answer.unfounded,
+            excerpts: answer.excerpts.iter().map(place).collect(),
+            search_ms: answer.search.as_secs_f64() * 1e3,
+        })?;
+    } else {
+        finish(context.output, &answer)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn place(excerpt: &Excerpt) -> Place<'_> {
+    Place { path: &excerpt.path, lines: excerpt.lines }
+}
+
+/// What is shown while the answer comes.
+struct Stream {
+    output: Output,
+    spinner: Option<Spinner>,
+    /// Why standard output no longer takes anything.
+    broken: Option<anyhow::Error>,
+}
+
+impl Stream {
+    fn new(output: Output) -> Self {
+        let spinner = Some(Spinner::start(output, "searching".into()));
+        Self { output, spinner, broken: None }
+    }
+
+    fn event(&mut self, event: &AskEvent<'_>) -> ControlFlow<()> {
+        match event {
+            AskEvent::Reading(excerpts) => {
+                let n_lines: usize = excerpts.iter().map(|e| e.lines.end + 1 - e.lines.start).sum();
+                let what = format!("reading {n_lines} lines in {} places", excerpts.len());
+                self.spinner = Some(Spinner::start(self.output, what));
+            }
+            AskEvent::Text(text) => {
+                self.spinner = None;
+                if !self.output.json
+                    && let Err(error) = output::data(text)
+                {
+                    self.broken = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn finish(self) -> Result<()> {
+        self.broken.map_or(Ok(()), Err).context("streaming the answer")
+    }
+}
+
+/// The places after the answer, on standard output, and remarks for people.
+fn finish(output: Output, answer: &Answer) -> Result<()> {
+    let mut text = String::from(if answer.text.ends_with('\n') { "" } else { "\n" });
+    if !answer.citations.is_empty() {
+        text.push('\n');
+    }
+    for Citation { path, lines, quote, .. } in &answer.citations {
+        let quote = quote.trim();
+        text = format!("{text}{CYAN}{path}:{}{CYAN:#}  {DIM}{quote}{DIM:#}\n", lines.start);
+    }
+    output::data(&text)?;
+    if answer.response.status == Status::Incomplete {
+        output.note("the answer was cut: it reached the limit of its length");
+    }
+    if answer.looped {
+        output.note("the answer was stopped: the model began to repeat itself");
+    }
+    if let Some(line) = Stats::of(&answer.response).line() {
+        output.note(line);
+    }
+    Ok(())
+}

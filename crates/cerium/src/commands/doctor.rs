@@ -1,0 +1,213 @@
+//! `cerium doctor`: what this machine can do, which path runs, what would help. It only looks;
+//! measuring is another command's work.
+
+use super::{Context, Exit};
+use crate::config;
+use crate::output::{self, BOLD, bytes};
+use anyhow::Result;
+use cerium_harness::workspace::Workspace;
+use cerium_hub::{Home, default_entry, installed};
+use cerium_model::Cpu;
+use serde::Serialize;
+use std::env;
+use std::fmt::Write;
+use std::fs;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+/// Everything that was seen.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    processor: String,
+    /// Instruction sets that matter here.
+    features: Vec<&'static str>,
+    /// Code paths that can run, slowest first.
+    paths: Vec<&'static str>,
+    /// The one that does.
+    path: &'static str,
+    /// Processors that this process may use.
+    processors: usize,
+    /// Of the whole machine; several processors may share a core.
+    cores: Option<usize>,
+    memory_bytes: Option<u64>,
+    memory_available_bytes: Option<u64>,
+    home: PathBuf,
+    home_free_bytes: Option<u64>,
+    model: String,
+    models: Vec<Model>,
+    advice: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Model {
+    name: &'static str,
+    bytes: u64,
+    verified: bool,
+}
+
+pub(crate) fn run(context: &Context) -> Result<Exit> {
+    let tree = Workspace::discover(&env::current_dir()?).ok();
+    let settings = config::load(tree.as_ref().map(Workspace::root), &context.flags)?;
+    let report = look(settings.model)?;
+    if context.output.json {
+        output::object(&report)?;
+    } else {
+        output::data(&text(&report))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn look(model: Option<String>) -> Result<Report> {
+    let home = Home::from_env()?;
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let models = installed(&home).into_iter().map(|model| Model {
+        name: model.entry.name,
+        bytes: model.bytes,
+        verified: model.verified,
+    });
+    let mut report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        processor: field(&cpuinfo, "model name").unwrap_or(env::consts::ARCH).to_owned(),
+        features: features(),
+        paths: Cpu::available().into_iter().map(Cpu::name).collect(),
+        path: Cpu::best().name(),
+        processors: thread::available_parallelism().map_or(1, NonZero::get),
+        cores: count_cores(&cpuinfo),
+        memory_bytes: kilobytes(&meminfo, "MemTotal"),
+        memory_available_bytes: kilobytes(&meminfo, "MemAvailable"),
+        home_free_bytes: free_bytes(home.root()),
+        home: home.root().to_owned(),
+        model: model.unwrap_or_else(|| default_entry().name.to_owned()),
+        models: models.collect(),
+        advice: Vec::new(),
+    };
+    report.advice = advise(&report);
+    Ok(report)
+}
+
+/// What would make this machine faster or ready, most useful first.
+fn advise(report: &Report) -> Vec<String> {
+    let mut advice = Vec::new();
+    let known = cerium_hub::find(&report.model);
+    if known.is_some() && !report.models.iter().any(|model| model.name == report.model) {
+        advice.push(format!("`cerium pull {}` fetches the model that commands use", report.model));
+    }
+    for model in report.models.iter().filter(|model| !model.verified) {
+        advice.push(format!("`cerium pull {}` checks or mends its file", model.name));
+    }
+    match report.path {
+        "scalar" => advice.push(
+            "this processor has no AVX2, or the virtual machine hides it: the plain path is many \
+             times slower"
+                .into(),
+        ),
+        "avx2" => advice.push(
+            "a processor with AVX-512 VNNI reads prompts several times faster than AVX2".into(),
+        ),
+        _ => {}
+    }
+    if report.processors == 1 {
+        advice.push("a second core would nearly double the speed".into());
+    }
+    let needed = known.map_or(0, |entry| entry.bytes * 2);
+    if report.memory_available_bytes.is_some_and(|free| free < needed) {
+        advice.push(format!("{} needs about {} of free memory", report.model, bytes(needed)));
+    }
+    advice
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{BOLD}{name:<11}{BOLD:#} {value}");
+    };
+    row("cerium", report.version.into());
+    row("processor", report.processor.clone());
+    let cores = report.cores.map_or(String::new(), |cores| format!(" on {cores} cores"));
+    row("processors", format!("{}{cores}", report.processors));
+    row("features", report.features.join(" "));
+    row("path", format!("{} (of {})", report.path, report.paths.join(", ")));
+    let amount = |n: Option<u64>| n.map_or("unknown".into(), bytes);
+    let available = amount(report.memory_available_bytes);
+    row("memory", format!("{}, {available} available", amount(report.memory_bytes)));
+    let free = amount(report.home_free_bytes);
+    row("home", format!("{}, {free} free", report.home.display()));
+    row("model", report.model.clone());
+    for model in &report.models {
+        let state = if model.verified { "checked" } else { "unchecked or damaged" };
+        row("", format!("{} is here ({}, {state})", model.name, bytes(model.bytes)));
+    }
+    for advice in &report.advice {
+        row("would help", advice.clone());
+    }
+    text
+}
+
+/// The first value of a `name : value` line.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then_some(value.trim())
+    })
+}
+
+fn kilobytes(meminfo: &str, name: &str) -> Option<u64> {
+    field(meminfo, name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Distinct pairs of socket and core.
+fn count_cores(cpuinfo: &str) -> Option<usize> {
+    let pair = |block: &str| {
+        let (socket, core) = (field(block, "physical id")?, field(block, "core id")?);
+        Some((socket.to_owned(), core.to_owned()))
+    };
+    let cores: std::collections::HashSet<_> = cpuinfo.split("\n\n").filter_map(pair).collect();
+    (!cores.is_empty()).then_some(cores.len())
+}
+
+/// Free bytes where a directory is, or will be.
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let existing = dir.ancestors().find(|dir| dir.exists())?;
+    let stat = rustix::fs::statvfs(existing).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn features() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        macro_rules! detected {
+            ($($name:tt)*) => {
+                [$(($name, is_x86_feature_detected!($name))),*]
+                    .into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
+            };
+        }
+        detected!("avx2" "fma" "f16c" "avxvnni" "avx512f" "avx512bw" "avx512vl" "avx512vnni" "avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_counted_once_however_many_threads_they_have() {
+        let one = "processor : 0\nphysical id : 0\ncore id : 0\n";
+        let twin = "processor : 1\nphysical id : 0\ncore id : 0\n";
+        let other = "processor : 2\nphysical id : 0\ncore id : 1\n";
+        assert_eq!(count_cores(&[one, twin, other].join("\n")), Some(2));
+        assert_eq!(count_cores("processor : 0\n"), None);
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let text = "MemTotal:       24689732 kB\nMemFree: 1 kB\n";
+        assert_eq!(kilobytes(text, "MemTotal"), Some(24_689_732 * 1024));
+        assert_eq!(kilobytes(text, "MemAvailable"), None);
+    }
+}

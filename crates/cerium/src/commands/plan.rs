@@ -1,0 +1,182 @@
+//! `cerium plan`: writing, showing, revising and carrying out the tree's plan.
+
+use super::edit::{self, Consent};
+use super::{Context, Exit, Tree};
+use crate::cli;
+use crate::failure::advice;
+use crate::interrupt;
+use crate::output::progress::Spinner;
+use crate::output::{self, BOLD, DIM, GREEN};
+use crate::stats::Stats;
+use anyhow::Result;
+use cerium_harness::edit::EditRequest;
+use cerium_harness::journal::EntryState;
+use cerium_harness::plan::{self, Plan, PlanError, PlanStore, Planned, Step, StepState};
+use serde::Serialize;
+use std::fmt::Write;
+use std::ops::ControlFlow;
+
+/// The `--json` object.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Absent when no model was asked.
+    #[serde(flatten)]
+    stats: Option<Stats>,
+    goal: &'a str,
+    /// The step that was revised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revised: Option<usize>,
+    steps: &'a [Step],
+}
+
+pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
+    let tree = context.tree()?;
+    let store = PlanStore::of(&tree.state, &tree.workspace);
+    if let Some(number) = args.apply {
+        return carry_out(
+            context,
+            &tree,
+            &store,
+            usize::from(number),
+            Consent::of(args.yes, args.dry_run),
+        );
+    }
+    match (&args.text, &args.revise) {
+        (Some(goal), _) => {
+            // A plan that cannot be read is put aside when the new one is saved.
+            let old = match load(&tree, &store) {
+                Err(PlanError::Damaged { .. }) => None,
+                loaded => loaded?,
+            };
+            let backend = context.backend(&tree.settings)?;
+            let made = make(context, "planning", |on_text| {
+                plan::write(&backend, &tree.workspace, goal, old, on_text)
+            });
+            finish(context, &tree, &store, made)
+        }
+        (_, Some(request)) => {
+            let old = needed(load(&tree, &store)?)?;
+            let backend = context.backend(&tree.settings)?;
+            let made = make(context, "revising", |on_text| {
+                plan::revise(&backend, &tree.workspace, &old, request, on_text)
+            });
+            finish(context, &tree, &store, made)
+        }
+        (None, None) => {
+            show(context, &needed(load(&tree, &store)?)?, None)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// The plan on disk, with the steps open again whose edits were undone since.
+fn load(tree: &Tree, store: &PlanStore) -> Result<Option<Plan>, PlanError> {
+    let Some(mut plan) = store.load()? else { return Ok(None) };
+    let log = tree.journal().log().unwrap_or_default();
+    plan.reopen(|edit| log.iter().any(|e| e.id == edit && e.state != EntryState::Applied));
+    Ok(Some(plan))
+}
+
+/// Carries a step out as an edit, and notes it in the plan.
+fn carry_out(
+    context: &Context,
+    tree: &Tree,
+    store: &PlanStore,
+    number: usize,
+    consent: Consent,
+) -> Result<Exit> {
+    let plan = needed(load(tree, store)?)?;
+    let step = plan.edit(number)?;
+    let mut symbol = step.symbol;
+    let root = tree.workspace.root();
+    // The symbol is one of the first file.
+    let request = |path: &String| EditRequest {
+        symbol: symbol.take(),
+        ..EditRequest::new(root.join(path), step.instruction.clone())
+    };
+    let requests = step.files.iter().map(request).collect();
+    let reports = edit::edit(context, tree, requests, consent)?;
+    let exit = edit::worst(&reports);
+    // A step is done when all of it is; its last edit is the first one that an undo takes back.
+    if let (Exit::Done, Some(id)) = (exit, reports.iter().rev().find_map(edit::FileReport::undo)) {
+        plan::mark_done(store, &tree.workspace, &plan, number, id)?;
+    }
+    if context.output.json {
+        edit::print(&reports)?;
+    }
+    Ok(exit)
+}
+
+fn needed(plan: Option<Plan>) -> Result<Plan> {
+    let none = || {
+        advice(
+            "there is no plan for this tree yet",
+            "`cerium plan 'what is to be reached'` writes one",
+        )
+    };
+    plan.ok_or_else(none)
+}
+
+/// Runs a generation with a spinner that shows the line being written.
+fn make(
+    context: &Context,
+    what: &str,
+    run: impl FnOnce(&mut cerium_harness::OnText<'_>) -> Result<Planned, PlanError>,
+) -> Result<Planned, PlanError> {
+    let _deferred = interrupt::defer();
+    let spinner = Spinner::start(context.output, what.to_owned());
+    let mut line = String::new();
+    run(&mut |text| {
+        line.push_str(text);
+        if let Some(end) = line.rfind('\n') {
+            line.drain(..=end);
+        }
+        spinner.show(format!("{what}: {}", line.trim()));
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+}
+
+fn finish(
+    context: &Context,
+    tree: &Tree,
+    store: &PlanStore,
+    made: Result<Planned, PlanError>,
+) -> Result<Exit> {
+    let made = match made {
+        Ok(made) => made,
+        Err(error @ (PlanError::NoSteps { .. } | PlanError::Unchanged { .. })) => {
+            output::error(&error.into(), Some("say it in other words, or try a larger --model"));
+            return Ok(Exit::NoEdit);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let plan = store.save(&tree.workspace, &made.plan)?;
+    show(context, &plan, Some(&made))?;
+    Ok(Exit::Done)
+}
+
+fn show(context: &Context, plan: &Plan, made: Option<&Planned>) -> Result<()> {
+    let stats = made.map(|made| Stats::of(&made.response));
+    let revised = made.and_then(|made| made.revised);
+    if context.output.json {
+        return output::object(&Report { stats, goal: &plan.goal, revised, steps: &plan.steps });
+    }
+    let mut text = format!("{BOLD}{}{BOLD:#}\n", plan.goal);
+    for step in &plan.steps {
+        let style = match step.state {
+            StepState::Done { edit } => {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{GREEN}done by edit {edit}{GREEN:#}");
+                DIM
+            }
+            StepState::Open if revised == Some(step.number) => BOLD,
+            StepState::Open => anstyle::Style::new(),
+        };
+        let _ = write!(text, "{style}{step}{style:#}");
+    }
+    output::data(&text)?;
+    if let Some(line) = stats.and_then(|stats| stats.line()) {
+        context.output.note(line);
+    }
+    Ok(())
+}

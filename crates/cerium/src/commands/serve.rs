@@ -1,0 +1,61 @@
+//! `cerium serve`: the server in this process.
+
+use super::{Context, Exit};
+use crate::cli::Serve;
+use crate::failure::advice;
+use crate::output::{self, BOLD};
+use crate::{config, interrupt, model};
+use anyhow::{Context as _, Result};
+use cerium_server::ServerOptions;
+use serde_json::json;
+use std::env;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use tracing::level_filters::LevelFilter;
+
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8383);
+
+pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
+    // A server serves whoever asks, from whatever tree: only the person's own settings count.
+    let settings = config::load(None, &context.flags)?;
+    let address = args.listen.or(settings.listen).unwrap_or(LISTEN_DEFAULT);
+    // Before the model is loaded: a port in use should not take seconds to be noticed.
+    let listener = TcpListener::bind(address).map_err(|error| refused(address, error))?;
+    let address = listener.local_addr().context("finding the address")?;
+    let service = model::open(context.output, &settings)?;
+    log(context.output.quiet);
+    if context.output.json {
+        output::object(&json!({ "address": address.to_string(), "model": service.model().name }))?;
+    } else {
+        let name = &service.model().name;
+        context
+            .output
+            .note(format!("serving {BOLD}{name}{BOLD:#} at http://{address}/v1, Ctrl-C ends it"));
+    }
+    // The server takes the signals itself, so that answers in progress may end.
+    let _deferred = interrupt::defer();
+    cerium_server::run(listener, service, ServerOptions::default()).context("serving")?;
+    Ok(Exit::Done)
+}
+
+fn refused(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    let kind = error.kind();
+    let error = anyhow::Error::new(error).context(format!("listening on {address}"));
+    if kind == ErrorKind::AddrInUse {
+        return advice(
+            format!("{error:#}"),
+            "another server has this port: choose one with --listen 127.0.0.1:PORT",
+        );
+    }
+    error
+}
+
+/// The server's log goes to standard error; it never holds text of prompts or answers.
+fn log(quiet: bool) {
+    let level = if quiet { LevelFilter::ERROR } else { LevelFilter::INFO };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(env::var_os("NO_COLOR").is_none() && io::IsTerminal::is_terminal(&io::stderr()))
+        .init();
+}

@@ -1,0 +1,245 @@
+//! Settings: the person's own file, then the tree's, then flags.
+//!
+//! A cloned repository is not trusted. Its `cerium.toml` may choose among the known models and how
+//! many threads to use; what could send data away, open a door or run something is the person's to
+//! say, and a tree that tries gets an error that names the key.
+
+use crate::cli::Global;
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::env;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// Longer than any settings; a tree may hold anything under that name.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// What a run was told, all sources together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Name or path; `None` for the catalogue's default.
+    pub(crate) model: Option<String>,
+    /// Threads that compute; `None` for one per core.
+    pub(crate) threads: Option<u16>,
+    /// Where `serve` listens.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// One file, as written.
+#[derive(Debug, Default, Deserialize)]
+struct ConfigFile {
+    model: Option<String>,
+    threads: Option<u16>,
+    serve: Option<ServeTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ServeTable {
+    listen: Option<SocketAddr>,
+}
+
+/// Every key there is, and whether a tree may set it.
+const KEYS: &[(&str, bool)] = &[("model", true), ("threads", true), ("serve.listen", false)];
+
+/// First words of keys that a tree may never set, even though this version reads none of them yet:
+/// where requests go, what opens doors, what is run.
+const NEVER_FROM_A_TREE: &[&str] = &["upstream", "upstreams", "key", "keys", "command", "commands"];
+
+/// Whose file it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Person,
+    Tree,
+}
+
+/// Why a settings file was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum ConfigError {
+    #[error("`{0}` may not be set in a tree, only in your own config.toml")]
+    NotFromATree(String),
+    #[error("unknown key `{key}`")]
+    UnknownKey { key: String, nearest: Option<&'static str> },
+    #[error("`model` in a tree must be a model's name, not the path `{0}`")]
+    PathFromATree(String),
+    #[error("`threads` is {0}, wanted 1 to 1024")]
+    Threads(u16),
+    #[error("longer than {FILE_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("not a regular file")]
+    NotAFile,
+}
+
+impl ConfigError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFromATree(_) | Self::PathFromATree(_) => {
+                Some("a tree's cerium.toml is not trusted: it may come from anybody".into())
+            }
+            Self::UnknownKey { nearest: Some(nearest), .. } => {
+                Some(format!("did you mean `{nearest}`?"))
+            }
+            Self::UnknownKey { nearest: None, .. } => {
+                let keys = KEYS.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ");
+                Some(format!("the keys are {keys}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reads the person's settings and the tree's, and lets flags win over both.
+///
+/// `tree` is the root of the tree worked in, for commands that work in one.
+pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
+    let mut settings = Settings::default();
+    let files =
+        [(person_path(), Owner::Person), (tree.map(|root| root.join("cerium.toml")), Owner::Tree)];
+    for (path, owner) in files {
+        let Some(path) = path else { continue };
+        if let Some(text) = read(&path).with_context(|| in_file(&path))? {
+            let file = parse(&text, owner).with_context(|| in_file(&path))?;
+            settings.model = file.model.or(settings.model);
+            settings.threads = file.threads.or(settings.threads);
+            settings.listen = file.serve.and_then(|serve| serve.listen).or(settings.listen);
+        }
+    }
+    settings.model = flags.model.clone().or(settings.model);
+    settings.threads = flags.threads.or(settings.threads);
+    Ok(settings)
+}
+
+fn in_file(path: &Path) -> String {
+    format!("in `{}`", path.display())
+}
+
+/// `$XDG_CONFIG_HOME/cerium/config.toml`, else below `~/.config`.
+fn person_path() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
+    Some(base.join("cerium/config.toml"))
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    let metadata = match path.metadata() {
+        Ok(metadata) => metadata,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Opening a pipe would wait for its other end.
+    if !metadata.is_file() {
+        return Err(ConfigError::NotAFile.into());
+    }
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(ConfigError::TooLong.into());
+    }
+    Ok(Some(text))
+}
+
+fn parse(text: &str, owner: Owner) -> Result<ConfigFile> {
+    let table: Table = text.parse()?;
+    check_keys(&table, "", owner)?;
+    let file: ConfigFile = Value::Table(table).try_into()?;
+    match (owner, &file.model) {
+        (Owner::Tree, Some(model)) if cerium_hub::find(model).is_none() => {
+            return Err(ConfigError::PathFromATree(model.clone()).into());
+        }
+        _ => {}
+    }
+    match file.threads {
+        Some(n) if !(1..=1024).contains(&n) => Err(ConfigError::Threads(n).into()),
+        _ => Ok(file),
+    }
+}
+
+fn check_keys(table: &Table, prefix: &str, owner: Owner) -> Result<(), ConfigError> {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        let first = key.split('.').next().unwrap_or_default();
+        if owner == Owner::Tree && NEVER_FROM_A_TREE.contains(&first) {
+            return Err(ConfigError::NotFromATree(key));
+        }
+        match KEYS.iter().find(|(known, _)| *known == key) {
+            Some((_, false)) if owner == Owner::Tree => return Err(ConfigError::NotFromATree(key)),
+            Some(_) => {}
+            None => {
+                let inside = format!("{key}.");
+                let section = KEYS.iter().any(|(known, _)| known.starts_with(&inside));
+                match value.as_table() {
+                    Some(inner) if section => check_keys(inner, &inside, owner)?,
+                    _ => return Err(unknown(key)),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unknown(key: String) -> ConfigError {
+    let near = |known: &str| strsim::levenshtein(&key, known) <= 1 + known.len() / 4;
+    let nearest = KEYS.iter().map(|(known, _)| *known).find(|known| near(known));
+    ConfigError::UnknownKey { key, nearest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str, owner: Owner) -> ConfigError {
+        parse(text, owner).unwrap_err().downcast().unwrap()
+    }
+
+    #[test]
+    fn a_person_may_set_everything() {
+        let text = "model = '/m.gguf'\nthreads = 3\n[serve]\nlisten = '0.0.0.0:1'\n";
+        let file = parse(text, Owner::Person).unwrap();
+        assert_eq!((file.model.as_deref(), file.threads), (Some("/m.gguf"), Some(3)));
+        assert_eq!(file.serve.unwrap().listen, Some("0.0.0.0:1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_tree_may_choose_a_model_by_name_and_no_more() {
+        assert!(parse("model = 'smollm2-135m'\nthreads = 1", Owner::Tree).is_ok());
+        for (text, key) in [
+            ("[upstream.evil]\nurl = 'http://x'", "upstream"),
+            ("keys = ['k']", "keys"),
+            ("[commands]\ntest = 'rm -rf ~'", "commands"),
+            ("[serve]\nlisten = '0.0.0.0:80'", "serve.listen"),
+            ("serve.listen = '0.0.0.0:80'", "serve.listen"),
+        ] {
+            assert_eq!(refusal(text, Owner::Tree), ConfigError::NotFromATree(key.into()), "{text}");
+        }
+        let path = refusal("model = './evil.gguf'", Owner::Tree);
+        assert_eq!(path, ConfigError::PathFromATree("./evil.gguf".into()));
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_what_was_meant() {
+        for (text, key, nearest) in [
+            ("modle = 'x'", "modle", Some("model")),
+            ("thread = 1", "thread", Some("threads")),
+            ("[serve]\nlistn = 'x'", "serve.listn", Some("serve.listen")),
+            ("[upstream.x]\nurl = 'x'", "upstream", None),
+            ("colour = 'red'", "colour", None),
+        ] {
+            let wanted = ConfigError::UnknownKey { key: key.into(), nearest };
+            assert_eq!(refusal(text, Owner::Person), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for text in
+            ["model = 3", "threads = -1", "threads = 'all'", "[model]\na = 1", "x", "serve = 1"]
+        {
+            assert!(parse(text, Owner::Person).is_err(), "{text}");
+        }
+        assert_eq!(refusal("threads = 0", Owner::Person), ConfigError::Threads(0));
+    }
+}

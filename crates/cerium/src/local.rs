@@ -1,0 +1,99 @@
+//! The harness's door to a model in this process: the session service behind the `Backend` trait.
+//! No sockets, the same types; Ctrl-C becomes a cancel.
+
+use crate::interrupt;
+use crate::stats::Stats;
+use cerium_harness::{Backend, OnText};
+use cerium_protocol::{
+    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Event, ModelInfo, Response,
+};
+use cerium_session::{Service, Stream};
+use std::io;
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+use tokio::runtime::{Builder, Runtime};
+
+/// A loaded model as the harness sees it.
+pub(crate) struct LocalBackend {
+    service: Service,
+    /// Waits for two things at once: the engine's next step and Ctrl-C. It runs nothing else.
+    runtime: Runtime,
+    /// What was asked so far, answers that came to nothing included.
+    asked: Mutex<Stats>,
+}
+
+impl LocalBackend {
+    pub(crate) fn new(service: Service) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().build()?;
+        Ok(Self { service, runtime, asked: Mutex::default() })
+    }
+
+    /// What all answers since the last call took.
+    pub(crate) fn take_stats(&self) -> Stats {
+        mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn run(&self, stream: Stream, on_text: &mut OnText<'_>) -> Result<Response, ErrorBody> {
+        let response = self.runtime.block_on(drive(stream, on_text))?;
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).add(&response);
+        Ok(response)
+    }
+}
+
+/// Reads a stream to its end. Once it is cancelled, by Ctrl-C or because `on_text` broke off, what
+/// still comes is not shown.
+async fn drive(mut stream: Stream, on_text: &mut OnText<'_>) -> Result<Response, ErrorBody> {
+    let mut cancelled = false;
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = interrupt::wait(), if !cancelled => {
+                cancelled = true;
+                stream.cancel();
+                continue;
+            }
+            event = stream.next_async() => event,
+        };
+        match event {
+            Some(Event::TextDelta(text)) if !cancelled => {
+                if on_text(&text).is_break() {
+                    cancelled = true;
+                    stream.cancel();
+                }
+            }
+            Some(Event::Created(_) | Event::TextDelta(_)) => {}
+            Some(Event::Done(response)) => return Ok(response),
+            Some(Event::Failed(error)) => return Err(error),
+            None => {
+                let what = "the answer ended without an end";
+                return Err(ErrorBody::new(ErrorKind::ServerError, what));
+            }
+        }
+    }
+}
+
+impl Backend for LocalBackend {
+    fn respond(
+        &self,
+        request: &CreateResponse,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Response, ErrorBody> {
+        self.run(self.service.respond(request)?, on_text)
+    }
+
+    fn complete(
+        &self,
+        request: &CompletionRequest,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Response, ErrorBody> {
+        self.run(self.service.complete(request)?, on_text)
+    }
+
+    fn model(&self) -> ModelInfo {
+        self.service.model().clone()
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        self.service.count_tokens(text)
+    }
+}

@@ -1,0 +1,60 @@
+//! The counts and times that every `--json` object about a model's work begins with.
+
+use cerium_protocol::{Response, Timings, Usage};
+use serde::Serialize;
+
+/// What one or several responses took, as flat fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Stats {
+    /// Absent when no model was asked.
+    model: Option<String>,
+    #[serde(flatten)]
+    usage: Usage,
+    #[serde(flatten)]
+    timings: Timings,
+}
+
+impl Stats {
+    pub(crate) fn of(response: &Response) -> Self {
+        let mut stats = Self::default();
+        stats.add(response);
+        stats
+    }
+
+    /// Adds what a later response took; the time to the first token stays that of the first one.
+    pub(crate) fn add(&mut self, response: &Response) {
+        let Response { model, usage, timings, .. } = response;
+        self.join(&Self { model: Some(model.clone()), usage: *usage, timings: *timings });
+    }
+
+    /// Adds what came later.
+    pub(crate) fn join(&mut self, later: &Self) {
+        if self.model.is_none() {
+            self.model.clone_from(&later.model);
+            self.timings.ttft_ms = later.timings.ttft_ms;
+        }
+        let (usage, timings) = (&mut self.usage, &mut self.timings);
+        usage.prompt_tokens += later.usage.prompt_tokens;
+        usage.cached_tokens += later.usage.cached_tokens;
+        usage.output_tokens += later.usage.output_tokens;
+        usage.drafted_tokens += later.usage.drafted_tokens;
+        usage.accepted_tokens += later.usage.accepted_tokens;
+        timings.prefill_ms += later.timings.prefill_ms;
+        timings.decode_ms += later.timings.decode_ms;
+        timings.total_ms += later.timings.total_ms;
+    }
+
+    /// One line for people; nothing when no model was asked.
+    pub(crate) fn line(&self) -> Option<String> {
+        let model = self.model.as_ref()?;
+        let Usage { prompt_tokens, output_tokens, .. } = self.usage;
+        let Timings { ttft_ms, decode_ms, total_ms, .. } = self.timings;
+        let rate = output_tokens.saturating_sub(1) as f64 / decode_ms.max(1.0) * 1e3;
+        Some(format!(
+            "{model}: {prompt_tokens} tokens read, {output_tokens} written at {rate:.0}/s, first \
+             after {:.1} s, {:.1} s in all",
+            ttft_ms / 1e3,
+            total_ms / 1e3,
+        ))
+    }
+}

@@ -1,0 +1,78 @@
+//! Help, completions, and what is typed wrongly.
+
+use crate::world::World;
+
+#[test]
+fn help_is_a_contract() {
+    let world = World::new();
+    for command in ["", "edit", "ask", "plan", "complete", "serve", "pull"] {
+        let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+        let ran = world.run(&args).ok();
+        assert_eq!(ran.stderr, "");
+        insta::assert_snapshot!(format!("help {command}").trim(), ran.stdout);
+    }
+}
+
+#[test]
+fn the_bare_command_shows_what_there_is() {
+    let world = World::new();
+    let ran = world.run(&[]).ok();
+    assert!(ran.stdout.starts_with("Real-time coding on the machine you have"), "{ran:#?}");
+    assert!(!ran.stdout.contains('\u{1b}'), "colours in a pipe: {ran:#?}");
+}
+
+#[test]
+fn what_cannot_be_read_exits_with_2() {
+    let world = World::new();
+    for args in [
+        &["--bogus"][..],
+        &["bogus"],
+        &["edit"],
+        &["edit", "calc.py"],
+        &["edit", "-i", "x"],
+        &["edit", "calc.py", "-i", "x", "--lines", "9:3"],
+        &["edit", "calc.py", "-i", "x", "--lines", "0:3"],
+        &["edit", "calc.py", "-i", "x", "--lines", "1:2", "--symbol", "main"],
+        &["edit", "calc.py", "-i", "x", "--yes", "--dry-run"],
+        &["edit", "calc.py", "calc.py", "-i", "x", "--lines", "1:2"],
+        &["plan", "x", "--apply", "1"],
+        &["plan", "--apply", "0"],
+        &["plan", "--yes"],
+        &["complete", "calc.py"],
+        &["complete", "calc.py:0:1"],
+        &["serve", "--listen", "nowhere"],
+        &["log", "--threads", "0"],
+        &["log", "--threads", "many"],
+        &["completions", "cmd.exe"],
+        &["rm"],
+    ] {
+        let ran = world.run(args).exits(2).says("error:");
+        assert_eq!(ran.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
+fn every_shell_gets_completions() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = world.run(&["completions", shell]).ok();
+        for word in ["edit", "undo", "dry-run", "listen"] {
+            assert!(ran.stdout.contains(word), "{shell}: no {word}");
+        }
+    }
+}
+
+#[test]
+fn doctor_tells_what_it_sees() {
+    let world = World::new();
+    let report = world.run(&["doctor", "--json"]).ok().json();
+    let paths = report["paths"].as_array().unwrap();
+    assert_eq!(paths[0], "scalar");
+    assert_eq!(&report["path"], paths.last().unwrap());
+    assert!(report["processors"].as_u64().unwrap() >= 1);
+    assert_eq!(report["model"], "qwen2.5-coder-0.5b");
+    let advice = report["advice"].to_string();
+    assert!(advice.contains("cerium pull qwen2.5-coder-0.5b"), "{advice}");
+    let ran = world.run(&["doctor"]).ok();
+    assert!(ran.stdout.lines().any(|line| line.starts_with("path ")), "{ran:#?}");
+}

@@ -1,0 +1,15 @@
+//! The command from outside: what is typed goes in, exit codes, output and files come out.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod bad_input;
+mod config;
+mod edit;
+mod full_disk;
+mod help;
+mod interrupt;
+mod model;
+mod models;
+mod serve;
+mod terminal;
+mod world;

@@ -1,0 +1,98 @@
+//! A real model behind the real command. The smallest one writes poor code: what is held is the
+//! contract, not the quality.
+
+use crate::edit::assert_promised;
+use crate::world::{CALC, World};
+use cerium_hub::test_model;
+use serde_json::Value;
+
+fn model() -> String {
+    test_model("smollm2-135m").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_edit_keeps_to_its_scope_and_can_be_undone() {
+    let world = World::new();
+    let model = model();
+    let instruction = "print the area of a 4 by 5 rectangle";
+    let args = ["edit", "calc.py", "-i", instruction, "--lines", "8:9", "--yes", "--json"];
+    let ran = world.run(&[&args[..], &["--model", &model]].concat());
+    assert!(matches!(ran.code, Some(0 | 3)), "{ran:#?}");
+    let report = ran.json();
+    assert_promised(&report);
+    assert_eq!(report["model"], "SmolLM2-135M-Instruct.Q4_1");
+    assert!(report["prompt_tokens"].as_u64().unwrap() > 0);
+    assert!(report["output_tokens"].as_u64().unwrap() > 0);
+    assert!(report["ttft_ms"].as_f64().unwrap() <= report["total_ms"].as_f64().unwrap());
+    assert_eq!(report["applied"], ran.code == Some(0));
+    let after = String::from_utf8(world.read("calc.py")).unwrap();
+    let fixed: Vec<_> = CALC.lines().take(7).collect();
+    assert_eq!(after.lines().take(7).collect::<Vec<_>>(), fixed, "lines outside the scope");
+    if ran.code == Some(0) {
+        assert_ne!(after, CALC);
+        world.run(&["undo"]).ok();
+    } else {
+        assert!(report["error"].is_string(), "{report:#}");
+        assert_eq!(world.n_edits(), 0);
+    }
+    assert_eq!(world.read("calc.py"), CALC.as_bytes());
+}
+
+#[test]
+fn the_same_question_gets_the_same_answer_and_places_that_exist() {
+    let world = World::new();
+    let model = model();
+    let ask = |threads: &str| {
+        let args = ["ask", "how is the area computed?", "--json", "--model", &model];
+        world.run(&[&args[..], &["--threads", threads]].concat()).ok().json()
+    };
+    let answer = ask("1");
+    assert_eq!(answer["answer"], ask("2")["answer"], "threads only change the speed");
+    assert!(!answer["answer"].as_str().unwrap().trim().is_empty());
+    for citation in answer["citations"].as_array().unwrap() {
+        assert_eq!(citation["path"], "calc.py");
+        let line = usize::try_from(citation["start_line"].as_u64().unwrap()).unwrap();
+        assert_eq!(citation["quote"], CALC.lines().nth(line - 1).unwrap());
+    }
+}
+
+#[test]
+fn a_plan_is_kept_shown_and_refused_where_it_has_no_step() {
+    let world = World::new();
+    let model = model();
+    let goal = "add a perimeter function to calc.py";
+    let ran = world.run(&["plan", goal, "--json", "--model", &model]);
+    if ran.code == Some(3) {
+        // The model wrote nothing that reads as a plan, and none was kept.
+        world.run(&["plan"]).exits(2).says("there is no plan");
+        return;
+    }
+    let made = ran.ok().json();
+    assert_eq!(made["goal"], goal);
+    let kept = world.run(&["plan", "--json"]).ok().json();
+    assert_eq!(kept["steps"], made["steps"]);
+    assert_eq!(kept.get("model").unwrap_or(&Value::Null), &Value::Null, "no model was asked");
+    world.run(&["plan", "--apply", "99"]).exits(2).says("there is no step 99");
+}
+
+#[test]
+fn more_than_the_context_holds_is_refused() {
+    let world = World::new();
+    let model = model();
+    let long: String = (0..6000).map(|i| format!("value_{i} = {i} * {i}\n")).collect();
+    world.write("long.py", &long);
+    let edit = ["edit", "long.py", "-i", "make it faster", "--lines", "1:6000", "--yes"];
+    let ran = world.run(&[&edit[..], &["--model", &model]].concat()).exits(2);
+    ran.says("tokens of context, the model has").says("hint: name a smaller part with --lines");
+    assert_eq!(world.read("long.py"), long.as_bytes());
+    let question = "why? ".repeat(5000);
+    world.run(&["ask", &question, "--model", &model]).exits(2).says("the question has");
+}
+
+#[test]
+fn a_model_without_infill_says_so() {
+    let world = World::new();
+    let ran = world.run(&["complete", "calc.py:5:12", "--model", &model()]).exits(2);
+    ran.says("cannot fill in the middle");
+    world.run(&["complete", "calc.py:50:1", "--model", &model()]).exits(2).says("no line 50");
+}

@@ -1,0 +1,88 @@
+//! `cerium serve`: a door that opens, answers, closes.
+
+use crate::world::World;
+use cerium_hub::test_model;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(world: &World) -> Server {
+    let model = test_model("smollm2-135m");
+    let mut child = world
+        .command(&["serve", "--listen", "127.0.0.1:0", "--json", "--model"])
+        .arg(model)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.as_mut().unwrap());
+    let hello = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next();
+    let address = hello.unwrap().unwrap()["address"].as_str().unwrap().to_owned();
+    Server { child, address }
+}
+
+impl Server {
+    /// Status and body of one request.
+    fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len(),
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+}
+
+#[test]
+fn it_answers_and_ends_when_asked_to() {
+    let world = World::new();
+    let mut server = start(&world);
+    assert_eq!(server.request("GET", "/health", "").0, 200);
+    let (status, models) = server.request("GET", "/v1/models", "");
+    assert_eq!((status, &models["data"][0]["id"]), (200, &"SmolLM2-135M-Instruct.Q4_1".into()));
+    let body = json!({
+        "model": "SmolLM2-135M-Instruct.Q4_1",
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "max_tokens": 4,
+    });
+    let (status, answer) = server.request("POST", "/v1/chat/completions", &body.to_string());
+    assert_eq!(status, 200, "{answer:#}");
+    assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer:#}");
+
+    let id = i32::try_from(server.child.id()).unwrap();
+    kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!(TcpStream::connect(&server.address).is_err());
+}
+
+#[test]
+fn a_port_in_use_is_noticed_at_once() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    // No model is on this machine: the port is looked at first.
+    let ran = world.run(&["serve", "--listen", &address]).exits(2);
+    ran.says(&format!("listening on {address}")).says("hint: another server has this port");
+}

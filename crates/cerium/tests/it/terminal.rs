@@ -1,0 +1,153 @@
+//! On a terminal: the question, its answers, colours, and a file that changes before the answer.
+
+use crate::world::{CALC, World};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A command whose standard input and error are a terminal.
+pub(crate) struct OnTerminal {
+    pub(crate) child: Child,
+    keys: File,
+    shown: Receiver<Vec<u8>>,
+    /// Everything shown so far.
+    pub(crate) screen: String,
+}
+
+impl OnTerminal {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let terminal: OwnedFd = File::options().read(true).write(true).open(name).unwrap().into();
+        let child = command
+            .env("TERM", "xterm-256color")
+            .stdin(terminal.try_clone().unwrap())
+            .stderr(terminal)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(command);
+        let keys = File::from(master);
+        let mut screen = keys.try_clone().unwrap();
+        let (sender, shown) = channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // An error is how a terminal says that nobody has it open any more.
+            while let Ok(n @ 1..) = screen.read(&mut buffer) {
+                if sender.send(buffer[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, keys, shown, screen: String::new() }
+    }
+
+    /// Waits until the screen shows a text that it did not show before this call.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) -> &mut Self {
+        let start = Instant::now();
+        let from = self.screen.len();
+        while !self.screen[from..].contains(text) {
+            assert!(start.elapsed() < Duration::from_secs(300), "no {text:?} in {}", self.screen);
+            match self.shown.recv_timeout(Duration::from_secs(1)) {
+                Ok(bytes) => self.screen += &String::from_utf8_lossy(&bytes),
+                Err(_) if self.child.try_wait().unwrap().is_some() => {
+                    self.drain();
+                    let shown = self.screen[from..].contains(text);
+                    assert!(shown, "ended without {text:?}: {}", self.screen);
+                }
+                Err(_) => {}
+            }
+        }
+        self
+    }
+
+    pub(crate) fn type_in(&mut self, keys: &str) -> &mut Self {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self
+    }
+
+    /// Waits for its end; returns the exit code.
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        let code = self.child.wait().unwrap().code();
+        self.drain();
+        code
+    }
+
+    fn drain(&mut self) {
+        while let Ok(bytes) = self.shown.recv_timeout(Duration::from_millis(200)) {
+            self.screen += &String::from_utf8_lossy(&bytes);
+        }
+    }
+}
+
+const EDIT: [&str; 4] = ["edit", "calc.py", "-i", "rename area to surface"];
+
+#[test]
+fn yes_applies_and_no_declines() {
+    for (keys, code, n_edits) in
+        [("y\n", 0, 1), ("n\n", 1, 0), ("what?\nYES\n", 0, 1), ("\u{4}", 1, 0)]
+    {
+        let world = World::new();
+        let mut terminal = OnTerminal::start(world.command(&EDIT));
+        terminal.wait_for("apply?").type_in(keys);
+        assert_eq!(terminal.end(), Some(code), "{keys:?}: {}", terminal.screen);
+        assert_eq!(world.n_edits(), n_edits, "{keys:?}");
+        assert_eq!(world.read("calc.py") == CALC.as_bytes(), n_edits == 0);
+    }
+}
+
+#[test]
+fn the_diff_is_coloured_unless_that_is_not_wanted() {
+    let world = World::new();
+    let mut terminal = OnTerminal::start(world.command(&[&EDIT[..], &["--dry-run"]].concat()));
+    terminal.end();
+    assert!(terminal.screen.contains("\u{1b}[32m+def surface"), "{}", terminal.screen);
+    let mut command = world.command(&[&EDIT[..], &["--dry-run"]].concat());
+    command.env("NO_COLOR", "1");
+    let mut terminal = OnTerminal::start(command);
+    terminal.end();
+    assert!(terminal.screen.contains("+def surface"), "{}", terminal.screen);
+    assert!(!terminal.screen.contains('\u{1b}'), "{}", terminal.screen);
+}
+
+#[test]
+fn a_file_that_changed_before_the_answer_is_not_overwritten() {
+    let world = World::new();
+    let mut terminal = OnTerminal::start(world.command(&EDIT));
+    terminal.wait_for("apply?");
+    let theirs = CALC.replace("def area(width", "def area(w");
+    world.write("calc.py", &theirs);
+    terminal.type_in("y\n");
+    assert_eq!(terminal.end(), Some(2));
+    assert!(terminal.screen.contains("changed while the edit was made"), "{}", terminal.screen);
+    assert_eq!(world.read("calc.py"), theirs.as_bytes());
+}
+
+#[test]
+fn a_file_that_changed_elsewhere_takes_the_edit() {
+    let world = World::new();
+    let mut terminal = OnTerminal::start(world.command(&EDIT));
+    terminal.wait_for("apply?");
+    world.write("calc.py", CALC.replace("import os", "import os\nimport sys"));
+    terminal.type_in("y\n");
+    assert_eq!(terminal.end(), Some(0), "{}", terminal.screen);
+    let wanted = CALC.replace("import os", "import os\nimport sys").replace("area", "surface");
+    assert_eq!(world.read("calc.py"), wanted.as_bytes());
+}
+
+#[test]
+fn a_model_is_fetched_only_if_that_is_wanted() {
+    let world = World::new();
+    let mut terminal = OnTerminal::start(world.command(&["ask", "what is this?"]));
+    terminal.wait_for("qwen2.5-coder-0.5b (491 MB) is not here yet. Fetch it now?").type_in("n\n");
+    assert_eq!(terminal.end(), Some(1), "{}", terminal.screen);
+    assert!(!world.path("home").exists());
+}
