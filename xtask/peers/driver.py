@@ -1,0 +1,119 @@
+"""Keeps a peer engine's model loaded and does what it is told, one JSON object a line.
+
+    python driver.py llama|ik
+
+    {"op": "load", "model": PATH, "threads": N, "context": N}    -> {"engine", "cpu"}
+    {"op": "run", "prompt": [ids], "n_output": N}                -> {"prefill_ms", "ttft_ms", "decode_ms", "output": [ids]}
+    {"op": "chat", "messages": [...], "n_output_max": N}         -> {"text", "stopped", "n_prompt", "n_output"}
+
+Every answer is one line; {"error": TEXT} when something went wrong. `run` decodes greedily and
+ignores end tokens; times are wall-clock milliseconds: until the prompt is computed, until the first
+token is chosen, and from there to the last. cerium's side of the same protocol is `bench-worker`.
+"""
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+
+class Llama:
+    """llama.cpp through llama-cpp-python, flash attention on, f16 keys and values."""
+
+    def load(self, model, threads, context):
+        import llama_cpp
+        self.cpp = llama_cpp
+        self.llama = llama_cpp.Llama(model, n_ctx=context, n_threads=threads, n_threads_batch=threads,
+                                     flash_attn=True, verbose=False)
+        return f"llama-cpp-python {llama_cpp.__version__}", llama_cpp.llama_print_system_info().decode()
+
+    def reset(self):
+        self.llama.reset()
+
+    def eval(self, tokens, _position):
+        self.llama.eval(tokens)
+        logits = self.cpp.llama_get_logits_ith(self.llama.ctx, -1)
+        return int(np.ctypeslib.as_array(logits, (self.llama.n_vocab(),)).argmax())
+
+    def chat(self, messages, n_output_max):
+        answer = self.llama.create_chat_completion(messages, temperature=0.0, repeat_penalty=1.0,
+                                                   max_tokens=n_output_max)
+        choice, usage = answer["choices"][0], answer["usage"]
+        return {"text": choice["message"]["content"] or "", "stopped": choice["finish_reason"] == "stop",
+                "n_prompt": usage["prompt_tokens"], "n_output": usage["completion_tokens"]}
+
+
+class Ik:
+    """ik_llama.cpp through ik-llama-cpp-python, flash attention on, weights repacked at load if asked."""
+
+    def load(self, model, threads, context):
+        import ik_llama_cpp
+        from ik_llama_cpp import _ctypes_api as api, _internals as internals
+        self.api, self.internals = api, internals
+        repack = os.environ.get("CERIUM_PEER_REPACK") == "1"
+        if repack:
+            defaults = api.llama_model_default_params
+
+            def repacking():
+                params = defaults()
+                params.repack_tensors = True
+                return params
+            api.llama_model_default_params = repacking
+        self.model = internals.IkModel(model, use_mmap=not repack)
+        self.context = internals.IkContext(self.model, n_ctx=context, n_threads=threads, flash_attn=True)
+        name = f"ik-llama-cpp-python {ik_llama_cpp.__version__}" + (" repacked" if repack else "")
+        return name, "see the build's flags"
+
+    def reset(self):
+        self.context.kv_cache_clear()
+
+    def eval(self, tokens, position):
+        batch = self.internals.make_batch_range(tokens, pos_start=position)
+        status = self.context.decode(batch)
+        self.api.llama_batch_free(batch)
+        if status != 0:
+            raise RuntimeError(f"llama_decode returned {status}")
+        return int(np.ctypeslib.as_array(self.context.get_logits(-1), (self.model.n_vocab,)).argmax())
+
+
+def run(engine, prompt, n_output):
+    engine.reset()
+    start = time.perf_counter()
+    output = [engine.eval(prompt, 0)]
+    first = time.perf_counter()
+    while len(output) < n_output:
+        output.append(engine.eval(output[-1:], len(prompt) + len(output) - 1))
+    last = time.perf_counter()
+    # Choosing a token is an arg-max over the logits: the prompt is computed when the first is known.
+    return {"prefill_ms": 1e3 * (first - start), "ttft_ms": 1e3 * (first - start),
+            "decode_ms": 1e3 * (last - first), "output": output}
+
+
+def answer(engine, request):
+    op = request.pop("op")
+    if op == "load":
+        name, cpu = engine.load(**request)
+        return {"engine": name, "cpu": cpu}
+    if op == "run":
+        return run(engine, **request)
+    if op == "chat":
+        return engine.chat(**request)
+    raise ValueError(f"unknown op {op!r}")
+
+
+def main():
+    # Engines print where they like: our answers keep the real stdout, everything else goes to stderr.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    engine = {"llama": Llama, "ik": Ik}[sys.argv[1]]()
+    for line in sys.stdin:
+        try:
+            reply = answer(engine, json.loads(line))
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+//! Cases written by others, through the real command, scored by their own scorer.
+//!
+//! `cases` reads them, `command` runs one through `cerium`, `rewrite` is what people do today with
+//! the same weights (ask llama.cpp for the whole file), `answers` keeps what came out, so that a
+//! run can be continued, and `score` reads the verdicts. A case's tests and reference never reach
+//! an engine.
+
+mod answers;
+mod cases;
+mod command;
+mod rewrite;
+mod score;
+
+use crate::peer::cores;
+use crate::project;
+use crate::run::Run;
+use answers::{Answer, Answers};
+use anyhow::{Context, Result};
+use cases::Case;
+use clap::ValueEnum;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of `cargo xtask eval edits`.
+#[derive(clap::Args)]
+pub(crate) struct Edits {
+    /// Folder with the cases (`SET.jsonl`) and their scorer (`score.py`)
+    #[arg(long, value_name = "DIR")]
+    cases: PathBuf,
+    /// Sets: edits, `humaneval_dev`, or infills
+    #[arg(long, value_name = "SET", value_delimiter = ',', default_values = ["micro_dev", "edit_dev", "edit_dev_extra"])]
+    set: Vec<String>,
+    /// Models, by name or path
+    #[arg(long, value_name = "NAME|PATH", value_delimiter = ',', default_values = ["qwen2.5-coder-0.5b"])]
+    model: Vec<String>,
+    /// Who answers
+    #[arg(long, value_delimiter = ',', default_values = ["cerium"])]
+    engine: Vec<Engine>,
+    /// Only the first N cases of each set
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Keep the answers of an earlier run and only ask for those that are missing
+    #[arg(long)]
+    resume: bool,
+    /// Threads of each engine [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Give a case up after this many seconds
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    timeout: u64,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Record the run under bench/runs (figures, no texts)
+    #[arg(long)]
+    save: bool,
+}
+
+/// Who answers a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    /// The `cerium` command, one process per case
+    Cerium,
+    /// llama.cpp, kept loaded and asked to rewrite the whole file
+    LlamaWholeFile,
+}
+
+impl Engine {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cerium => "cerium",
+            Self::LlamaWholeFile => "llama-whole-file",
+        }
+    }
+}
+
+/// Something that answers cases.
+trait Respond {
+    /// Answers one case. A case that fails is an answer too; an error ends the run.
+    fn respond(&mut self, case: &Case) -> Result<Answer>;
+}
+
+impl Edits {
+    pub(crate) fn run(&self) -> Result<()> {
+        let threads = self.threads.unwrap_or_else(cores);
+        let mut results = Vec::new();
+        for model in &self.model {
+            for &engine in &self.engine {
+                let mut responder: Option<Box<dyn Respond>> = None;
+                for set in &self.set {
+                    let answers = self.answer(model, engine, set, threads, &mut responder)?;
+                    results.push(score::score(&self.cases, set, &answers, engine.name(), model)?);
+                }
+            }
+        }
+        let (table, csv) = (score::table(&results), score::csv(&results));
+        let run = Run::new("edits", threads, results);
+        if self.save {
+            eprintln!("saved in {}", run.save(&table, &csv)?.display());
+        }
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&run)?);
+        } else {
+            print!("{table}");
+        }
+        Ok(())
+    }
+
+    /// Asks for what is missing. The engine is started with the first question.
+    fn answer(
+        &self,
+        model: &str,
+        engine: Engine,
+        set: &str,
+        threads: usize,
+        responder: &mut Option<Box<dyn Respond>>,
+    ) -> Result<Answers> {
+        let mut cases = cases::read(&self.cases.join(set).with_extension("jsonl"))?;
+        cases.truncate(self.limit.unwrap_or(usize::MAX));
+        if engine == Engine::LlamaWholeFile {
+            let n = cases.len();
+            cases.retain(|case| !case.is_infill());
+            if cases.len() < n {
+                eprintln!("{set}: {} infills have no whole-file baseline", n - cases.len());
+            }
+        }
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+        let model_name: String = model.chars().map(plain).collect();
+        let folder = project::scratch("eval").join(format!("{}-{model_name}", engine.name()));
+        let mut answers = Answers::open(&folder.join(set).with_extension("jsonl"), self.resume)?;
+        let total = cases.len();
+        for (i, case) in cases.iter().enumerate() {
+            if answers.has(&case.id) {
+                continue;
+            }
+            let responder = match responder {
+                Some(responder) => responder,
+                None => responder.insert(self.start(model, engine, threads)?),
+            };
+            let answer = responder.respond(case).with_context(|| format!("case {}", case.id))?;
+            let note = answer.note.lines().last().unwrap_or_default();
+            eprintln!("{set} {}/{total} {:8.2} s  {}  {note}", i + 1, answer.seconds, case.id);
+            answers.push(answer)?;
+        }
+        answers.keep(&cases);
+        Ok(answers)
+    }
+
+    fn start(&self, model: &str, engine: Engine, threads: usize) -> Result<Box<dyn Respond>> {
+        let timeout = Duration::from_secs(self.timeout);
+        Ok(match engine {
+            Engine::Cerium => Box::new(command::Command::new(model, threads, timeout)?),
+            Engine::LlamaWholeFile => Box::new(rewrite::Rewrite::new(model, threads)?),
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! The project's own automation: CI, benches against other engines, evaluations on real cases.
+//!
+//! Everything with an `if` in it that is not the product lives here: `ci` is what a change must
+//! pass, `bench` compares speed with peers on the same files, `eval` runs cases written by others
+//! through the real command. Measured runs can be saved under `bench/runs`.
+#![expect(clippy::print_stdout, reason = "a tool for people and scripts, which read stdout")]
+
+mod bench;
+mod ci;
+mod eval;
+mod machine;
+mod peer;
+mod project;
+mod run;
+mod table;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The project's own automation.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Everything a change must pass: format, lints, dependencies, tests
+    Ci(ci::Ci),
+    /// Speed, beside other engines
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Quality, on cases written by others
+    #[command(subcommand)]
+    Eval(Eval),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Prefill, decode, first token and memory beside llama.cpp and its fork ik, taking turns
+    Peers(bench::Peers),
+}
+
+#[derive(Subcommand)]
+enum Eval {
+    /// Edits, completions and infills through the real command, scored by the cases' own scorer
+    Edits(eval::Edits),
+}
+
+fn main() -> Result<()> {
+    match Task::parse() {
+        Task::Ci(ci) => ci.run(),
+        Task::Bench(Bench::Peers(peers)) => peers.run(),
+        Task::Eval(Eval::Edits(edits)) => edits.run(),
+    }
+}

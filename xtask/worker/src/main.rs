@@ -1,0 +1,127 @@
+//! cerium's side of a comparison: the engine in a process of its own, told what to do by `xtask`.
+//!
+//! One JSON object a line in, one out, as in `xtask/peers/driver.py`, with two more operations:
+//! `load` takes a model's name and says which file that is, `encode` gives the ids of a text. So
+//! each engine has its own peak of memory, and rounds of several can take turns.
+
+use anyhow::{Context, Result, bail};
+use cerium_engine::{Engine, EngineOptions, Job, Step};
+use cerium_hub::{Home, Located, Sources};
+use cerium_model::file::ModelFile;
+use cerium_model::tokenizer::Tokenizer;
+use cerium_model::{Cpu, Model};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fs, process::ExitCode};
+
+/// What can be asked.
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+enum Request {
+    /// Loads a model; everything else needs one.
+    Load { model: String, threads: usize, context: usize },
+    /// Token ids of a text.
+    Encode { text: String },
+    /// Computes a prompt and decodes greedily, whatever comes.
+    Run { prompt: Vec<u32>, n_output: usize },
+}
+
+struct Loaded {
+    engine: Engine,
+    tokenizer: Tokenizer,
+}
+
+fn main() -> ExitCode {
+    let mut loaded = None;
+    for line in io::stdin().lock().lines() {
+        let Ok(line) = line else { return ExitCode::FAILURE };
+        let reply = answer(&line, &mut loaded).unwrap_or_else(|error| {
+            json!({ "error": format!("{error:#}") }) // One line: the chain, joined by colons.
+        });
+        if writeln!(io::stdout(), "{reply}").is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn answer(line: &str, loaded: &mut Option<Loaded>) -> Result<Value> {
+    match serde_json::from_str(line).context("not a request")? {
+        Request::Load { model, threads, context } => {
+            let path = locate(&model)?;
+            let sha256 = hash(&path)?;
+            let file = ModelFile::open(&path)?;
+            let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
+            let cpu = Cpu::best();
+            let model = Model::load(file, cpu, threads)?;
+            // Nothing kept: each round computes its whole prompt.
+            let options =
+                EngineOptions { n_context: context, n_kept_max: 0, ..EngineOptions::default() };
+            *loaded = Some(Loaded { engine: Engine::start(model, options), tokenizer });
+            let engine = concat!("cerium ", env!("CARGO_PKG_VERSION"));
+            Ok(json!({ "engine": engine, "cpu": cpu.name(), "path": path, "sha256": sha256 }))
+        }
+        Request::Encode { text } => {
+            let loaded = loaded.as_ref().context("no model is loaded")?;
+            Ok(json!({ "ids": loaded.tokenizer.encode(&text) }))
+        }
+        Request::Run { prompt, n_output } => {
+            run(&loaded.as_ref().context("no model is loaded")?.engine, prompt, n_output)
+        }
+    }
+}
+
+fn locate(model: &str) -> Result<PathBuf> {
+    let home = Home::from_env()?;
+    Ok(match cerium_hub::resolve(&home, model)? {
+        Located::Ready(path) => path,
+        Located::Absent(entry) => cerium_hub::pull(&home, entry, &Sources::from_env(), &mut ())?,
+    })
+}
+
+fn hash(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut fs::File::open(path)?, &mut hasher)
+        .with_context(|| format!("reading {}", path.display()))?;
+    Ok(hasher.finalize().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}"); // Writing to a string cannot fail.
+        hex
+    }))
+}
+
+/// Wall-clock times as the receiver of the steps sees them.
+fn run(engine: &Engine, prompt: Vec<u32>, n_output: usize) -> Result<Value> {
+    let start = Instant::now();
+    let job = Job { prompt, max_tokens: n_output, ..Job::default() };
+    let mut generation = engine.submit(job)?;
+    let (mut prefill, mut first, mut last) = (None, None, start);
+    let mut output = Vec::with_capacity(n_output);
+    while let Some(step) = generation.next() {
+        match step {
+            Step::Prefilled { n_cached: 0, .. } => prefill = Some(start.elapsed()),
+            Step::Prefilled { n_cached, .. } => bail!("{n_cached} prompt tokens were cached"),
+            Step::Token { id } => {
+                output.push(id);
+                last = Instant::now();
+                first.get_or_insert(last);
+            }
+            Step::Done(finish) if output.len() < n_output => {
+                bail!("ended after {} of {n_output} tokens: {:?}", output.len(), finish.reason)
+            }
+            Step::Done(_) => {}
+        }
+    }
+    let (prefill, first) = prefill.zip(first).context("the engine stopped")?;
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    Ok(json!({
+        "prefill_ms": ms(prefill),
+        "ttft_ms": ms(first - start),
+        "decode_ms": ms(last - first),
+        "output": output,
+    }))
+}
