@@ -45,6 +45,21 @@ impl Kind {
         }
     }
 
+    /// What its build is told: to use all that this CPU has. One thing is left out of llama.cpp, whose
+    /// tile kernels (0.3.36) fault on the first product where the CPU has AMX.
+    fn cmake_args(self) -> String {
+        let native = "-DGGML_NATIVE=ON";
+        match self {
+            Self::LlamaCpp => {
+                format!("{native} -DCMAKE_C_FLAGS=-mno-amx-int8 -DCMAKE_CXX_FLAGS=-mno-amx-int8")
+            }
+            Self::IkLlama => {
+                let mend = project::root().join("xtask/peers/ik.cmake");
+                format!("{native} -DCMAKE_PROJECT_INCLUDE={}", mend.display())
+            }
+        }
+    }
+
     /// The Python of its environment, made on first use: compiled for this very CPU, which takes
     /// llama.cpp about 10 minutes and `ik_llama.cpp` about 25 on two cores.
     fn python(self) -> Result<PathBuf> {
@@ -58,8 +73,10 @@ impl Kind {
         let package = self.package();
         project::run(
             project::command(&python)
-                .args(["-m", "pip", "install", "--no-binary", package, package, "numpy"])
-                .env("CMAKE_ARGS", "-DGGML_NATIVE=ON")
+                // No cache: a wheel kept from another build may be another CPU's.
+                .args(["-m", "pip", "install", "--no-cache-dir"])
+                .args(["--no-binary", package, package, "numpy"])
+                .env("CMAKE_ARGS", self.cmake_args())
                 .env("CMAKE_BUILD_PARALLEL_LEVEL", cores().to_string()),
         )
         .with_context(|| format!("{package} did not build; it needs a C++ compiler"))?;

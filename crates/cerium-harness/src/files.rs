@@ -11,10 +11,9 @@ pub(crate) use write::sync_dir;
 
 pub use write::{can_write, write_atomic};
 
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::workspace::{Unread, Workspace, WorkspaceError, read_bytes};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Larger files are refused: no model's window holds them, and a diff of them helps nobody.
@@ -174,11 +173,11 @@ impl SourceFile {
     pub fn open(workspace: &Workspace, given: &Path) -> Result<Self, FileError> {
         let (root, path) = place(workspace, given)?;
         let real = root.join(&path);
-        let bytes = read(&real)?;
+        let bytes = read(&real, given)?;
         if !can_write(&real) {
-            return Err(FileError::ReadOnly { path: real });
+            return Err(FileError::ReadOnly { path: given.to_owned() });
         }
-        let (text, bom) = decode(&real, bytes)?;
+        let (text, bom) = decode(given, bytes)?;
         Ok(Self::from_text(root, path, text, bom))
     }
 
@@ -204,7 +203,7 @@ impl SourceFile {
     /// # Errors
     /// As for [`SourceFile::open`].
     pub fn reread(&self) -> Result<Self, FileError> {
-        let (text, bom) = decode(&self.real, read(&self.real)?)?;
+        let (text, bom) = decode(&self.real, read(&self.real, &self.real)?)?;
         Ok(Self { bom, eol: self.eol, text, ..self.clone() })
     }
 }
@@ -236,31 +235,21 @@ fn place(workspace: &Workspace, given: &Path) -> Result<(PathBuf, String), FileE
     Ok((workspace.root().to_owned(), resolved))
 }
 
-/// The bytes of a regular file of bounded size.
-fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    let failed = |source| FileError::Read { path: path.to_owned(), source };
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a directory" } else { "a device or a pipe" };
-        return Err(FileError::NotAFile { path: path.to_owned(), what });
-    }
-    let too_large = |bytes| FileError::TooLarge { path: path.to_owned(), bytes };
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(too_large(metadata.len()));
-    }
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(too_large(bytes.len() as u64));
-    }
-    Ok(bytes)
+/// The bytes of a regular file of bounded size. Errors name it as `shown`.
+fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, FileError> {
+    read_bytes(path, FILE_BYTES_MAX).map_err(|unread| {
+        let path = shown.to_owned();
+        match unread {
+            Unread::Io(source) => FileError::Read { path, source },
+            Unread::NotAFile(what) => FileError::NotAFile { path, what },
+            Unread::TooLarge(bytes) => FileError::TooLarge { path, bytes },
+        }
+    })
 }
 
 /// Text and whether a byte order mark stood before it.
-fn decode(path: &Path, bytes: Vec<u8>) -> Result<(String, bool), FileError> {
-    let path = || path.to_owned();
+fn decode(shown: &Path, bytes: Vec<u8>) -> Result<(String, bool), FileError> {
+    let path = || shown.to_owned();
     let encoding = match bytes.as_slice() {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),

@@ -10,7 +10,7 @@ mod state;
 mod walk;
 
 pub use read::{ReadError, TextFile};
-pub(crate) use read::{is_binary, read_bytes};
+pub(crate) use read::{Unread, is_binary, read_bytes};
 pub use state::{StateError, StateHome, tree_key};
 pub use walk::{Listing, WalkLimits, sole_match};
 

@@ -27,6 +27,9 @@ const REGIONS_MAX: usize = 24;
 /// A scope larger than this part of the file is the file.
 const FILE_FRACTION_MAX: f64 = 0.7;
 
+/// Letters by which a name given by hand may differ from the one that was meant.
+const TYPING_ERRORS_MAX: usize = 2;
+
 /// Instructions of more pieces than this describe a program rather than a change.
 const PIECES_MAX: usize = 90;
 
@@ -211,7 +214,8 @@ pub(crate) fn by_symbol(
         let last = lower.rsplit(['.', ':', '#']).next().unwrap_or_default();
         let near = view.decls.iter().filter(|d| {
             let name = d.name.to_lowercase();
-            !last.is_empty() && (name.contains(last) || last.contains(&name))
+            let part = !last.is_empty() && (name.contains(last) || last.contains(&name));
+            part || strsim::osa_distance(&name, last) <= TYPING_ERRORS_MAX
         });
         let similar = near.map(|d| d.path.clone()).take(5).collect();
         let (symbol, path) = (symbol.to_owned(), path.to_owned());

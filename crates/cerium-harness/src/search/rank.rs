@@ -76,10 +76,10 @@ impl FileKind {
     /// Factor on the score of its pieces.
     fn weight(self, query: &Query) -> f32 {
         match self {
-            Self::Code => 1.0,
-            Self::Test => {
-                if query.about_tests {
-                    0.95
+            // The asked-for half of code and tests comes first; the other half explains it.
+            Self::Code | Self::Test => {
+                if query.about_tests == (self == Self::Test) {
+                    1.0
                 } else {
                     0.55
                 }

@@ -66,7 +66,7 @@ impl Workspace {
         let path = self.resolve_in_tree(path)?;
         let bytes = read_bytes(&self.root.join(&path), bytes_max).map_err(|error| match error {
             Unread::Io(source) => ReadError::Io { path: path.clone(), source },
-            Unread::NotAFile => ReadError::NotAFile { path: path.clone() },
+            Unread::NotAFile(_) => ReadError::NotAFile { path: path.clone() },
             Unread::TooLarge(bytes) => ReadError::TooLarge { path: path.clone(), bytes, bytes_max },
         })?;
         if is_binary(&bytes) {
@@ -88,15 +88,21 @@ pub(crate) fn is_binary(bytes: &[u8]) -> bool {
 /// Why [`read_bytes`] gave nothing.
 pub(crate) enum Unread {
     Io(std::io::Error),
-    NotAFile,
+    /// What it is instead.
+    NotAFile(&'static str),
     TooLarge(u64),
 }
 
 /// Reads a regular file whole if it has at most `bytes_max` bytes, even while it grows.
 pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Unread> {
     // Looked at before it is opened: opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(Unread::Io)?.is_file() {
-        return Err(Unread::NotAFile);
+    let meta = std::fs::metadata(path).map_err(Unread::Io)?;
+    if !meta.is_file() {
+        return Err(Unread::NotAFile(if meta.is_dir() {
+            "a directory"
+        } else {
+            "a device or a pipe"
+        }));
     }
     let file = File::open(path).map_err(Unread::Io)?;
     let meta = file.metadata().map_err(Unread::Io)?;

@@ -11,8 +11,6 @@ const SCORE_UNIT: f64 = 2048.0;
 /// Reference distributions over the next token for each position of some texts.
 #[derive(Debug)]
 pub(crate) struct Golden {
-    /// SHA-256 of the GGUF, lower-case hex.
-    pub(crate) sha256: String,
     pub(crate) segments: Vec<Segment>,
     /// What llama.cpp scores: once per segment and setting, in the order of the file.
     pub(crate) peers: Vec<Peer>,
@@ -21,7 +19,6 @@ pub(crate) struct Golden {
 /// One text, from an empty context.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(crate) name: String,
     pub(crate) tokens: Vec<u32>,
     positions: Vec<Position>,
 }
@@ -36,7 +33,6 @@ struct Position {
 /// How another engine did on one segment.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) engine: String,
     pub(crate) flash_attention: bool,
     pub(crate) segment: usize,
     pub(crate) top1: f64,
@@ -77,9 +73,9 @@ impl Golden {
         let n_top: usize = value("top").parse().unwrap();
         let mut segments = Vec::new();
         for rest in header.iter().filter_map(|line| line.strip_prefix("segment ")) {
-            let (n_tokens, name) = rest.split_once(' ').unwrap();
+            let (n_tokens, _name) = rest.split_once(' ').unwrap();
             let tokens = take_u32s(&mut data, n_tokens.parse().unwrap());
-            segments.push(Segment { name: name.to_owned(), tokens, positions: Vec::new() });
+            segments.push(Segment { tokens, positions: Vec::new() });
         }
         for segment in &mut segments {
             for _ in 0..segment.tokens.len() {
@@ -89,7 +85,7 @@ impl Golden {
         }
         assert!(data.is_empty(), "{} bytes too many in {}", data.len(), path.display());
         let peers = header.iter().filter_map(|line| line.strip_prefix("peer ")).map(Peer::parse);
-        Self { sha256: value("sha256").to_owned(), peers: peers.collect(), segments }
+        Self { peers: peers.collect(), segments }
     }
 
     /// What llama.cpp scores on these segments: its better setting, by mean divergence.
@@ -115,10 +111,9 @@ impl Golden {
 
 impl Peer {
     fn parse(line: &str) -> Self {
-        let (engine, fields) = line.split_once(' ').unwrap();
+        let (_engine, fields) = line.split_once(' ').unwrap();
         let fields: HashMap<_, _> = fields.split(' ').filter_map(|f| f.split_once('=')).collect();
         Self {
-            engine: engine.to_owned(),
             flash_attention: fields["flash"] == "1",
             segment: fields["segment"].parse().unwrap(),
             top1: fields["top1"].parse().unwrap(),

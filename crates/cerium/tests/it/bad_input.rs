@@ -25,7 +25,7 @@ fn files_that_cannot_be_edited_are_refused() {
     refuses(&world, "binary.py", "looks binary");
     refuses(&world, ".", "is a directory, not a regular file");
     refuses(&world, "gone.py", "cannot find `gone.py`");
-    refuses(&world, "/dev/null", "outside the tree");
+    refuses(&world, "/dev/null", "is a device or a pipe, not a regular file");
     let ran = world.run(&["edit", "calc.py", "-i", "  "]).exits(2);
     ran.says("the instruction is empty");
 }

@@ -184,14 +184,17 @@ fn bad_requests_are_refused_before_the_model_is_asked() {
     let nobody = Scripted::new(Vec::<&str>::new());
     let mut beyond = desk.request("x");
     beyond.lines = Some(LineSpan::new(9, 99));
+    let mut mistyped = desk.request("x");
+    mistyped.symbol = Some("secnd".to_owned());
     let mut nameless = desk.request("x");
-    nameless.symbol = Some("secnd".to_owned());
+    nameless.symbol = Some("quicksort".to_owned());
     let mut similar = desk.request("x");
     similar.symbol = Some("second_one".to_owned());
     for (request, message, hint) in [
         (desk.request("  \n"), "the instruction is empty", None),
         (beyond, "lines 9:99 are not in `f.py`, which has 10", None),
-        (nameless, "`secnd` is not declared in `f.py`", None),
+        (mistyped, "`secnd` is not declared in `f.py`", Some("it declares second")),
+        (nameless, "`quicksort` is not declared in `f.py`", None),
         (similar, "`second_one` is not declared in `f.py`", Some("it declares second")),
     ] {
         let error = desk.propose(request, &nobody).unwrap_err();
