@@ -20,10 +20,8 @@ pub struct Activations {
     pub(crate) blocks: Vec<Quants>,
     /// Value of one quantisation step.
     pub(crate) d: Vec<f32>,
-    /// `d` times the sum of the 32 quants: what a minimum is multiplied with.
-    pub(crate) sum: Vec<f32>,
-    /// The same for the two halves of a block, for types with groups of 16.
-    pub(crate) half_sums: Vec<[f32; 2]>,
+    /// Sums of the quants of a block's two halves: what offsets and minima are multiplied with.
+    pub(crate) sums: [Vec<i32>; 2],
     /// Low bytes of 16-bit quants, whose high bytes are in `blocks`; empty unless asked for.
     pub(crate) lows: Vec<Quants>,
     /// The rows themselves, `[n_tokens, n_cols]`, for float matrices; empty unless asked for.
@@ -50,8 +48,7 @@ struct Quantised {
     quants: Quants,
     lows: Quants,
     d: f32,
-    sum: f32,
-    half_sums: [f32; 2],
+    sums: [i32; 2],
 }
 
 impl Activations {
@@ -83,24 +80,19 @@ impl Activations {
         (self.n_tokens, self.n_cols) = (n_tokens, n_cols);
         self.blocks.resize(n_tokens * n_blocks, Quants::default());
         self.d.resize(n_tokens * n_blocks, 0.0);
-        self.sum.resize(n_tokens * n_blocks, 0.0);
-        self.half_sums.resize(n_tokens * n_blocks, [0.0; 2]);
+        self.sums.iter_mut().for_each(|sums| sums.resize(n_tokens * n_blocks, 0));
         self.lows.resize(if detail.fine { n_tokens * n_blocks } else { 0 }, Quants::default());
         let scatter = Scatter {
             blocks: self.blocks.as_mut_ptr(),
             lows: detail.fine.then_some(self.lows.as_mut_ptr()),
             d: self.d.as_mut_ptr(),
-            sum: self.sum.as_mut_ptr(),
-            half_sums: self.half_sums.as_mut_ptr(),
+            sums: self.sums.each_mut().map(Vec::as_mut_ptr),
         };
         team.for_each_chunk(rows, n_cols, |token, row| {
             produce(token, row);
-            for (i, values) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
-                let block = quantize_block(cpu, values, detail.fine);
-                // SAFETY: the index is below `n_blocks * n_tokens`, to which all buffers were
-                // resized, and no other token's row has it.
-                unsafe { scatter.put(i * n_tokens + token, &block) };
-            }
+            let (fine, step) = (detail.fine, n_tokens);
+            let first = scatter.from(token);
+            per_isa!(cpu, quantize_row(row: &[f32], fine: bool, first: Scatter, step: usize));
         });
         self.floats.clear();
         if detail.floats {
@@ -125,8 +117,7 @@ struct Scatter {
     blocks: *mut Quants,
     lows: Option<*mut Quants>,
     d: *mut f32,
-    sum: *mut f32,
-    half_sums: *mut [f32; 2],
+    sums: [*mut i32; 2],
 }
 
 // SAFETY: the pointers are only written through, at indices that differ between threads.
@@ -135,6 +126,16 @@ unsafe impl Send for Scatter {}
 unsafe impl Sync for Scatter {}
 
 impl Scatter {
+    /// Where the blocks of a token begin.
+    fn from(&self, token: usize) -> Self {
+        Self {
+            blocks: self.blocks.wrapping_add(token),
+            lows: self.lows.map(|lows| lows.wrapping_add(token)),
+            d: self.d.wrapping_add(token),
+            sums: self.sums.map(|sums| sums.wrapping_add(token)),
+        }
+    }
+
     /// # Safety
     /// `at` is inside all buffers, and nobody else touches it.
     #[inline(always)]
@@ -146,21 +147,28 @@ impl Scatter {
                 lows.add(at).write(block.lows);
             }
             self.d.add(at).write(block.d);
-            self.sum.add(at).write(block.sum);
-            self.half_sums.add(at).write(block.half_sums);
+            self.sums[0].add(at).write(block.sums[0]);
+            self.sums[1].add(at).write(block.sums[1]);
         }
     }
 }
 
-fn quantize_block(cpu: Cpu, values: &[f32; BLOCK], fine: bool) -> Quantised {
-    per_isa!(cpu, quantize_body(values: &[f32; BLOCK], fine: bool) -> Quantised)
+/// Quantises one token's row; its blocks lie `step` apart.
+#[inline(always)]
+fn quantize_row(row: &[f32], fine: bool, first: Scatter, step: usize) {
+    for (i, values) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
+        let block = quantize_block(values, fine);
+        // SAFETY: all buffers were resized to hold every block of every token, and no other row
+        // has this index.
+        unsafe { first.put(i * step, &block) };
+    }
 }
 
 /// Symmetric to +-127, or +-127 * 256 with 16 bits, rounded to nearest, ties to even.
 #[inline(always)]
-fn quantize_body(values: &[f32; BLOCK], fine: bool) -> Quantised {
-    let mut max = [0.0f32; 8];
-    for chunk in values.as_chunks::<8>().0 {
+fn quantize_block(values: &[f32; BLOCK], fine: bool) -> Quantised {
+    let mut max = [0.0f32; 16];
+    for chunk in values.as_chunks::<16>().0 {
         for (max, v) in max.iter_mut().zip(chunk) {
             let v = v.abs();
             *max = if v > *max { v } else { *max };
@@ -186,11 +194,5 @@ fn quantize_body(values: &[f32; BLOCK], fine: bool) -> Quantised {
             *sum += i32::from(rounded as i16);
         }
     }
-    Quantised {
-        quants,
-        lows,
-        d,
-        sum: d * (sums[0] + sums[1]) as f32,
-        half_sums: sums.map(|s| d * s as f32),
-    }
+    Quantised { quants, lows, d, sums }
 }

@@ -156,20 +156,19 @@ fn attend(
             if n_valid == 0 {
                 continue;
             }
-            for g in 0..group {
-                let at = (span.first_row + row) * width + (kv_head * group + g) * dim;
-                let query = &queries[at..at + dim];
-                let j = i * group + g;
-                let sums = &mut sums[j * dim..][..dim];
-                let mut weights = scores(cpu, query, &keys);
-                let part = softmax(cpu, &mut weights, n_valid);
-                let max = if part.max > state[j].max { part.max } else { state[j].max };
-                let (keep, take) = (exp(state[j].max - max), exp(part.max - max));
-                state[j] = Partial { max, sum: state[j].sum * keep + part.sum * take };
-                for (c, sums) in sums.chunks_mut(COLUMNS).enumerate() {
-                    let columns = &values[c * COLUMNS..];
-                    let page = weighted_sum(cpu, &weights[..n_valid], columns, padded);
-                    merge(cpu, keep, take, sums, &page[..sums.len()]);
+            let at = (span.first_row + row) * width + kv_head * group * dim;
+            let page = Page { keys: &keys, values: &values, padded, n_valid };
+            let (queries, j) = (&queries[at..at + group * dim], i * group);
+            let (state, sums) = (&mut state[j..j + group], &mut sums[j * dim..(j + group) * dim]);
+            // Four heads at a time share the loads of a page.
+            let heads =
+                queries.chunks(4 * dim).zip(state.chunks_mut(4)).zip(sums.chunks_mut(4 * dim));
+            for ((queries, state), sums) in heads {
+                match state.len() {
+                    4 => page.attend::<4>(cpu, queries, state, sums),
+                    3 => page.attend::<3>(cpu, queries, state, sums),
+                    2 => page.attend::<2>(cpu, queries, state, sums),
+                    _ => page.attend::<1>(cpu, queries, state, sums),
                 }
             }
         }
@@ -189,12 +188,55 @@ fn attend(
     }
 }
 
-/// Scaled products of a query with the 64 keys of a page; `keys` is `[head_dim, PAGE]`.
-fn scores(cpu: Cpu, query: &[f32], keys: &[f32]) -> [f32; PAGE] {
-    let mut scores = weighted_sum(cpu, query, keys, PAGE);
-    let scale = 1.0 / (query.len() as f32).sqrt();
-    scores.iter_mut().for_each(|s| *s *= scale);
-    scores
+/// One key head of a page, as floats.
+#[derive(Clone, Copy, Debug)]
+struct Page<'a> {
+    /// `[head_dim, PAGE]`
+    keys: &'a [f32],
+    /// `[PAGE, padded]`
+    values: &'a [f32],
+    /// `head_dim`, padded to whole runs of [`COLUMNS`].
+    padded: usize,
+    /// Positions that the row may see.
+    n_valid: usize,
+}
+
+impl Page<'_> {
+    /// Adds this page to the softmax of `N` heads of one row.
+    ///
+    /// * `queries`, `sums`: `[N, head_dim]`
+    fn attend<const N: usize>(
+        &self,
+        cpu: Cpu,
+        queries: &[f32],
+        state: &mut [Partial],
+        sums: &mut [f32],
+    ) {
+        let dim = queries.len() / N;
+        let mut heads = [queries; N];
+        for (head, query) in heads.iter_mut().zip(queries.chunks_exact(dim)) {
+            *head = query;
+        }
+        let mut weights = weighted_sums(cpu, heads, self.keys, PAGE);
+        let scale = 1.0 / (dim as f32).sqrt();
+        let (mut keep, mut take) = ([0.0; N], [0.0; N]);
+        for (i, (weights, state)) in weights.iter_mut().zip(state).enumerate() {
+            weights.iter_mut().for_each(|s| *s *= scale);
+            let part = softmax(cpu, weights, self.n_valid);
+            let max = if part.max > state.max { part.max } else { state.max };
+            (keep[i], take[i]) = (exp(state.max - max), exp(part.max - max));
+            *state = Partial { max, sum: state.sum * keep[i] + part.sum * take[i] };
+        }
+        let weights = weights.each_ref().map(|weights| &weights[..self.n_valid]);
+        for c in (0..dim).step_by(COLUMNS) {
+            let page = weighted_sums(cpu, weights, &self.values[c..], self.padded);
+            let n = COLUMNS.min(dim - c);
+            for (i, page) in page.iter().enumerate() {
+                let sums = &mut sums[i * dim + c..][..n];
+                merge(cpu, keep[i], take[i], sums, &page[..n]);
+            }
+        }
+    }
 }
 
 /// Softmax over the first `n_valid` scores of a page, unnormalised; the rest become 0.
@@ -224,23 +266,39 @@ fn softmax_body(scores: &mut [f32; PAGE], n_valid: usize) -> Partial {
     Partial { max, sum: fold(lanes) }
 }
 
-/// `sum over i of weights[i] * rows[i * stride + c]` for 64 columns `c`, `i` in ascending order.
-/// The columns stay in registers while all rows pass.
-fn weighted_sum(cpu: Cpu, weights: &[f32], rows: &[f32], stride: usize) -> [f32; COLUMNS] {
-    assert!(weights.is_empty() || rows.len() >= (weights.len() - 1) * stride + COLUMNS, "rows");
+/// For each of `N` lists of weights `sum over i of weights[i] * rows[i * stride + c]` for 64 columns
+/// `c`, `i` in ascending order. The columns stay in registers while all rows pass.
+fn weighted_sums<const N: usize>(
+    cpu: Cpu,
+    weights: [&[f32]; N],
+    rows: &[f32],
+    stride: usize,
+) -> [[f32; COLUMNS]; N] {
+    let n = weights[0].len();
+    assert!(weights.iter().all(|weights| weights.len() == n), "as many weights in each list");
+    assert!(n == 0 || rows.len() >= (n - 1) * stride + COLUMNS, "rows");
+    let mut sums = [[0.0f32; COLUMNS]; N];
     match cpu.0 {
         Isa::Scalar => {
-            let mut sums = [0.0f32; COLUMNS];
-            for (w, row) in weights.iter().zip(rows.chunks(stride)) {
-                sums.iter_mut().zip(row).for_each(|(sum, v)| *sum = w.mul_add(*v, *sum));
+            for (sums, weights) in sums.iter_mut().zip(weights) {
+                for (w, row) in weights.iter().zip(rows.chunks(stride)) {
+                    sums.iter_mut().zip(row).for_each(|(sum, v)| *sum = w.mul_add(*v, *sum));
+                }
             }
-            sums
         }
-        // SAFETY: `available` makes these values only after detecting AVX2 and FMA, and the rows
-        // are as long as asserted.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512Vnni => unsafe { weighted_sum_avx2(weights, rows, stride) },
+        Isa::Avx2 => {
+            for (sums, weights) in sums.iter_mut().zip(weights) {
+                // SAFETY: `available` makes this value only after detecting AVX2 and FMA, and the
+                // rows are as long as asserted.
+                *sums = unsafe { weighted_sum_avx2(weights, rows, stride) };
+            }
+        }
+        // SAFETY: as above, with AVX-512.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Vnni => unsafe { weighted_sums_avx512(weights, rows, stride, &mut sums) },
     }
+    sums
 }
 
 /// # Safety
@@ -265,6 +323,40 @@ unsafe fn weighted_sum_avx2(weights: &[f32], rows: &[f32], stride: usize) -> [f3
         unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), acc) };
     }
     sums
+}
+
+/// Sixteen sums in registers: enough to keep both multipliers busy, and each row is loaded once.
+///
+/// # Safety
+/// As for [`weighted_sum_avx2`], and all lists have the length of the first.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn weighted_sums_avx512<const N: usize>(
+    weights: [&[f32]; N],
+    rows: &[f32],
+    stride: usize,
+    sums: &mut [[f32; COLUMNS]; N],
+) {
+    use std::arch::x86_64::*;
+    let mut acc = [[_mm512_setzero_ps(); COLUMNS / 16]; N];
+    for i in 0..weights[0].len() {
+        let row = rows.as_ptr().wrapping_add(i * stride);
+        for c in 0..COLUMNS / 16 {
+            // SAFETY: the caller's promise.
+            let row = unsafe { _mm512_loadu_ps(row.add(16 * c)) };
+            for (acc, weights) in acc.iter_mut().zip(weights) {
+                // SAFETY: `i` is below the common length.
+                let w = _mm512_set1_ps(unsafe { *weights.get_unchecked(i) });
+                acc[c] = _mm512_fmadd_ps(w, row, acc[c]);
+            }
+        }
+    }
+    for (sums, acc) in sums.iter_mut().zip(acc) {
+        for (sums, acc) in sums.as_chunks_mut::<16>().0.iter_mut().zip(acc) {
+            // SAFETY: sixteen floats are stored into sixteen.
+            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), acc) };
+        }
+    }
 }
 
 /// Joins a page's weighted values to those of the pages before it.

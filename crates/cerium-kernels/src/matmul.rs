@@ -1,8 +1,8 @@
 //! Products of packed weights with a batch of activations.
 //!
-//! One output is `sum over blocks of d * (s * dot(q, a)) + m * (d * sum(a))`: `q` unsigned quants and
-//! `a` int8 activations with an exact integer dot product, `s` and `m` the weight's scale and
-//! minimum, `d` the activation's scale. Blocks are added in ascending order with fused
+//! One output is `sum over blocks of d * s * (dot(q, a) - o * sum(a)) + m * (d * sum(a))`: `q` unsigned
+//! quants with offset `o` and `a` int8 activations, all of it exact in integers, `s` and `m` the
+//! weight's scale and minimum, `d` the activation's scale. Blocks are added in ascending order with fused
 //! multiply-adds, for every row and token by itself: neither the batch, nor the thread, nor the
 //! code path can change a bit of the result.
 
@@ -18,12 +18,16 @@ use crate::activations::Activations;
 use crate::cpu::{Cpu, Isa};
 use crate::pack::{PANEL, PackedMatrix, Panels, panel_bytes, with_layout};
 use crate::team::{Shareable, Team};
+use std::ops::Range;
 
-/// Tokens that one pass over a panel serves; their sums stay in the first-level cache.
+/// Tokens that one pass over a pair of panels serves; their sums stay in the first-level cache.
 const TILE: usize = 64;
 
-/// Panels a thread takes at once: a compromise between balance and the cost of taking.
-const PANELS_PER_ITEM: usize = 4;
+/// Panels that share a pass: activations are loaded once for both.
+const PAIR: usize = 2;
+
+/// Pairs a thread takes at once: a compromise between balance and the cost of taking.
+const PAIRS_PER_ITEM: usize = 2;
 
 /// One product of a group that shares its activations, such as query, key and value.
 #[derive(Debug)]
@@ -51,57 +55,68 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
         assert_eq!(out.len(), weights.n_rows() * x.n_tokens, "output of [n_tokens, n_rows]");
         assert!(!weights.is_float() || x.floats.len() == x.n_tokens * x.n_cols, "floats kept");
         jobs.push((n_items, *weights, Shareable(out.as_mut_ptr())));
-        n_items += weights.n_panels().div_ceil(PANELS_PER_ITEM);
+        n_items += weights.n_panels().div_ceil(PAIR * PAIRS_PER_ITEM);
     }
     team.run(n_items, &|item| {
         let (first, weights, out) =
             jobs.iter().rfind(|(first, ..)| *first <= item).expect("the first job starts at 0");
-        let panels = (item - first) * PANELS_PER_ITEM;
-        for panel in panels..weights.n_panels().min(panels + PANELS_PER_ITEM) {
-            panel_product(cpu, weights, panel, x, out);
+        let panels = (item - first) * PAIR * PAIRS_PER_ITEM;
+        let end = weights.n_panels().min(panels + PAIR * PAIRS_PER_ITEM);
+        for panel in (panels..end).step_by(PAIR) {
+            pair_product(cpu, weights, panel..end.min(panel + PAIR), x, out);
         }
     });
 }
 
-/// All tokens of `x` with one panel of 16 rows.
-fn panel_product(
+/// All tokens of `x` with one panel of 16 rows or two.
+fn pair_product(
     cpu: Cpu,
     weights: &PackedMatrix,
-    panel: usize,
+    panels: Range<usize>,
     x: &Activations,
     out: &Shareable<f32>,
 ) {
     let n_rows = weights.n_rows();
-    let first_row = panel * PANEL;
-    let mut sums = [[0.0f32; PANEL]; TILE];
+    let n_panels = panels.len();
+    let mut sums = [[0.0f32; PANEL]; PAIR * TILE];
     for first_token in (0..x.n_tokens).step_by(TILE) {
         let n_tokens = TILE.min(x.n_tokens - first_token);
-        let sums = &mut sums[..n_tokens];
+        let sums = &mut sums[..n_panels * n_tokens];
         match weights.panels() {
             Panels::Float(values) => {
                 let len = PANEL * weights.n_cols();
-                float::panel(cpu, &values[panel * len..][..len], x, first_token, sums);
+                let values = &values[panels.start * len..panels.end * len];
+                float::panels(cpu, values, x, first_token, sums);
             }
             Panels::Quantised(bytes) => with_layout!(weights.kind(), L => {
                 let len = panel_bytes::<L>(weights.n_cols());
-                let bytes = &bytes[panel * len..][..len];
+                let bytes = &bytes[panels.start * len..panels.end * len];
                 match cpu.0 {
-                    Isa::Scalar => scalar::panel::<L>(bytes, x, first_token, sums),
+                    Isa::Scalar => scalar::panels::<L>(bytes, x, first_token, sums),
                     // SAFETY: `available` makes this value only after detecting the features.
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => unsafe { avx2::panel::<L>(bytes, x, first_token, sums) },
+                    Isa::Avx2 => unsafe { avx2::panels::<L>(bytes, x, first_token, sums) },
                     // SAFETY: as above.
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512Vnni => unsafe { avx512::panel::<L>(bytes, x, first_token, sums) },
+                    Isa::Avx512Vnni => unsafe { avx512::panels::<L>(bytes, x, first_token, sums) },
                 }
             }, float => unreachable!("float types have float panels")),
         }
-        for (i, sums) in sums.iter().enumerate() {
-            let n = PANEL.min(n_rows - first_row);
-            let at = (first_token + i) * n_rows + first_row;
-            // SAFETY: `at + n <= n_tokens * n_rows`, the checked length of this product's output,
-            // and these rows belong to this panel alone.
-            unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), out.0.add(at), n) };
+        for (token, sums) in sums.chunks_exact(n_panels).enumerate() {
+            for (panel, sums) in panels.clone().zip(sums) {
+                let n = PANEL.min(n_rows - panel * PANEL);
+                let at = (first_token + token) * n_rows + panel * PANEL;
+                // SAFETY: `at + n <= n_tokens * n_rows`, the checked length of this product's
+                // output, and these rows belong to this panel alone.
+                unsafe {
+                    if n == PANEL {
+                        // A length known to the compiler: two stores instead of a call.
+                        out.0.add(at).cast::<[f32; PANEL]>().write_unaligned(*sums);
+                    } else {
+                        std::ptr::copy_nonoverlapping(sums.as_ptr(), out.0.add(at), n);
+                    }
+                }
+            }
         }
     }
 }

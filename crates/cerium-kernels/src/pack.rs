@@ -34,7 +34,7 @@ pub(crate) trait Layout {
     /// Whether the type stores minima.
     const MINS: bool;
     /// What is subtracted from a quant; 0 where there are minima.
-    const OFFSET: f32;
+    const OFFSET: i32;
 
     const QUANT_BYTES: usize = 64 * Self::BITS;
     const HEADER_BYTES: usize = if Self::MINS { 64 } else { 32 };
@@ -57,23 +57,23 @@ macro_rules! layouts {
                 const BLOCKS: usize = $blocks;
                 const GROUPS_OF_16: bool = $of16;
                 const MINS: bool = $mins;
-                const OFFSET: f32 = $offset;
+                const OFFSET: i32 = $offset;
             }
         )*
     };
 }
 
 layouts! {
-    Q4x0: 4 bits, 1 blocks, of16 false, mins false, offset 8.0;
-    Q4x1: 4 bits, 1 blocks, of16 false, mins true, offset 0.0;
-    Q5x0: 5 bits, 1 blocks, of16 false, mins false, offset 16.0;
-    Q5x1: 5 bits, 1 blocks, of16 false, mins true, offset 0.0;
-    Q8x0: 8 bits, 1 blocks, of16 false, mins false, offset 128.0;
-    Q2k: 4 bits, 8 blocks, of16 true, mins true, offset 0.0;
-    Q3k: 4 bits, 8 blocks, of16 true, mins false, offset 4.0;
-    Q4k: 4 bits, 8 blocks, of16 false, mins true, offset 0.0;
-    Q5k: 5 bits, 8 blocks, of16 false, mins true, offset 0.0;
-    Q6k: 6 bits, 8 blocks, of16 true, mins false, offset 32.0;
+    Q4x0: 4 bits, 1 blocks, of16 false, mins false, offset 8;
+    Q4x1: 4 bits, 1 blocks, of16 false, mins true, offset 0;
+    Q5x0: 5 bits, 1 blocks, of16 false, mins false, offset 16;
+    Q5x1: 5 bits, 1 blocks, of16 false, mins true, offset 0;
+    Q8x0: 8 bits, 1 blocks, of16 false, mins false, offset 128;
+    Q2k: 4 bits, 8 blocks, of16 true, mins true, offset 0;
+    Q3k: 4 bits, 8 blocks, of16 true, mins false, offset 4;
+    Q4k: 4 bits, 8 blocks, of16 false, mins true, offset 0;
+    Q5k: 5 bits, 8 blocks, of16 false, mins true, offset 0;
+    Q6k: 6 bits, 8 blocks, of16 true, mins false, offset 32;
 }
 
 /// Runs `$use` with `$layout` bound to the layout type of `$kind`; `$float` for the float types.

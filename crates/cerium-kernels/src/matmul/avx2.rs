@@ -9,16 +9,16 @@ use crate::activations::Activations;
 use crate::pack::{Layout, PANEL};
 use std::arch::x86_64::*;
 
-/// See [`super::scalar::panel`].
+/// See [`super::scalar::panels`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn panel<L: Layout>(
-    panel: &[u8],
+pub(super) fn panels<L: Layout>(
+    panels: &[u8],
     x: &Activations,
     first_token: usize,
     sums: &mut [[f32; PANEL]],
 ) {
     // SAFETY: this function enables the features.
-    unsafe { simd::panel::<Avx2, L>(panel, x, first_token, sums) }
+    unsafe { simd::panels::<Avx2, L>(panels, x, first_token, sums) }
 }
 
 struct Avx2;
@@ -51,8 +51,39 @@ unsafe fn chain(w: &[__m256i], a: *const i8, first_step: usize) -> __m256i {
     }
 }
 
+/// Exact products of one panel's quants.
+#[inline(always)]
+unsafe fn dot<const BITS: usize, const N: usize>(w: &[__m256i; N], a: *const i8) -> __m256i {
+    // SAFETY: as above.
+    unsafe {
+        match BITS {
+            4 => widen(chain(w, a, 0), 1),
+            8 => {
+                let (mut low, mut high) = (*w, *w);
+                for (low, high) in low.iter_mut().zip(&mut high) {
+                    (*low, *high) = (Avx2::and(*low, 15), Avx2::and(Avx2::shr::<4>(*high), 15));
+                }
+                let (low, high) = (chain(&low, a, 0), chain(&high, a, 0));
+                _mm256_add_epi32(widen(low, 1), widen(high, 16))
+            }
+            _ => {
+                let len = if BITS == 5 { 4 } else { 2 };
+                let mut sum = widen(chain(&w[..len], a, 0), 1);
+                let mut step = len;
+                while step < N {
+                    let part = widen(chain(&w[step..step + len], a, step), 1);
+                    sum = _mm256_add_epi32(sum, part);
+                    step += len;
+                }
+                sum
+            }
+        }
+    }
+}
+
 impl Simd for Avx2 {
     const LANES: usize = 8;
+    const PAIRS: bool = false;
     type F = __m256;
     type B = __m256i;
     type I = __m256i;
@@ -84,30 +115,18 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn dot<const BITS: usize, const N: usize>(w: &[__m256i; N], a: *const i8) -> __m256i {
-        // SAFETY: features, and `4 * N` activations, by the caller's promise.
+    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize>(
+        w: [&[__m256i; STEPS]; N],
+        a: *const i8,
+        start: *const i32,
+    ) -> [__m256i; N] {
+        // SAFETY: features, and `4 * STEPS` activations, by the caller's promise.
         unsafe {
-            match BITS {
-                4 => widen(chain(w, a, 0), 1),
-                8 => {
-                    let low: [__m256i; N] = std::array::from_fn(|i| Self::and(w[i], 15));
-                    let high: [__m256i; N] =
-                        std::array::from_fn(|i| Self::and(Self::shr::<4>(w[i]), 15));
-                    let (low, high) = (chain(&low, a, 0), chain(&high, a, 0));
-                    _mm256_add_epi32(widen(low, 1), widen(high, 16))
-                }
-                _ => {
-                    let len = if BITS == 5 { 4 } else { 2 };
-                    let mut sum = widen(chain(&w[..len], a, 0), 1);
-                    let mut step = len;
-                    while step < N {
-                        let part = widen(chain(&w[step..step + len], a, step), 1);
-                        sum = _mm256_add_epi32(sum, part);
-                        step += len;
-                    }
-                    sum
-                }
+            let mut sums = [_mm256_set1_epi32(*start); N];
+            for (sum, w) in sums.iter_mut().zip(w) {
+                *sum = _mm256_add_epi32(*sum, dot::<BITS, STEPS>(w, a));
             }
+            sums
         }
     }
 

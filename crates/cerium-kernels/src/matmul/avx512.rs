@@ -5,22 +5,23 @@ use crate::activations::Activations;
 use crate::pack::{Layout, PANEL};
 use std::arch::x86_64::*;
 
-/// See [`super::scalar::panel`].
+/// See [`super::scalar::panels`].
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) fn panel<L: Layout>(
-    panel: &[u8],
+pub(super) fn panels<L: Layout>(
+    panels: &[u8],
     x: &Activations,
     first_token: usize,
     sums: &mut [[f32; PANEL]],
 ) {
     // SAFETY: this function enables the features.
-    unsafe { simd::panel::<Avx512, L>(panel, x, first_token, sums) }
+    unsafe { simd::panels::<Avx512, L>(panels, x, first_token, sums) }
 }
 
 struct Avx512;
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
+    const PAIRS: bool = true;
     type F = __m512;
     type B = __m512i;
     type I = __m512i;
@@ -52,15 +53,21 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn dot<const BITS: usize, const N: usize>(w: &[__m512i; N], a: *const i8) -> __m512i {
-        // SAFETY: features, and `4 * N` activations, by the caller's promise.
+    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize>(
+        w: [&[__m512i; STEPS]; N],
+        a: *const i8,
+        start: *const i32,
+    ) -> [__m512i; N] {
+        // SAFETY: features, and `4 * STEPS` activations, by the caller's promise.
         unsafe {
-            let mut sum = _mm512_setzero_si512();
-            for (step, &w) in w.iter().enumerate() {
+            let mut sums = [_mm512_set1_epi32(*start); N];
+            for step in 0..STEPS {
                 let a = _mm512_set1_epi32(a.cast::<i32>().add(step).read_unaligned());
-                sum = _mm512_dpbusd_epi32(sum, w, a);
+                for (sum, w) in sums.iter_mut().zip(w) {
+                    *sum = _mm512_dpbusd_epi32(*sum, w[step], a);
+                }
             }
-            sum
+            sums
         }
     }
 

@@ -4,17 +4,21 @@ use crate::activations::Activations;
 use crate::cpu::{Cpu, per_isa};
 use crate::pack::PANEL;
 
-/// `sums[t][r]` = row `r` of the panel times token `first_token + t`, columns in ascending order.
-pub(super) fn panel(
+/// `sums[t * n_panels + p][r]` = row `r` of panel `p` times token `first_token + t`, columns in
+/// ascending order.
+pub(super) fn panels(
     cpu: Cpu,
-    panel: &[f32],
+    panels: &[f32],
     x: &Activations,
     first_token: usize,
     sums: &mut [[f32; PANEL]],
 ) {
-    for (t, sums) in sums.iter_mut().enumerate() {
+    let n_panels = panels.len() / (PANEL * x.n_cols);
+    for (t, sums) in sums.chunks_exact_mut(n_panels).enumerate() {
         let row = &x.floats[(first_token + t) * x.n_cols..][..x.n_cols];
-        per_isa!(cpu, body(panel: &[f32], row: &[f32], sums: &mut [f32; PANEL]));
+        for (panel, sums) in panels.chunks_exact(PANEL * x.n_cols).zip(sums) {
+            per_isa!(cpu, body(panel: &[f32], row: &[f32], sums: &mut [f32; PANEL]));
+        }
     }
 }
 

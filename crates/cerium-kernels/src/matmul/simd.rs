@@ -1,12 +1,18 @@
 //! The fast product, written once over the few operations that an instruction set must offer.
 //!
-//! For each block of 32 columns the weights of `LANES` rows are unpacked into eight registers (one
-//! per four columns), then every token of the tile is served from them: eight broadcasts of four
-//! activations, eight integer dot products, one conversion, two fused multiply-adds. Unpacking is
-//! paid once per tile, and a token's sums are touched once per block.
+//! For each block of 32 columns the weights of `LANES` rows of one panel or two are unpacked into eight
+//! registers each (one per four columns), then every token of the tile is served from them: eight
+//! broadcasts of four activations, and per panel eight integer dot products, a conversion, a product
+//! of scales and a fused multiply-add. Unpacking is paid once per tile, and a token's sums are
+//! touched once per block. An offset costs nothing: the dot product starts from it.
+//!
+//! Plain loops instead of closures in all of it: a closure that is not inlined would be compiled
+//! without the instruction set, and every operation in it would become a call.
 
+use super::TILE;
 use crate::activations::Activations;
-use crate::pack::{Layout, PANEL};
+use crate::block::BLOCK;
+use crate::pack::{Layout, PANEL, panel_bytes};
 
 /// Steps of four columns in a block.
 const STEPS: usize = 8;
@@ -16,6 +22,8 @@ const STEPS: usize = 8;
 pub(super) trait Simd {
     /// Rows that one register holds: 8 or 16.
     const LANES: usize;
+    /// Whether there are registers for a block of two panels.
+    const PAIRS: bool;
     /// `LANES` f32 values.
     type F: Copy;
     /// `4 * LANES` bytes: four columns of each row.
@@ -34,9 +42,13 @@ pub(super) trait Simd {
     /// Shifts pairs of bytes right as 16-bit numbers.
     unsafe fn shr<const N: u32>(b: Self::B) -> Self::B;
 
-    /// Sum over `N` steps of the products of four unsigned quants of `BITS` bits with the four
-    /// activations at `a + 4 * step`, for each row. Exact.
-    unsafe fn dot<const BITS: usize, const N: usize>(w: &[Self::B; N], a: *const i8) -> Self::I;
+    /// `*start` plus the sum over the steps of the products of four unsigned quants of `BITS` bits with
+    /// the four activations at `a + 4 * step`, for each row of `N` panels. Exact.
+    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize>(
+        w: [&[Self::B; STEPS]; N],
+        a: *const i8,
+        start: *const i32,
+    ) -> [Self::I; N];
 
     /// Zeros.
     unsafe fn zero() -> Self::F;
@@ -60,27 +72,31 @@ pub(super) trait Simd {
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
 }
 
-/// `sums[t][r]` = row `r` of the panel times token `first_token + t`.
+/// `sums[t * n_panels + p][r]` = row `r` of panel `p` times token `first_token + t`, for one panel or
+/// two.
 ///
 /// # Safety
 /// `S`'s features are enabled in the caller.
 #[inline(always)]
-pub(super) unsafe fn panel<S: Simd, L: Layout>(
-    panel: &[u8],
+pub(super) unsafe fn panels<S: Simd, L: Layout>(
+    panels: &[u8],
     x: &Activations,
     first_token: usize,
     sums: &mut [[f32; PANEL]],
 ) {
-    assert_eq!(panel.len() / L::RECORD_BYTES * L::BLOCKS * 32, x.n_cols, "columns of the panel");
-    assert!(first_token + sums.len() <= x.n_tokens, "tokens of the tile");
-    sums.fill([0.0; PANEL]);
-    // SAFETY: features by the caller's promise; the pointers stay inside `panel`, `x` and `sums`
-    // by the two checks above.
+    let len = panel_bytes::<L>(x.n_cols);
+    let n_panels = panels.len() / len;
+    let n_tokens = sums.len() / n_panels.max(1);
+    assert!(n_panels.is_power_of_two() && n_panels <= 2 && panels.len() == n_panels * len);
+    assert!(sums.len() == n_panels * n_tokens && n_tokens <= TILE, "one sum per panel and token");
+    assert!(first_token + n_tokens <= x.n_tokens, "tokens of the tile");
+    // SAFETY: features by the caller's promise; the pointers stay inside `panels`, `x` and `sums`
+    // by the checks above.
     unsafe {
         if x.lows.is_empty() {
-            rows::<S, L, false>(panel, x, first_token, sums);
+            rows::<S, L, false>(panels, n_panels, x, first_token, sums);
         } else {
-            rows::<S, L, true>(panel, x, first_token, sums);
+            rows::<S, L, true>(panels, n_panels, x, first_token, sums);
         }
     }
 }
@@ -88,49 +104,95 @@ pub(super) unsafe fn panel<S: Simd, L: Layout>(
 /// Activations of 16 bits when `FINE`.
 #[inline(always)]
 unsafe fn rows<S: Simd, L: Layout, const FINE: bool>(
-    panel: &[u8],
+    panels: &[u8],
+    n_panels: usize,
     x: &Activations,
     first_token: usize,
     sums: &mut [[f32; PANEL]],
 ) {
-    // SAFETY: as in `panel`.
+    let len = panels.len() / n_panels;
+    // SAFETY: as in `panels`.
     unsafe {
-        if let [sums] = sums {
-            one_token::<S, L, FINE>(panel, x, first_token, sums);
+        if sums.len() == n_panels {
+            for (panel, sums) in panels.chunks_exact(len).zip(sums) {
+                one_token::<S, L, FINE>(panel, x, first_token, sums);
+            }
+            return;
+        }
+        sums.fill([0.0; PANEL]);
+        if S::PAIRS && n_panels == 2 {
+            let (first, second) = panels.split_at(len);
+            let rows = [(first, sums[0].as_mut_ptr()), (second, sums[1].as_mut_ptr())];
+            tile::<S, L, FINE, 2>(rows, 0, n_panels, x, first_token, sums.len() / n_panels);
         } else {
-            for first_row in (0..PANEL).step_by(S::LANES) {
-                tile::<S, L, FINE>(panel, x, first_token, first_row, sums);
+            for (p, panel) in panels.chunks_exact(len).enumerate() {
+                for first_row in (0..PANEL).step_by(S::LANES) {
+                    let rows = [(panel, sums[p].as_mut_ptr().add(first_row))];
+                    let n_tokens = sums.len() / n_panels;
+                    tile::<S, L, FINE, 1>(rows, first_row, n_panels, x, first_token, n_tokens);
+                }
             }
         }
     }
 }
 
-/// Many tokens: `LANES` rows of the panel, from `first_row` on.
+/// Many tokens: `LANES` rows of each of `N` panels, from `first_row` on. A panel comes with where its
+/// sums of the first token are; those of the next lie `n_panels * PANEL` further.
 #[inline(always)]
-unsafe fn tile<S: Simd, L: Layout, const FINE: bool>(
-    panel: &[u8],
+unsafe fn tile<S: Simd, L: Layout, const FINE: bool, const N: usize>(
+    panels: [(&[u8], *mut f32); N],
+    first_row: usize,
+    n_panels: usize,
     x: &Activations,
     first_token: usize,
-    first_row: usize,
-    sums: &mut [[f32; PANEL]],
+    n_tokens: usize,
 ) {
-    // SAFETY: as in `panel`.
+    let n_groups = if L::GROUPS_OF_16 { 2 } else { 1 };
+    let n_blocks = x.n_cols / BLOCK;
+    // What a sum of quants turns into: an integer to start the dot product from, or what a minimum
+    // is multiplied with.
+    let (mut starts, mut mins) = ([[0i32; TILE]; 2], [[0.0f32; TILE]; 2]);
+    // SAFETY: as in `panels`.
     unsafe {
-        let mut at = first_token;
-        for record in panel.chunks_exact(L::RECORD_BYTES) {
-            let header = record.as_ptr().add(2 * first_row);
-            let d = S::halves(header);
-            let m = if L::MINS { S::halves(header.add(2 * PANEL)) } else { S::zero() };
-            for i in 0..L::BLOCKS {
-                let block = record.as_ptr().add(L::HEADER_BYTES + i * L::BLOCK_BYTES);
-                let weights = unpack::<S, L>(block.add(4 * first_row));
-                let groups = scales::<S, L>(d, m, block.add(L::QUANT_BYTES + first_row));
-                for (t, sums) in sums.iter_mut().enumerate() {
-                    let sums = sums.as_mut_ptr().add(first_row);
-                    let new = add_block::<S, L, FINE>(&weights, &groups, x, at + t, S::load(sums));
-                    S::store(sums, new);
+        for i_block in 0..n_blocks {
+            let at = i_block * x.n_tokens + first_token;
+            let d = x.d.as_ptr().add(at);
+            let halves = [x.sums[0].as_ptr().add(at), x.sums[1].as_ptr().add(at)];
+            for group in 0..n_groups {
+                for t in 0..n_tokens {
+                    let sum = match (L::GROUPS_OF_16, group) {
+                        (false, _) => *halves[0].add(t) + *halves[1].add(t),
+                        (true, group) => *halves[group].add(t),
+                    };
+                    if L::MINS {
+                        mins[group][t] = sum as f32 * *d.add(t);
+                    } else {
+                        starts[group][t] = -L::OFFSET * sum;
+                    }
                 }
-                at += x.n_tokens;
+            }
+            let mut rows = [Rows::<S>::read::<L>(panels[0].0, i_block, first_row); N];
+            for (rows, (panel, _)) in rows[1..].iter_mut().zip(&panels[1..]) {
+                *rows = Rows::read::<L>(panel, i_block, first_row);
+            }
+            let high = x.blocks.as_ptr().add(at);
+            let low = if FINE { x.lows.as_ptr().add(at) } else { high };
+            for t in 0..n_tokens {
+                let a = Block {
+                    high: high.add(t).cast(),
+                    low: low.add(t).cast(),
+                    d: d.add(t),
+                    starts: [starts[0].as_ptr().add(t), starts[1].as_ptr().add(t)],
+                    mins: [mins[0].as_ptr().add(t), mins[1].as_ptr().add(t)],
+                };
+                let mut acc = [S::zero(); N];
+                for (acc, (_, sums)) in acc.iter_mut().zip(panels) {
+                    *acc = S::load(sums.add(t * n_panels * PANEL));
+                }
+                add_block::<S, L, FINE, N>(&rows, &a, &mut acc);
+                for (acc, (_, sums)) in acc.iter().zip(panels) {
+                    S::store(sums.add(t * n_panels * PANEL), *acc);
+                }
             }
         }
     }
@@ -144,23 +206,27 @@ unsafe fn one_token<S: Simd, L: Layout, const FINE: bool>(
     token: usize,
     sums: &mut [f32; PANEL],
 ) {
-    // SAFETY: as in `panel`.
+    // SAFETY: as in `panels`.
     unsafe {
-        let mut at = token;
         let mut acc = [S::zero(); 2];
-        for record in panel.chunks_exact(L::RECORD_BYTES) {
-            for i in 0..L::BLOCKS {
-                for (part, acc) in acc.iter_mut().take(PANEL / S::LANES).enumerate() {
-                    let first_row = part * S::LANES;
-                    let header = record.as_ptr().add(2 * first_row);
-                    let d = S::halves(header);
-                    let m = if L::MINS { S::halves(header.add(2 * PANEL)) } else { S::zero() };
-                    let block = record.as_ptr().add(L::HEADER_BYTES + i * L::BLOCK_BYTES);
-                    let weights = unpack::<S, L>(block.add(4 * first_row));
-                    let groups = scales::<S, L>(d, m, block.add(L::QUANT_BYTES + first_row));
-                    *acc = add_block::<S, L, FINE>(&weights, &groups, x, at, *acc);
-                }
-                at += x.n_tokens;
+        for i_block in 0..x.n_cols / BLOCK {
+            let at = i_block * x.n_tokens + token;
+            let halves = [*x.sums[0].get_unchecked(at), *x.sums[1].get_unchecked(at)];
+            let d = *x.d.get_unchecked(at);
+            let [first, last] = if L::GROUPS_OF_16 { halves } else { [halves[0] + halves[1], 0] };
+            let high = x.blocks.as_ptr().add(at).cast();
+            let (starts, mins) =
+                ([-L::OFFSET * first, -L::OFFSET * last], [first as f32 * d, last as f32 * d]);
+            let a = Block {
+                high,
+                low: if FINE { x.lows.as_ptr().add(at).cast() } else { high },
+                d: &raw const d,
+                starts: [&raw const starts[0], &raw const starts[1]],
+                mins: [&raw const mins[0], &raw const mins[1]],
+            };
+            for (part, acc) in acc.iter_mut().take(PANEL / S::LANES).enumerate() {
+                let rows = Rows::<S>::read::<L>(panel, i_block, part * S::LANES);
+                add_block::<S, L, FINE, 1>(&[rows], &a, std::array::from_mut(acc));
             }
         }
         for (part, acc) in acc.iter().take(PANEL / S::LANES).enumerate() {
@@ -169,61 +235,128 @@ unsafe fn one_token<S: Simd, L: Layout, const FINE: bool>(
     }
 }
 
-/// Adds one block's share of one token to the sums of `LANES` rows.
-#[inline(always)]
-unsafe fn add_block<S: Simd, L: Layout, const FINE: bool>(
-    weights: &[S::B; STEPS],
-    groups: &[(S::F, S::F); 2],
-    x: &Activations,
-    at: usize,
-    acc: S::F,
-) -> S::F {
-    // SAFETY: as in `panel`; `at` is one of the batch's blocks, and there are as many low planes
-    // when `FINE`.
-    unsafe {
-        let high = x.blocks.get_unchecked(at).0.as_ptr();
-        let low = if FINE { x.lows.get_unchecked(at).0.as_ptr() } else { high };
-        let d = S::splat(*x.d.get_unchecked(at));
-        if L::GROUPS_OF_16 {
-            let (first, last) = (weights.first_chunk::<4>(), weights.last_chunk::<4>());
-            let (Some(first), Some(last)) = (first, last) else {
-                std::hint::unreachable_unchecked()
-            };
-            let half_sums = x.half_sums.get_unchecked(at);
-            let mut acc = acc;
-            for (i, w) in [first, last].into_iter().enumerate() {
-                let dot = dot::<S, L, 4, FINE>(w, high.add(16 * i), low.add(16 * i));
-                acc = S::fma(S::to_f32(dot), S::mul(groups[i].0, d), acc);
-                acc = S::fma(groups[i].1, S::splat(half_sums[i]), acc);
+/// One block of `LANES` rows of a panel, unpacked.
+struct Rows<S: Simd> {
+    weights: [S::B; STEPS],
+    /// Scale and minimum of the two halves, or of the whole in the first.
+    groups: [(S::F, S::F); 2],
+}
+
+impl<S: Simd> Clone for Rows<S> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Simd> Copy for Rows<S> {}
+
+impl<S: Simd> Rows<S> {
+    #[inline(always)]
+    unsafe fn read<L: Layout>(panel: &[u8], i_block: usize, first_row: usize) -> Self {
+        let record = i_block / L::BLOCKS * L::RECORD_BYTES;
+        let block = record + L::HEADER_BYTES + i_block % L::BLOCKS * L::BLOCK_BYTES;
+        // SAFETY: as in `panels`.
+        unsafe {
+            let header = panel.as_ptr().add(record + 2 * first_row);
+            let block = panel.as_ptr().add(block);
+            let d = S::halves(header);
+            let m = if L::MINS { S::halves(header.add(2 * PANEL)) } else { S::zero() };
+            Self {
+                weights: unpack::<S, L>(block.add(4 * first_row)),
+                groups: scales::<S, L>(d, m, block.add(L::QUANT_BYTES + first_row)),
             }
-            acc
+        }
+    }
+}
+
+/// Where one token's block of activations is, with what follows from its sums for a layout. Pointers,
+/// because a broadcast straight from memory leaves the ports of the products alone.
+struct Block {
+    high: *const i8,
+    low: *const i8,
+    d: *const f32,
+    starts: [*const i32; 2],
+    mins: [*const f32; 2],
+}
+
+/// Adds one block's share of one token to the sums of `LANES` rows of each panel.
+#[inline(always)]
+unsafe fn add_block<S: Simd, L: Layout, const FINE: bool, const N: usize>(
+    rows: &[Rows<S>; N],
+    a: &Block,
+    acc: &mut [S::F; N],
+) {
+    // SAFETY: as in `panels`.
+    unsafe {
+        let d = S::splat(*a.d);
+        for group in 0..if L::GROUPS_OF_16 { 2 } else { 1 } {
+            let dots = if FINE {
+                let high = plane::<S, L, N>(rows, a.high, group, &0);
+                let mut dots = plane::<S, L, N>(rows, a.low, group, a.starts[group]);
+                for (low, high) in dots.iter_mut().zip(high) {
+                    *low = S::join(high, *low);
+                }
+                dots
+            } else {
+                plane::<S, L, N>(rows, a.high, group, a.starts[group])
+            };
+            for (i, acc) in acc.iter_mut().enumerate() {
+                let (scale, min) = rows[i].groups[group];
+                *acc = S::fma(S::to_f32(dots[i]), S::mul(scale, d), *acc);
+                if L::MINS {
+                    *acc = S::fma(min, S::splat(*a.mins[group]), *acc);
+                }
+            }
+        }
+    }
+}
+
+/// The integer products of one group of one plane of activations.
+#[inline(always)]
+unsafe fn plane<S: Simd, L: Layout, const N: usize>(
+    rows: &[Rows<S>; N],
+    a: *const i8,
+    group: usize,
+    start: *const i32,
+) -> [S::I; N] {
+    // SAFETY: as in `panels`.
+    unsafe {
+        if L::GROUPS_OF_16 {
+            let half = |rows: &Rows<S>| rows.weights.as_ptr().wrapping_add(4 * group).cast();
+            let mut weights: [&[S::B; 4]; N] = [&*half(&rows[0]); N];
+            for (weights, rows) in weights.iter_mut().zip(rows) {
+                *weights = &*half(rows);
+            }
+            dots::<S, L, 4, N>(weights, a.add(16 * group), start)
         } else {
-            let dot = dot::<S, L, STEPS, FINE>(weights, high, low);
-            let acc = S::fma(S::to_f32(dot), S::mul(groups[0].0, d), acc);
-            S::fma(groups[0].1, S::splat(*x.sum.get_unchecked(at)), acc)
+            let mut weights = [&rows[0].weights; N];
+            for (weights, rows) in weights.iter_mut().zip(rows) {
+                *weights = &rows.weights;
+            }
+            dots::<S, L, STEPS, N>(weights, a, start)
         }
     }
 }
 
 #[inline(always)]
-unsafe fn dot<S: Simd, L: Layout, const N: usize, const FINE: bool>(
-    w: &[S::B; N],
-    high: *const i8,
-    low: *const i8,
-) -> S::I {
-    // SAFETY: as in `panel`.
+unsafe fn dots<S: Simd, L: Layout, const STEPS: usize, const N: usize>(
+    weights: [&[S::B; STEPS]; N],
+    a: *const i8,
+    start: *const i32,
+) -> [S::I; N] {
+    // SAFETY: as in `panels`.
     unsafe {
-        let plane = |a| match L::BITS {
-            4 => S::dot::<4, N>(w, a),
-            5 => S::dot::<5, N>(w, a),
-            6 => S::dot::<6, N>(w, a),
-            _ => S::dot::<8, N>(w, a),
-        };
-        if FINE { S::join(plane(high), plane(low)) } else { plane(high) }
+        match L::BITS {
+            4 => S::dots::<4, STEPS, N>(weights, a, start),
+            5 => S::dots::<5, STEPS, N>(weights, a, start),
+            6 => S::dots::<6, STEPS, N>(weights, a, start),
+            _ => S::dots::<8, STEPS, N>(weights, a, start),
+        }
     }
 }
 
-/// Scale and addend of the block's group or groups.
+/// Scale and minimum of the block's group or groups; a minimum is only there where the type has them.
 #[inline(always)]
 unsafe fn scales<S: Simd, L: Layout>(d: S::F, m: S::F, factors: *const u8) -> [(S::F, S::F); 2] {
     let n_groups = if L::GROUPS_OF_16 { 2 } else { 1 };
@@ -234,9 +367,7 @@ unsafe fn scales<S: Simd, L: Layout>(d: S::F, m: S::F, factors: *const u8) -> [(
             if L::BLOCKS > 1 {
                 group.0 = S::mul(d, S::signed_bytes(factors.add(i * PANEL)));
             }
-            if !L::MINS {
-                group.1 = S::mul(S::splat(-L::OFFSET), group.0);
-            } else if L::BLOCKS > 1 {
+            if L::MINS && L::BLOCKS > 1 {
                 let min = S::mul(m, S::signed_bytes(factors.add((n_groups + i) * PANEL)));
                 group.1 = S::mul(S::splat(-1.0), min);
             }
@@ -248,16 +379,20 @@ unsafe fn scales<S: Simd, L: Layout>(d: S::F, m: S::F, factors: *const u8) -> [(
 /// The quants of a block, one register per four columns.
 #[inline(always)]
 unsafe fn unpack<S: Simd, L: Layout>(p: *const u8) -> [S::B; STEPS] {
-    // SAFETY: as in `panel`.
+    // SAFETY: as in `panels`.
     unsafe {
+        let mut w = [S::bytes(p); STEPS];
         if L::BITS == 8 {
-            return std::array::from_fn(|s| S::bytes(p.add(64 * s)));
+            for (s, w) in w.iter_mut().enumerate() {
+                *w = S::bytes(p.add(64 * s));
+            }
+            return w;
         }
-        let low = [0, 1, 2, 3].map(|run| S::bytes(p.add(64 * run)));
-        let mut w: [S::B; STEPS] = std::array::from_fn(|s| {
-            let run = low[s / 2];
-            S::and(if s % 2 == 0 { run } else { S::shr::<4>(run) }, 15)
-        });
+        for run in 0..4 {
+            let b = S::bytes(p.add(64 * run));
+            w[2 * run] = S::and(b, 15);
+            w[2 * run + 1] = S::and(S::shr::<4>(b), 15);
+        }
         if L::BITS == 5 {
             let b = S::bytes(p.add(256));
             let fifth = [
@@ -270,19 +405,17 @@ unsafe fn unpack<S: Simd, L: Layout>(p: *const u8) -> [S::B; STEPS] {
                 S::shr::<2>(b),
                 S::shr::<3>(b),
             ];
-            w = std::array::from_fn(|s| S::or(w[s], S::and(fifth[s], 16)));
+            for (w, fifth) in w.iter_mut().zip(fifth) {
+                *w = S::or(*w, S::and(fifth, 16));
+            }
         } else if L::BITS == 6 {
-            let high = [S::bytes(p.add(256)), S::bytes(p.add(320))];
-            w = std::array::from_fn(|s| {
-                let b = high[s / 4];
-                let b = match s % 4 {
-                    0 => S::shl::<4>(b),
-                    1 => S::shl::<2>(b),
-                    2 => b,
-                    _ => S::shr::<2>(b),
-                };
-                S::or(w[s], S::and(b, 48))
-            });
+            for run in 0..2 {
+                let b = S::bytes(p.add(256 + 64 * run));
+                let high = [S::shl::<4>(b), S::shl::<2>(b), b, S::shr::<2>(b)];
+                for (w, high) in w[4 * run..4 * run + 4].iter_mut().zip(high) {
+                    *w = S::or(*w, S::and(high, 48));
+                }
+            }
         }
         w
     }

@@ -22,6 +22,7 @@ fn pairs(b: Bytes, f: impl Fn(u16) -> u16) -> Bytes {
 
 impl Simd for Emulated {
     const LANES: usize = 16;
+    const PAIRS: bool = true;
     type F = [f32; 16];
     type B = Bytes;
     type I = [i32; 16];
@@ -42,12 +43,18 @@ impl Simd for Emulated {
     unsafe fn shr<const N: u32>(b: Bytes) -> Bytes {
         pairs(b, |p| p >> N)
     }
-    unsafe fn dot<const BITS: usize, const N: usize>(w: &[Bytes; N], a: *const i8) -> [i32; 16] {
-        // SAFETY: the caller promises `4 * N` activations.
-        let a = unsafe { std::slice::from_raw_parts(a, 4 * N) };
-        std::array::from_fn(|row| {
-            let terms = (0..4 * N).map(|c| i32::from(w[c / 4][4 * row + c % 4]) * i32::from(a[c]));
-            terms.sum()
+    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize>(
+        w: [&[Bytes; STEPS]; N],
+        a: *const i8,
+        start: *const i32,
+    ) -> [[i32; 16]; N] {
+        // SAFETY: the caller promises `4 * STEPS` activations and a start.
+        let (a, start) = unsafe { (std::slice::from_raw_parts(a, 4 * STEPS), *start) };
+        w.map(|w| {
+            std::array::from_fn(|row| {
+                let product = |c: usize| i32::from(w[c / 4][4 * row + c % 4]) * i32::from(a[c]);
+                start + (0..4 * STEPS).map(product).sum::<i32>()
+            })
         })
     }
     unsafe fn join(high: [i32; 16], low: [i32; 16]) -> [i32; 16] {
@@ -168,21 +175,21 @@ proptest! {
 
     #[test]
     fn sixteen_lanes_give_the_definitions_bits(
-        kind in prop::sample::select(TensorType::ALL[3..].to_vec()), n_tokens in 1usize..5, fine: bool, seed: u64,
+        kind in prop::sample::select(TensorType::ALL[3..].to_vec()), n_panels in 1usize..3, n_tokens in 1usize..5, fine: bool, seed: u64,
     ) {
         let team = Team::new(1);
-        let n_cols = 512;
-        let w = random_matrix(kind, PANEL, n_cols, seed);
-        let w = PackedMatrix::pack(&team, kind, &w, PANEL, n_cols).unwrap();
+        let (n_rows, n_cols) = (n_panels * PANEL, 512);
+        let w = random_matrix(kind, n_rows, n_cols, seed);
+        let w = PackedMatrix::pack(&team, kind, &w, n_rows, n_cols).unwrap();
         let rows = random_rows(n_tokens * n_cols, seed ^ 0x5555);
         let want = product(Cpu::SCALAR, &team, &w, &rows, fine);
         let mut x = Activations::new();
         x.quantize(Cpu::SCALAR, &team, &mut rows.clone(), n_cols, Detail { fine, floats: false }, |_, _| {});
-        let mut sums = vec![[0.0; PANEL]; n_tokens];
+        let mut sums = vec![[f32::NAN; PANEL]; n_panels * n_tokens];
         let Panels::Quantised(bytes) = w.panels() else { unreachable!() };
         // SAFETY: plain Rust needs no features.
         with_layout!(kind, L => unsafe {
-            simd::panel::<Emulated, L>(bytes, &x, 0, &mut sums);
+            simd::panels::<Emulated, L>(bytes, &x, 0, &mut sums);
         }, float => unreachable!());
         prop_assert_eq!(bits(sums.as_flattened()), bits(&want), "{}", kind.name());
     }
