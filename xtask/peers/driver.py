@@ -10,6 +10,8 @@ Every answer is one line; {"error": TEXT} when something went wrong. `run` decod
 ignores end tokens; times are wall-clock milliseconds: until the prompt is computed, until the first
 token is chosen, and from there to the last. cerium's side of the same protocol is `bench-worker`.
 """
+import ctypes
+import importlib.util
 import json
 import os
 import sys
@@ -48,6 +50,9 @@ class Ik:
     """ik_llama.cpp through ik-llama-cpp-python, flash attention on, weights repacked at load if asked."""
 
     def load(self, model, threads, context):
+        # Built from source, its library does not say where the one it needs lies.
+        folder = importlib.util.find_spec("ik_llama_cpp").submodule_search_locations[0]
+        ctypes.CDLL(os.path.join(folder, "lib", "libggml.so"), ctypes.RTLD_GLOBAL)
         import ik_llama_cpp
         from ik_llama_cpp import _ctypes_api as api, _internals as internals
         self.api, self.internals = api, internals

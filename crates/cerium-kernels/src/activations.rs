@@ -18,9 +18,10 @@ pub struct Activations {
     pub(crate) n_tokens: usize,
     pub(crate) n_cols: usize,
     pub(crate) blocks: Vec<Quants>,
-    /// Value of one quantisation step.
+    /// Value of one quantisation step; [`SLACK`] more than there are blocks.
     pub(crate) d: Vec<f32>,
-    /// Sums of the quants of a block's two halves: what offsets and minima are multiplied with.
+    /// Sums of the quants of a block's two halves: what offsets and minima are multiplied with;
+    /// [`SLACK`] more than there are blocks.
     pub(crate) sums: [Vec<i32>; 2],
     /// Low bytes of 16-bit quants, whose high bytes are in `blocks`; empty unless asked for.
     pub(crate) lows: Vec<Quants>,
@@ -36,6 +37,12 @@ pub struct Detail {
     /// The rows themselves: float matrices are multiplied with them.
     pub floats: bool,
 }
+
+/// Scales and sums are read in runs of this many: the last run may pass the end.
+pub(crate) const SLACK: usize = 16;
+
+/// Rows that are quantised together at most, so that what they write lies together.
+const ROWS_PER_ITEM: usize = 16;
 
 /// One token's block. The alignment lets a block sit in one cache line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,8 +86,8 @@ impl Activations {
         let n_blocks = n_cols / BLOCK;
         (self.n_tokens, self.n_cols) = (n_tokens, n_cols);
         self.blocks.resize(n_tokens * n_blocks, Quants::default());
-        self.d.resize(n_tokens * n_blocks, 0.0);
-        self.sums.iter_mut().for_each(|sums| sums.resize(n_tokens * n_blocks, 0));
+        self.d.resize(n_tokens * n_blocks + SLACK, 0.0);
+        self.sums.iter_mut().for_each(|sums| sums.resize(n_tokens * n_blocks + SLACK, 0));
         self.lows.resize(if detail.fine { n_tokens * n_blocks } else { 0 }, Quants::default());
         let scatter = Scatter {
             blocks: self.blocks.as_mut_ptr(),
@@ -88,11 +95,14 @@ impl Activations {
             d: self.d.as_mut_ptr(),
             sums: self.sums.each_mut().map(Vec::as_mut_ptr),
         };
-        team.for_each_chunk(rows, n_cols, |token, row| {
-            produce(token, row);
-            let (fine, step) = (detail.fine, n_tokens);
-            let first = scatter.from(token);
-            per_isa!(cpu, quantize_row(row: &[f32], fine: bool, first: Scatter, step: usize));
+        let n_rows = n_tokens.div_ceil(4 * team.n_threads()).clamp(1, ROWS_PER_ITEM);
+        team.for_each_chunk(rows, n_rows * n_cols, |i, rows| {
+            for (j, row) in rows.chunks_exact_mut(n_cols).enumerate() {
+                produce(i * n_rows + j, row);
+            }
+            let shape = Shape { n_cols, n_tokens, fine: detail.fine };
+            let into = scatter.from(i * n_rows);
+            per_isa!(cpu, quantize_rows(rows: &[f32], shape: Shape, into: Scatter));
         });
         self.floats.clear();
         if detail.floats {
@@ -109,6 +119,14 @@ impl Activations {
     pub fn n_cols(&self) -> usize {
         self.n_cols
     }
+}
+
+/// How a batch is laid out.
+#[derive(Clone, Copy)]
+struct Shape {
+    n_cols: usize,
+    n_tokens: usize,
+    fine: bool,
 }
 
 /// Where blocks go: rows are quantised in parallel and each scatters into all buffers.
@@ -153,46 +171,55 @@ impl Scatter {
     }
 }
 
-/// Quantises one token's row; its blocks lie `step` apart.
+/// Quantises whole rows, block by block: in that order they are written.
 #[inline(always)]
-fn quantize_row(row: &[f32], fine: bool, first: Scatter, step: usize) {
-    for (i, values) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
-        let block = quantize_block(values, fine);
-        // SAFETY: all buffers were resized to hold every block of every token, and no other row
-        // has this index.
-        unsafe { first.put(i * step, &block) };
+fn quantize_rows(rows: &[f32], shape: Shape, into: Scatter) {
+    let Shape { n_cols, n_tokens, fine } = shape;
+    for i in 0..n_cols / BLOCK {
+        for (token, row) in rows.chunks_exact(n_cols).enumerate() {
+            let values = &row.as_chunks::<BLOCK>().0[i];
+            let block =
+                if fine { quantize_block::<true>(values) } else { quantize_block::<false>(values) };
+            // SAFETY: all buffers were resized to hold every block of every token, and no other
+            // row has this index.
+            unsafe { into.put(i * n_tokens + token, &block) };
+        }
     }
 }
 
 /// Symmetric to +-127, or +-127 * 256 with 16 bits, rounded to nearest, ties to even.
+///
+/// Loops of one simple operation each, over whole arrays: that is what compilers turn into vectors.
 #[inline(always)]
-fn quantize_block(values: &[f32; BLOCK], fine: bool) -> Quantised {
-    let mut max = [0.0f32; 16];
-    for chunk in values.as_chunks::<16>().0 {
-        for (max, v) in max.iter_mut().zip(chunk) {
-            let v = v.abs();
-            *max = if v > *max { v } else { *max };
-        }
-    }
-    let max = max.iter().fold(0.0f32, |a, &b| if b > a { b } else { a });
-    let d = max / if fine { 127.0 * 256.0 } else { 127.0 };
+fn quantize_block<const FINE: bool>(values: &[f32; BLOCK]) -> Quantised {
+    // The bits of positive floats are ordered as the floats are.
+    let size = |v: &f32| v.to_bits() & 0x7fff_ffff;
+    let max = f32::from_bits(values.iter().map(size).fold(0, u32::max));
+    let d = max / if FINE { 127.0 * 256.0 } else { 127.0 };
     let inverse = if d > 0.0 { 1.0 / d } else { 0.0 };
-    let (mut quants, mut lows) = (Quants::default(), Quants::default());
-    let mut sums = [0i32; 2];
     // Adding 1.5 * 2^23 leaves the rounded integer in the low mantissa bits.
     const MAGIC: f32 = 12_582_912.0;
-    for (half, sum) in sums.iter_mut().enumerate() {
-        for j in half * 16..half * 16 + 16 {
-            let rounded = (values[j] * inverse + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32;
-            if fine {
-                // The low byte counts from -128 to 127, so the high one is rounded to nearest.
-                quants.0[j] = ((rounded + 128) >> 8) as i8;
-                lows.0[j] = rounded as i8;
-            } else {
-                quants.0[j] = rounded as i8;
-            }
-            *sum += i32::from(rounded as i16);
+    let mut rounded = [0i32; BLOCK];
+    for (rounded, v) in rounded.iter_mut().zip(values) {
+        // All have 16 bits, unless a value was infinite or none at all.
+        *rounded =
+            i32::from(((v * inverse + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32) as i16);
+    }
+    let (mut quants, mut lows) = (Quants::default(), Quants::default());
+    if FINE {
+        // The low byte counts from -128 to 127, so the high one is rounded to nearest.
+        for (high, rounded) in quants.0.iter_mut().zip(rounded) {
+            *high = ((rounded + 128) >> 8) as i8;
+        }
+        for (low, rounded) in lows.0.iter_mut().zip(rounded) {
+            *low = rounded as i8;
+        }
+    } else {
+        for (quant, rounded) in quants.0.iter_mut().zip(rounded) {
+            *quant = rounded as i8;
         }
     }
-    Quantised { quants, lows, d, sums }
+    // Through memory: taken from registers, compilers sum the lanes one by one.
+    let (first, last) = std::hint::black_box(&rounded).split_at(BLOCK / 2);
+    Quantised { quants, lows, d, sums: [first.iter().sum(), last.iter().sum()] }
 }

@@ -62,24 +62,28 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
             jobs.iter().rfind(|(first, ..)| *first <= item).expect("the first job starts at 0");
         let panels = (item - first) * PAIR * PAIRS_PER_ITEM;
         let end = weights.n_panels().min(panels + PAIR * PAIRS_PER_ITEM);
-        for panel in (panels..end).step_by(PAIR) {
-            pair_product(cpu, weights, panel..end.min(panel + PAIR), x, out);
+        // Tokens outside, so that a tile's activations stay in the second-level cache.
+        for first_token in (0..x.n_tokens).step_by(TILE) {
+            for panel in (panels..end).step_by(PAIR) {
+                pair_product(cpu, weights, panel..end.min(panel + PAIR), x, first_token, out);
+            }
         }
     });
 }
 
-/// All tokens of `x` with one panel of 16 rows or two.
+/// A tile of tokens with one panel of 16 rows or two.
 fn pair_product(
     cpu: Cpu,
     weights: &PackedMatrix,
     panels: Range<usize>,
     x: &Activations,
+    first_token: usize,
     out: &Shareable<f32>,
 ) {
     let n_rows = weights.n_rows();
     let n_panels = panels.len();
     let mut sums = [[0.0f32; PANEL]; PAIR * TILE];
-    for first_token in (0..x.n_tokens).step_by(TILE) {
+    {
         let n_tokens = TILE.min(x.n_tokens - first_token);
         let sums = &mut sums[..n_panels * n_tokens];
         match weights.panels() {

@@ -89,6 +89,11 @@ impl Simd for Avx2 {
     type I = __m256i;
 
     #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        // SAFETY: a hint; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
     unsafe fn bytes(p: *const u8) -> __m256i {
         // SAFETY: 32 bytes are readable, by the caller's promise; so for all loads below.
         unsafe { _mm256_loadu_si256(p.cast()) }
@@ -115,16 +120,19 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize>(
+    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize, const T: usize>(
         w: [&[__m256i; STEPS]; N],
-        a: *const i8,
-        start: *const i32,
-    ) -> [__m256i; N] {
+        a: [*const i8; T],
+        starts: [*const i32; T],
+    ) -> [[__m256i; N]; T] {
         // SAFETY: features, and `4 * STEPS` activations, by the caller's promise.
         unsafe {
-            let mut sums = [_mm256_set1_epi32(*start); N];
-            for (sum, w) in sums.iter_mut().zip(w) {
-                *sum = _mm256_add_epi32(*sum, dot::<BITS, STEPS>(w, a));
+            let mut sums = [[_mm256_setzero_si256(); N]; T];
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (sum, w) in sums.iter_mut().zip(w) {
+                    let start = _mm256_set1_epi32(*starts[i]);
+                    *sum = _mm256_add_epi32(start, dot::<BITS, STEPS>(w, a[i]));
+                }
             }
             sums
         }

@@ -27,6 +27,11 @@ impl Simd for Avx512 {
     type I = __m512i;
 
     #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        // SAFETY: a hint; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
     unsafe fn bytes(p: *const u8) -> __m512i {
         // SAFETY: 64 bytes are readable, by the caller's promise; so for all loads below.
         unsafe { _mm512_loadu_si512(p.cast()) }
@@ -53,18 +58,23 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize>(
+    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize, const T: usize>(
         w: [&[__m512i; STEPS]; N],
-        a: *const i8,
-        start: *const i32,
-    ) -> [__m512i; N] {
+        a: [*const i8; T],
+        starts: [*const i32; T],
+    ) -> [[__m512i; N]; T] {
         // SAFETY: features, and `4 * STEPS` activations, by the caller's promise.
         unsafe {
-            let mut sums = [_mm512_set1_epi32(*start); N];
+            let mut sums = [[_mm512_setzero_si512(); N]; T];
+            for (sums, start) in sums.iter_mut().zip(starts) {
+                *sums = [_mm512_set1_epi32(*start); N];
+            }
             for step in 0..STEPS {
-                let a = _mm512_set1_epi32(a.cast::<i32>().add(step).read_unaligned());
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = _mm512_dpbusd_epi32(*sum, w[step], a);
+                for (sums, a) in sums.iter_mut().zip(a) {
+                    let a = _mm512_set1_epi32(a.cast::<i32>().add(step).read_unaligned());
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm512_dpbusd_epi32(*sum, w[step], a);
+                    }
                 }
             }
             sums

@@ -10,9 +10,14 @@
 //! without the instruction set, and every operation in it would become a call.
 
 use super::TILE;
-use crate::activations::Activations;
+use crate::activations::{Activations, SLACK};
 use crate::block::BLOCK;
 use crate::pack::{Layout, PANEL, panel_bytes};
+use std::marker::PhantomData;
+
+/// How far ahead of a single token's product its weights are asked for. Processors do so themselves,
+/// but stop at every page of 4 KiB.
+const AHEAD_BYTES: usize = 4096;
 
 /// Steps of four columns in a block.
 const STEPS: usize = 8;
@@ -31,6 +36,8 @@ pub(super) trait Simd {
     /// `LANES` i32 values.
     type I: Copy;
 
+    /// Asks for the cache line at `p`, which may be any address.
+    unsafe fn prefetch(p: *const u8);
     /// Loads bytes, unaligned.
     unsafe fn bytes(p: *const u8) -> Self::B;
     /// `b & mask`, bytewise.
@@ -43,12 +50,12 @@ pub(super) trait Simd {
     unsafe fn shr<const N: u32>(b: Self::B) -> Self::B;
 
     /// `*start` plus the sum over the steps of the products of four unsigned quants of `BITS` bits with
-    /// the four activations at `a + 4 * step`, for each row of `N` panels. Exact.
-    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize>(
+    /// the four activations at `a + 4 * step`, for each row of `N` panels and each of `T` tokens. Exact.
+    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize, const T: usize>(
         w: [&[Self::B; STEPS]; N],
-        a: *const i8,
-        start: *const i32,
-    ) -> [Self::I; N];
+        a: [*const i8; T],
+        starts: [*const i32; T],
+    ) -> [[Self::I; N]; T];
 
     /// Zeros.
     unsafe fn zero() -> Self::F;
@@ -159,15 +166,24 @@ unsafe fn tile<S: Simd, L: Layout, const FINE: bool, const N: usize>(
             let d = x.d.as_ptr().add(at);
             let halves = [x.sums[0].as_ptr().add(at), x.sums[1].as_ptr().add(at)];
             for group in 0..n_groups {
-                for t in 0..n_tokens {
-                    let sum = match (L::GROUPS_OF_16, group) {
-                        (false, _) => *halves[0].add(t) + *halves[1].add(t),
-                        (true, group) => *halves[group].add(t),
-                    };
+                let (starts, mins) = (&mut starts[group], &mut mins[group]);
+                for t in (0..n_tokens).step_by(SLACK) {
+                    let run = |p: *const i32| p.add(t).cast::<[i32; SLACK]>().read_unaligned();
+                    let mut sums = run(halves[group]);
+                    if !L::GROUPS_OF_16 {
+                        for (sum, last) in sums.iter_mut().zip(run(halves[1])) {
+                            *sum += last;
+                        }
+                    }
                     if L::MINS {
-                        mins[group][t] = sum as f32 * *d.add(t);
+                        let d = d.add(t).cast::<[f32; SLACK]>().read_unaligned();
+                        for ((min, sum), d) in mins[t..t + SLACK].iter_mut().zip(sums).zip(d) {
+                            *min = sum as f32 * d;
+                        }
                     } else {
-                        starts[group][t] = -L::OFFSET * sum;
+                        for (start, sum) in starts[t..t + SLACK].iter_mut().zip(sums) {
+                            *start = -L::OFFSET * sum;
+                        }
                     }
                 }
             }
@@ -177,22 +193,22 @@ unsafe fn tile<S: Simd, L: Layout, const FINE: bool, const N: usize>(
             }
             let high = x.blocks.as_ptr().add(at);
             let low = if FINE { x.lows.as_ptr().add(at) } else { high };
-            for t in 0..n_tokens {
-                let a = Block {
-                    high: high.add(t).cast(),
-                    low: low.add(t).cast(),
-                    d: d.add(t),
-                    starts: [starts[0].as_ptr().add(t), starts[1].as_ptr().add(t)],
-                    mins: [mins[0].as_ptr().add(t), mins[1].as_ptr().add(t)],
-                };
-                let mut acc = [S::zero(); N];
-                for (acc, (_, sums)) in acc.iter_mut().zip(panels) {
-                    *acc = S::load(sums.add(t * n_panels * PANEL));
-                }
-                add_block::<S, L, FINE, N>(&rows, &a, &mut acc);
-                for (acc, (_, sums)) in acc.iter().zip(panels) {
-                    S::store(sums.add(t * n_panels * PANEL), *acc);
-                }
+            let at = Tokens::<S, N> {
+                high: high.cast(),
+                low: low.cast(),
+                d,
+                starts: [starts[0].as_ptr(), starts[1].as_ptr()],
+                mins: [mins[0].as_ptr(), mins[1].as_ptr()],
+                sums: panels.map(|(_, sums)| sums),
+                step: n_panels * PANEL,
+                lanes: PhantomData,
+            };
+            // Two tokens at a time: their chains of products run side by side.
+            for t in (0..n_tokens - 1).step_by(2) {
+                at.add_block::<L, FINE, 2>(&rows, t);
+            }
+            if !n_tokens.is_multiple_of(2) {
+                at.add_block::<L, FINE, 1>(&rows, n_tokens - 1);
             }
         }
     }
@@ -214,19 +230,25 @@ unsafe fn one_token<S: Simd, L: Layout, const FINE: bool>(
             let halves = [*x.sums[0].get_unchecked(at), *x.sums[1].get_unchecked(at)];
             let d = *x.d.get_unchecked(at);
             let [first, last] = if L::GROUPS_OF_16 { halves } else { [halves[0] + halves[1], 0] };
-            let high = x.blocks.as_ptr().add(at).cast();
             let (starts, mins) =
                 ([-L::OFFSET * first, -L::OFFSET * last], [first as f32 * d, last as f32 * d]);
-            let a = Block {
+            let high = x.blocks.as_ptr().add(at).cast();
+            let a = [Block {
                 high,
                 low: if FINE { x.lows.as_ptr().add(at).cast() } else { high },
                 d: &raw const d,
                 starts: [&raw const starts[0], &raw const starts[1]],
                 mins: [&raw const mins[0], &raw const mins[1]],
-            };
+            }];
+            let ahead = Rows::<S>::at::<L>(panel, i_block).wrapping_add(AHEAD_BYTES);
+            for line in (0..L::BLOCK_BYTES).step_by(64) {
+                S::prefetch(ahead.wrapping_add(line));
+            }
             for (part, acc) in acc.iter_mut().take(PANEL / S::LANES).enumerate() {
                 let rows = Rows::<S>::read::<L>(panel, i_block, part * S::LANES);
-                add_block::<S, L, FINE, 1>(&[rows], &a, std::array::from_mut(acc));
+                let mut sums = [[*acc]];
+                add_block::<S, L, FINE, 1, 1>(&[rows], &a, &mut sums);
+                *acc = sums[0][0];
             }
         }
         for (part, acc) in acc.iter().take(PANEL / S::LANES).enumerate() {
@@ -252,14 +274,21 @@ impl<S: Simd> Clone for Rows<S> {
 impl<S: Simd> Copy for Rows<S> {}
 
 impl<S: Simd> Rows<S> {
+    /// Where a block is.
+    #[inline(always)]
+    fn at<L: Layout>(panel: &[u8], i_block: usize) -> *const u8 {
+        let record = i_block / L::BLOCKS * L::RECORD_BYTES;
+        let block = L::HEADER_BYTES + i_block % L::BLOCKS * L::BLOCK_BYTES;
+        panel.as_ptr().wrapping_add(record + block)
+    }
+
     #[inline(always)]
     unsafe fn read<L: Layout>(panel: &[u8], i_block: usize, first_row: usize) -> Self {
         let record = i_block / L::BLOCKS * L::RECORD_BYTES;
-        let block = record + L::HEADER_BYTES + i_block % L::BLOCKS * L::BLOCK_BYTES;
         // SAFETY: as in `panels`.
         unsafe {
             let header = panel.as_ptr().add(record + 2 * first_row);
-            let block = panel.as_ptr().add(block);
+            let block = Self::at::<L>(panel, i_block);
             let d = S::halves(header);
             let m = if L::MINS { S::halves(header.add(2 * PANEL)) } else { S::zero() };
             Self {
@@ -270,8 +299,23 @@ impl<S: Simd> Rows<S> {
     }
 }
 
-/// Where one token's block of activations is, with what follows from its sums for a layout. Pointers,
-/// because a broadcast straight from memory leaves the ports of the products alone.
+/// Where one block of a tile's tokens is, with what follows from its sums for a layout, and where the
+/// tokens' sums are for each panel.
+struct Tokens<S, const N: usize> {
+    high: *const [i8; BLOCK],
+    low: *const [i8; BLOCK],
+    d: *const f32,
+    starts: [*const i32; 2],
+    mins: [*const f32; 2],
+    sums: [*mut f32; N],
+    /// From a token's sums to the next one's.
+    step: usize,
+    lanes: PhantomData<S>,
+}
+
+/// The same of one token. Pointers, because a broadcast straight from memory leaves the ports of the
+/// products alone.
+#[derive(Clone, Copy)]
 struct Block {
     high: *const i8,
     low: *const i8,
@@ -280,46 +324,102 @@ struct Block {
     mins: [*const f32; 2],
 }
 
-/// Adds one block's share of one token to the sums of `LANES` rows of each panel.
+impl<S: Simd, const N: usize> Tokens<S, N> {
+    /// Adds the block's share of `T` tokens from the `t`-th on to their sums.
+    #[inline(always)]
+    unsafe fn add_block<L: Layout, const FINE: bool, const T: usize>(
+        &self,
+        rows: &[Rows<S>; N],
+        t: usize,
+    ) {
+        // SAFETY: as in `panels`.
+        unsafe {
+            let mut a = [self.block(t); T];
+            for (i, a) in a.iter_mut().enumerate() {
+                *a = self.block(t + i);
+            }
+            let mut acc = [[S::zero(); N]; T];
+            for (i, acc) in acc.iter_mut().enumerate() {
+                for (acc, sums) in acc.iter_mut().zip(self.sums) {
+                    *acc = S::load(sums.add((t + i) * self.step));
+                }
+            }
+            add_block::<S, L, FINE, N, T>(rows, &a, &mut acc);
+            for (i, acc) in acc.iter().enumerate() {
+                for (acc, sums) in acc.iter().zip(self.sums) {
+                    S::store(sums.add((t + i) * self.step), *acc);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn block(&self, t: usize) -> Block {
+        // SAFETY: as in `panels`.
+        unsafe {
+            Block {
+                high: self.high.add(t).cast(),
+                low: self.low.add(t).cast(),
+                d: self.d.add(t),
+                starts: [self.starts[0].add(t), self.starts[1].add(t)],
+                mins: [self.mins[0].add(t), self.mins[1].add(t)],
+            }
+        }
+    }
+}
+
+/// Adds one block's share of `T` tokens to the sums of `LANES` rows of each panel.
 #[inline(always)]
-unsafe fn add_block<S: Simd, L: Layout, const FINE: bool, const N: usize>(
+unsafe fn add_block<S: Simd, L: Layout, const FINE: bool, const N: usize, const T: usize>(
     rows: &[Rows<S>; N],
-    a: &Block,
-    acc: &mut [S::F; N],
+    a: &[Block; T],
+    acc: &mut [[S::F; N]; T],
 ) {
     // SAFETY: as in `panels`.
     unsafe {
-        let d = S::splat(*a.d);
         for group in 0..if L::GROUPS_OF_16 { 2 } else { 1 } {
+            let (mut high, mut low) = ([a[0].high; T], [a[0].low; T]);
+            let (zero, mut starts) = ([&raw const ZERO; T], [a[0].starts[group]; T]);
+            for (i, a) in a.iter().enumerate() {
+                (high[i], low[i]) = (a.high.add(16 * group), a.low.add(16 * group));
+                starts[i] = a.starts[group];
+            }
             let dots = if FINE {
-                let high = plane::<S, L, N>(rows, a.high, group, &0);
-                let mut dots = plane::<S, L, N>(rows, a.low, group, a.starts[group]);
+                let high = plane::<S, L, N, T>(rows, high, group, zero);
+                let mut dots = plane::<S, L, N, T>(rows, low, group, starts);
                 for (low, high) in dots.iter_mut().zip(high) {
-                    *low = S::join(high, *low);
+                    for (low, high) in low.iter_mut().zip(high) {
+                        *low = S::join(high, *low);
+                    }
                 }
                 dots
             } else {
-                plane::<S, L, N>(rows, a.high, group, a.starts[group])
+                plane::<S, L, N, T>(rows, high, group, starts)
             };
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let (scale, min) = rows[i].groups[group];
-                *acc = S::fma(S::to_f32(dots[i]), S::mul(scale, d), *acc);
-                if L::MINS {
-                    *acc = S::fma(min, S::splat(*a.mins[group]), *acc);
+            for ((acc, a), dots) in acc.iter_mut().zip(a).zip(dots) {
+                let d = S::splat(*a.d);
+                for ((acc, rows), dot) in acc.iter_mut().zip(rows).zip(dots) {
+                    let (scale, min) = rows.groups[group];
+                    *acc = S::fma(S::to_f32(dot), S::mul(scale, d), *acc);
+                    if L::MINS {
+                        *acc = S::fma(min, S::splat(*a.mins[group]), *acc);
+                    }
                 }
             }
         }
     }
 }
 
+static ZERO: i32 = 0;
+
 /// The integer products of one group of one plane of activations.
 #[inline(always)]
-unsafe fn plane<S: Simd, L: Layout, const N: usize>(
+unsafe fn plane<S: Simd, L: Layout, const N: usize, const T: usize>(
     rows: &[Rows<S>; N],
-    a: *const i8,
+    a: [*const i8; T],
     group: usize,
-    start: *const i32,
-) -> [S::I; N] {
+    starts: [*const i32; T],
+) -> [[S::I; N]; T] {
     // SAFETY: as in `panels`.
     unsafe {
         if L::GROUPS_OF_16 {
@@ -328,30 +428,30 @@ unsafe fn plane<S: Simd, L: Layout, const N: usize>(
             for (weights, rows) in weights.iter_mut().zip(rows) {
                 *weights = &*half(rows);
             }
-            dots::<S, L, 4, N>(weights, a.add(16 * group), start)
+            dots::<S, L, 4, N, T>(weights, a, starts)
         } else {
             let mut weights = [&rows[0].weights; N];
             for (weights, rows) in weights.iter_mut().zip(rows) {
                 *weights = &rows.weights;
             }
-            dots::<S, L, STEPS, N>(weights, a, start)
+            dots::<S, L, STEPS, N, T>(weights, a, starts)
         }
     }
 }
 
 #[inline(always)]
-unsafe fn dots<S: Simd, L: Layout, const STEPS: usize, const N: usize>(
+unsafe fn dots<S: Simd, L: Layout, const STEPS: usize, const N: usize, const T: usize>(
     weights: [&[S::B; STEPS]; N],
-    a: *const i8,
-    start: *const i32,
-) -> [S::I; N] {
+    a: [*const i8; T],
+    starts: [*const i32; T],
+) -> [[S::I; N]; T] {
     // SAFETY: as in `panels`.
     unsafe {
         match L::BITS {
-            4 => S::dots::<4, STEPS, N>(weights, a, start),
-            5 => S::dots::<5, STEPS, N>(weights, a, start),
-            6 => S::dots::<6, STEPS, N>(weights, a, start),
-            _ => S::dots::<8, STEPS, N>(weights, a, start),
+            4 => S::dots::<4, STEPS, N, T>(weights, a, starts),
+            5 => S::dots::<5, STEPS, N, T>(weights, a, starts),
+            6 => S::dots::<6, STEPS, N, T>(weights, a, starts),
+            _ => S::dots::<8, STEPS, N, T>(weights, a, starts),
         }
     }
 }

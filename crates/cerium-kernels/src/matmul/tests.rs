@@ -27,6 +27,7 @@ impl Simd for Emulated {
     type B = Bytes;
     type I = [i32; 16];
 
+    unsafe fn prefetch(_p: *const u8) {}
     unsafe fn bytes(p: *const u8) -> Bytes {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<Bytes>().read_unaligned() }
@@ -43,19 +44,21 @@ impl Simd for Emulated {
     unsafe fn shr<const N: u32>(b: Bytes) -> Bytes {
         pairs(b, |p| p >> N)
     }
-    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize>(
+    unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize, const T: usize>(
         w: [&[Bytes; STEPS]; N],
-        a: *const i8,
-        start: *const i32,
-    ) -> [[i32; 16]; N] {
-        // SAFETY: the caller promises `4 * STEPS` activations and a start.
-        let (a, start) = unsafe { (std::slice::from_raw_parts(a, 4 * STEPS), *start) };
-        w.map(|w| {
-            std::array::from_fn(|row| {
-                let product = |c: usize| i32::from(w[c / 4][4 * row + c % 4]) * i32::from(a[c]);
-                start + (0..4 * STEPS).map(product).sum::<i32>()
-            })
-        })
+        a: [*const i8; T],
+        starts: [*const i32; T],
+    ) -> [[[i32; 16]; N]; T] {
+        let product = |w: &[Bytes; STEPS], a: *const i8, row: usize, c: usize| {
+            // SAFETY: the caller promises `4 * STEPS` activations.
+            i32::from(w[c / 4][4 * row + c % 4]) * i32::from(unsafe { *a.add(c) })
+        };
+        let sum = |w, t: usize, row| {
+            // SAFETY: the caller promises a start.
+            let start = unsafe { *starts[t] };
+            start + (0..4 * STEPS).map(|c| product(w, a[t], row, c)).sum::<i32>()
+        };
+        std::array::from_fn(|t| w.map(|w| std::array::from_fn(|row| sum(w, t, row))))
     }
     unsafe fn join(high: [i32; 16], low: [i32; 16]) -> [i32; 16] {
         std::array::from_fn(|i| 256 * high[i] + low[i])
