@@ -206,8 +206,8 @@ struct Worker {
     inbox: Receiver<Command>,
     abort: Arc<AtomicBool>,
     n_waiting: Arc<AtomicUsize>,
-    queue: Vec<Box<Running>>,
-    running: Vec<Box<Running>>,
+    queue: Vec<Running>,
+    running: Vec<Running>,
     kept: Vec<Kept>,
 }
 
@@ -220,7 +220,7 @@ impl Worker {
                 return;
             }
             self.admit();
-            if self.running.iter().any(|r| r.is_ready()) {
+            if self.running.iter().any(Running::is_ready) {
                 self.step();
             }
             self.retire();
@@ -244,7 +244,7 @@ impl Worker {
         let commands: Vec<Command> = first.into_iter().chain(self.inbox.try_iter()).collect();
         for command in commands {
             match command {
-                Command::Generate(running) => self.queue.push(running),
+                Command::Generate(running) => self.queue.push(*running),
                 Command::Cancel(id) => {
                     let mut jobs = self.running.iter_mut().chain(&mut self.queue);
                     if let Some(job) = jobs.find(|job| job.id == id) {

@@ -122,6 +122,7 @@ impl Journal {
     }
 
     /// The journal of another tree in the same state directory; of this one if it is this one's.
+    #[must_use]
     pub fn beside(&self, root: &Path) -> Self {
         Self::of(&self.home, root)
     }

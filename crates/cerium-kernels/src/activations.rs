@@ -18,10 +18,9 @@ pub struct Activations {
     pub(crate) n_tokens: usize,
     pub(crate) n_cols: usize,
     pub(crate) blocks: Vec<Quants>,
-    /// Value of one quantisation step; [`SLACK`] more than there are blocks.
+    /// Value of one quantisation step.
     pub(crate) d: Vec<f32>,
-    /// Sums of the quants of a block's two halves: what offsets and minima are multiplied with;
-    /// [`SLACK`] more than there are blocks.
+    /// Sums of the quants of a block's two halves: what offsets and minima are multiplied with.
     pub(crate) sums: [Vec<i32>; 2],
     /// Low bytes of 16-bit quants, whose high bytes are in `blocks`; empty unless asked for.
     pub(crate) lows: Vec<Quants>,
@@ -38,7 +37,7 @@ pub struct Detail {
     pub floats: bool,
 }
 
-/// Scales and sums are read in runs of this many: the last run may pass the end.
+/// Tokens are read in runs of this many: the last run may pass the end of all of these buffers.
 pub(crate) const SLACK: usize = 16;
 
 /// Rows that are quantised together at most, so that what they write lies together.
@@ -85,10 +84,11 @@ impl Activations {
         let n_tokens = rows.len() / n_cols;
         let n_blocks = n_cols / BLOCK;
         (self.n_tokens, self.n_cols) = (n_tokens, n_cols);
-        self.blocks.resize(n_tokens * n_blocks, Quants::default());
+        self.blocks.resize(n_tokens * n_blocks + SLACK, Quants::default());
         self.d.resize(n_tokens * n_blocks + SLACK, 0.0);
         self.sums.iter_mut().for_each(|sums| sums.resize(n_tokens * n_blocks + SLACK, 0));
-        self.lows.resize(if detail.fine { n_tokens * n_blocks } else { 0 }, Quants::default());
+        let n_lows = if detail.fine { n_tokens * n_blocks + SLACK } else { 0 };
+        self.lows.resize(n_lows, Quants::default());
         let scatter = Scatter {
             blocks: self.blocks.as_mut_ptr(),
             lows: detail.fine.then_some(self.lows.as_mut_ptr()),
@@ -187,6 +187,9 @@ fn quantize_rows(rows: &[f32], shape: Shape, into: Scatter) {
     }
 }
 
+/// Adding 1.5 * 2^23 leaves the rounded integer in the low mantissa bits.
+const MAGIC: f32 = 12_582_912.0;
+
 /// Symmetric to +-127, or +-127 * 256 with 16 bits, rounded to nearest, ties to even.
 ///
 /// Loops of one simple operation each, over whole arrays: that is what compilers turn into vectors.
@@ -197,8 +200,6 @@ fn quantize_block<const FINE: bool>(values: &[f32; BLOCK]) -> Quantised {
     let max = f32::from_bits(values.iter().map(size).fold(0, u32::max));
     let d = max / if FINE { 127.0 * 256.0 } else { 127.0 };
     let inverse = if d > 0.0 { 1.0 / d } else { 0.0 };
-    // Adding 1.5 * 2^23 leaves the rounded integer in the low mantissa bits.
-    const MAGIC: f32 = 12_582_912.0;
     let mut rounded = [0i32; BLOCK];
     for (rounded, v) in rounded.iter_mut().zip(values) {
         // All have 16 bits, unless a value was infinite or none at all.

@@ -221,7 +221,9 @@ impl Page<'_> {
         let scale = 1.0 / (dim as f32).sqrt();
         let (mut keep, mut take) = ([0.0; N], [0.0; N]);
         for (i, (weights, state)) in weights.iter_mut().zip(state).enumerate() {
-            weights.iter_mut().for_each(|s| *s *= scale);
+            for score in weights.iter_mut() {
+                *score *= scale;
+            }
             let part = softmax(cpu, weights, self.n_valid);
             let max = if part.max > state.max { part.max } else { state.max };
             (keep[i], take[i]) = (exp(state.max - max), exp(part.max - max));
@@ -297,6 +299,9 @@ fn weighted_sums<const N: usize>(
         // SAFETY: as above, with AVX-512.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512Vnni => unsafe { weighted_sums_avx512(weights, rows, stride, &mut sums) },
+        // SAFETY: as above.
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::Amx => unsafe { weighted_sums_avx512(weights, rows, stride, &mut sums) },
     }
     sums
 }

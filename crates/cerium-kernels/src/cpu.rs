@@ -14,6 +14,9 @@ pub(crate) enum Isa {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    /// AVX-512 VNNI, and products of whole tiles for batches.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Amx,
 }
 
 impl Cpu {
@@ -39,6 +42,10 @@ impl Cpu {
                 && is_x86_feature_detected!("avx512vnni")
             {
                 paths.push(Self(Isa::Avx512Vnni));
+                #[cfg(target_os = "linux")]
+                if amx::is_usable() {
+                    paths.push(Self(Isa::Amx));
+                }
             }
         }
         paths
@@ -57,7 +64,34 @@ impl Cpu {
             Isa::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni => "avx512-vnni",
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Isa::Amx => "amx-int8",
         }
+    }
+}
+
+/// Whether this process may use AMX: the processor has it, the system saves its registers, and the
+/// kernel permits it, which it does on request (Linux, `Documentation/arch/x86/xstate.rst`).
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx {
+    use std::arch::x86_64::__cpuid_count;
+    use std::sync::OnceLock;
+
+    /// Bits of `edx` in leaf 7: tiles, and products of bytes.
+    const TILE_INT8: u32 = 1 << 24 | 1 << 25;
+    /// `arch_prctl` request for a state component, and the component of tile data.
+    const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_ulong = 18;
+
+    pub(super) fn is_usable() -> bool {
+        static USABLE: OnceLock<bool> = OnceLock::new();
+        *USABLE.get_or_init(|| __cpuid_count(7, 0).edx & TILE_INT8 == TILE_INT8 && is_permitted())
+    }
+
+    /// The kernel refuses a component that the processor or the system does not have.
+    fn is_permitted() -> bool {
+        // SAFETY: the call takes two numbers and touches no memory of ours.
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
     }
 }
 
@@ -83,6 +117,9 @@ macro_rules! per_isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             $crate::cpu::Isa::Avx512Vnni => unsafe { avx512($($arg),*) },
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            // SAFETY: AMX is only taken where AVX-512 was detected.
+            $crate::cpu::Isa::Amx => unsafe { avx512($($arg),*) },
         }
     }};
 }

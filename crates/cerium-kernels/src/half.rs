@@ -45,9 +45,9 @@ pub fn f16s_to_f32s(cpu: Cpu, from: &[u16], to: &mut [f32]) {
     assert_eq!(from.len(), to.len(), "lengths differ");
     match cpu.0 {
         Isa::Scalar => from.iter().zip(to).for_each(|(&h, f)| *f = f16_to_f32(h)),
-        // SAFETY: `available` makes these values only after detecting F16C.
+        // SAFETY: `available` makes all other values only after detecting F16C.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512Vnni => unsafe { to_f32s_f16c(from, to) },
+        _ => unsafe { to_f32s_f16c(from, to) },
     }
 }
 
@@ -59,9 +59,9 @@ pub fn f32s_to_f16s(cpu: Cpu, from: &[f32], to: &mut [u16]) {
     assert_eq!(from.len(), to.len(), "lengths differ");
     match cpu.0 {
         Isa::Scalar => from.iter().zip(to).for_each(|(&f, h)| *h = f32_to_f16(f)),
-        // SAFETY: `available` makes these values only after detecting F16C.
+        // SAFETY: `available` makes all other values only after detecting F16C.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512Vnni => unsafe { to_f16s_f16c(from, to) },
+        _ => unsafe { to_f16s_f16c(from, to) },
     }
 }
 
@@ -102,8 +102,7 @@ mod tests {
 
     #[test]
     fn every_half_survives_the_round_trip_on_every_path() {
-        let halves: Vec<u16> =
-            (0..=u16::MAX).filter(|h| h & 0x7c00 != 0x7c00 || h & 0x3ff == 0).collect();
+        let halves: Vec<u16> = (0..=u16::MAX).filter(|h| h & 0x7fff <= 0x7c00).collect();
         for cpu in Cpu::available() {
             let mut floats = vec![0.0; halves.len()];
             f16s_to_f32s(cpu, &halves, &mut floats);

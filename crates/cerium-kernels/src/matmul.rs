@@ -6,6 +6,8 @@
 //! multiply-adds, for every row and token by itself: neither the batch, nor the thread, nor the
 //! code path can change a bit of the result.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -103,6 +105,9 @@ fn pair_product(
                     // SAFETY: as above.
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx512Vnni => unsafe { avx512::panels::<L>(bytes, x, first_token, sums) },
+                    // SAFETY: as above.
+                    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                    Isa::Amx => unsafe { amx::panels::<L>(bytes, x, first_token, sums) },
                 }
             }, float => unreachable!("float types have float panels")),
         }

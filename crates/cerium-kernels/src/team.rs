@@ -51,6 +51,9 @@ impl Team {
     /// Starts a team of `n_threads` members, the caller among them; at least one.
     ///
     /// Worker `i` is bound to the `i`-th processor this process may use, where the system allows.
+    ///
+    /// # Panics
+    /// If the system cannot start a thread.
     pub fn new(n_threads: usize) -> Self {
         let n_workers = n_threads.max(1) - 1;
         let shared = Arc::new(Shared {

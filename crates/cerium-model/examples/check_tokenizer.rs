@@ -6,6 +6,11 @@
 //!
 //! where `GOLDEN` names a file of `tests/data/tokenizer`: `qwen2.5-coder`, `gemma3-270m`. Then says
 //! how fast loading and encoding are.
+#![allow(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "shares its checks with the tests, which fail loudly"
+)]
 
 #[path = "../tests/it/tokenizer_golden.rs"]
 mod tokenizer_golden;

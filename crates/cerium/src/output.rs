@@ -133,7 +133,7 @@ pub(crate) fn bytes(n: u64) -> String {
     let mut value = n as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if value < 999.5 {
-            let decimals = if value < 10.0 && unit != "B" { 1 } else { 0 };
+            let decimals = usize::from(value < 10.0 && unit != "B");
             return format!("{value:.decimals$} {unit}");
         }
         value /= 1000.0;

@@ -17,7 +17,7 @@ pub(super) fn panels<L: Layout>(
     unsafe { simd::panels::<Avx512, L>(panels, x, first_token, sums) }
 }
 
-struct Avx512;
+pub(super) struct Avx512;
 
 impl Simd for Avx512 {
     const LANES: usize = 16;

@@ -20,7 +20,7 @@ use std::marker::PhantomData;
 const AHEAD_BYTES: usize = 4096;
 
 /// Steps of four columns in a block.
-const STEPS: usize = 8;
+pub(super) const STEPS: usize = 8;
 
 /// What an instruction set offers. Every function needs the set's features to be enabled where it
 /// is inlined, and that is the safety condition of all of them.
@@ -154,39 +154,12 @@ unsafe fn tile<S: Simd, L: Layout, const FINE: bool, const N: usize>(
     first_token: usize,
     n_tokens: usize,
 ) {
-    let n_groups = if L::GROUPS_OF_16 { 2 } else { 1 };
-    let n_blocks = x.n_cols / BLOCK;
-    // What a sum of quants turns into: an integer to start the dot product from, or what a minimum
-    // is multiplied with.
-    let (mut starts, mut mins) = ([[0i32; TILE]; 2], [[0.0f32; TILE]; 2]);
+    let mut sums = QuantSums::default();
     // SAFETY: as in `panels`.
     unsafe {
-        for i_block in 0..n_blocks {
+        for i_block in 0..x.n_cols / BLOCK {
             let at = i_block * x.n_tokens + first_token;
-            let d = x.d.as_ptr().add(at);
-            let halves = [x.sums[0].as_ptr().add(at), x.sums[1].as_ptr().add(at)];
-            for group in 0..n_groups {
-                let (starts, mins) = (&mut starts[group], &mut mins[group]);
-                for t in (0..n_tokens).step_by(SLACK) {
-                    let run = |p: *const i32| p.add(t).cast::<[i32; SLACK]>().read_unaligned();
-                    let mut sums = run(halves[group]);
-                    if !L::GROUPS_OF_16 {
-                        for (sum, last) in sums.iter_mut().zip(run(halves[1])) {
-                            *sum += last;
-                        }
-                    }
-                    if L::MINS {
-                        let d = d.add(t).cast::<[f32; SLACK]>().read_unaligned();
-                        for ((min, sum), d) in mins[t..t + SLACK].iter_mut().zip(sums).zip(d) {
-                            *min = sum as f32 * d;
-                        }
-                    } else {
-                        for (start, sum) in starts[t..t + SLACK].iter_mut().zip(sums) {
-                            *start = -L::OFFSET * sum;
-                        }
-                    }
-                }
-            }
+            sums.read::<L>(x, at, n_tokens);
             let mut rows = [Rows::<S>::read::<L>(panels[0].0, i_block, first_row); N];
             for (rows, (panel, _)) in rows[1..].iter_mut().zip(&panels[1..]) {
                 *rows = Rows::read::<L>(panel, i_block, first_row);
@@ -196,9 +169,9 @@ unsafe fn tile<S: Simd, L: Layout, const FINE: bool, const N: usize>(
             let at = Tokens::<S, N> {
                 high: high.cast(),
                 low: low.cast(),
-                d,
-                starts: [starts[0].as_ptr(), starts[1].as_ptr()],
-                mins: [mins[0].as_ptr(), mins[1].as_ptr()],
+                d: x.d.as_ptr().add(at),
+                starts: [sums.starts[0].as_ptr(), sums.starts[1].as_ptr()],
+                mins: [sums.mins[0].as_ptr(), sums.mins[1].as_ptr()],
                 sums: panels.map(|(_, sums)| sums),
                 step: n_panels * PANEL,
                 lanes: PhantomData,
@@ -257,11 +230,60 @@ unsafe fn one_token<S: Simd, L: Layout, const FINE: bool>(
     }
 }
 
+/// What the sums of a block's quants turn into for a layout, for the tokens of a tile and both halves
+/// of the block, or the whole in the first.
+pub(super) struct QuantSums {
+    /// Where the integer product starts: the sum times the offset.
+    starts: [[i32; TILE]; 2],
+    /// What a minimum is multiplied with.
+    pub(super) mins: [[f32; TILE]; 2],
+}
+
+impl Default for QuantSums {
+    fn default() -> Self {
+        Self { starts: [[0; TILE]; 2], mins: [[0.0; TILE]; 2] }
+    }
+}
+
+impl QuantSums {
+    /// Those of `n_tokens` blocks from the `at`-th of the batch on, which must be there.
+    #[inline(always)]
+    pub(super) unsafe fn read<L: Layout>(&mut self, x: &Activations, at: usize, n_tokens: usize) {
+        for group in 0..if L::GROUPS_OF_16 { 2 } else { 1 } {
+            let (starts, mins) = (&mut self.starts[group], &mut self.mins[group]);
+            for t in (0..n_tokens).step_by(SLACK) {
+                // SAFETY: the caller's promise, and `SLACK` more that every buffer has.
+                let (mut sums, last, d) = unsafe {
+                    let run = |sums: &[i32]| {
+                        sums.as_ptr().add(at + t).cast::<[i32; SLACK]>().read_unaligned()
+                    };
+                    let d = x.d.as_ptr().add(at + t).cast::<[f32; SLACK]>().read_unaligned();
+                    (run(&x.sums[group]), run(&x.sums[1]), d)
+                };
+                if !L::GROUPS_OF_16 {
+                    for (sum, last) in sums.iter_mut().zip(last) {
+                        *sum += last;
+                    }
+                }
+                if L::MINS {
+                    for ((min, sum), d) in mins[t..t + SLACK].iter_mut().zip(sums).zip(d) {
+                        *min = sum as f32 * d;
+                    }
+                } else {
+                    for (start, sum) in starts[t..t + SLACK].iter_mut().zip(sums) {
+                        *start = -L::OFFSET * sum;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// One block of `LANES` rows of a panel, unpacked.
-struct Rows<S: Simd> {
-    weights: [S::B; STEPS],
+pub(super) struct Rows<S: Simd> {
+    pub(super) weights: [S::B; STEPS],
     /// Scale and minimum of the two halves, or of the whole in the first.
-    groups: [(S::F, S::F); 2],
+    pub(super) groups: [(S::F, S::F); 2],
 }
 
 impl<S: Simd> Clone for Rows<S> {
@@ -283,7 +305,7 @@ impl<S: Simd> Rows<S> {
     }
 
     #[inline(always)]
-    unsafe fn read<L: Layout>(panel: &[u8], i_block: usize, first_row: usize) -> Self {
+    pub(super) unsafe fn read<L: Layout>(panel: &[u8], i_block: usize, first_row: usize) -> Self {
         let record = i_block / L::BLOCKS * L::RECORD_BYTES;
         // SAFETY: as in `panels`.
         unsafe {

@@ -45,7 +45,7 @@ fn scored(name: &str, segments: &[usize]) -> (Score, Score) {
 #[test]
 fn the_135m_agrees_with_the_reference() {
     let (ours, peer) = scored("smollm2-135m", &[0, 1, 2]);
-    println!("ours {ours:?}, llama.cpp {peer:?}");
+    eprintln!("ours {ours:?}, llama.cpp {peer:?}");
     assert!(ours.n_positions >= 1000);
     assert!(ours.top1 >= 0.985, "{ours:?}");
     assert!(ours.mean_kl <= 1.05 * peer.mean_kl, "{ours:?} against {peer:?}");
@@ -54,7 +54,7 @@ fn the_135m_agrees_with_the_reference() {
 #[test]
 fn the_default_model_agrees_with_the_reference() {
     let (ours, peer) = scored("qwen2.5-coder-0.5b", &[0]);
-    println!("ours {ours:?}, llama.cpp {peer:?}");
+    eprintln!("ours {ours:?}, llama.cpp {peer:?}");
     assert!(ours.top1 >= 0.985, "{ours:?}");
     assert!(ours.mean_kl <= 1.05 * peer.mean_kl, "{ours:?} against {peer:?}");
 }

@@ -1,4 +1,9 @@
 //! The crate at its door: files, ids, logits.
+#![allow(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "helpers of tests fail as loudly and write as plainly as tests do"
+)]
 
 mod gguf;
 mod golden;

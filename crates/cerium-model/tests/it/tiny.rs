@@ -28,7 +28,7 @@ fn tiny_models_agree_with_the_reference_on_every_path() {
         let got = logits(name, Cpu::best(), &golden.tokens, 64);
         assert_eq!(got.len(), golden.tokens.len() * golden.n_vocab);
         let (ours, peer) = (golden.rms_error(&got), golden.peer_rms);
-        println!("{name}: rms error {ours:.2e}, llama.cpp {peer:.2e}");
+        eprintln!("{name}: rms error {ours:.2e}, llama.cpp {peer:.2e}");
         // Narrow models run on 16-bit activations: what is left is the rounding of keys and
         // values to halves (2^-11) through a few layers.
         assert!(ours < 2e-3 && ours <= 1.05 * peer.max(1e-4), "{name}: {ours} against {peer}");

@@ -81,9 +81,10 @@ pub(crate) fn edit(
             all.push(prepared);
         }
     }
-    let backend = match all.iter().any(Prepared::needs_model) {
-        true => Some(context.backend(&tree.settings)?),
-        false => None,
+    let backend = if all.iter().any(Prepared::needs_model) {
+        Some(context.backend(&tree.settings)?)
+    } else {
+        None
     };
     let journal = tree.journal();
     let mut reports = Vec::new();
@@ -178,14 +179,11 @@ impl One<'_> {
             }
         }
         let consent = match self.consent {
-            Consent::Ask => match output::confirm("apply?", false) {
-                Ok(consent) => consent,
-                Err(_) => {
-                    self.output.note("not applied: there is no terminal to ask on");
-                    self.output.note("hint: --yes applies without asking, --dry-run only shows");
-                    false
-                }
-            },
+            Consent::Ask => output::confirm("apply?", false).unwrap_or_else(|_| {
+                self.output.note("not applied: there is no terminal to ask on");
+                self.output.note("hint: --yes applies without asking, --dry-run only shows");
+                false
+            }),
             Consent::Given => true,
             Consent::DryRun => false,
         };

@@ -1,6 +1,10 @@
 //! The command from outside: what is typed goes in, exit codes, output and files come out.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "helpers of tests fail as loudly and write as plainly as tests do"
+)]
 
 mod bad_input;
 mod config;

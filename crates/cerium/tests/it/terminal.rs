@@ -55,7 +55,7 @@ impl OnTerminal {
         let start = Instant::now();
         let from = self.screen.len();
         while !self.screen[from..].contains(text) {
-            assert!(start.elapsed() < Duration::from_secs(300), "no {text:?} in {}", self.screen);
+            assert!(start.elapsed() < Duration::from_mins(5), "no {text:?} in {}", self.screen);
             match self.shown.recv_timeout(Duration::from_secs(1)) {
                 Ok(bytes) => self.screen += &String::from_utf8_lossy(&bytes),
                 Err(_) if self.child.try_wait().unwrap().is_some() => {

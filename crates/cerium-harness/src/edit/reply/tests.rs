@@ -148,10 +148,7 @@ proptest! {
         shift in 0usize..5,
         fence in prop::sample::select(vec!["", "```\n", "```rust\n"]),
     ) {
-        let text: Vec<String> = old.iter().map(|line| match line.is_empty() {
-            true => String::new(),
-            false => format!("{}{line}", " ".repeat(shift)),
-        }).collect();
+        let text: Vec<String> = old.iter().map(|line| if line.is_empty() { String::new() } else { format!("{}{line}", " ".repeat(shift)) }).collect();
         prop_assume!(old.iter().any(|line| !line.is_empty()));
         let reply = format!("{fence}{}\n```\n", text.join("\n"));
         let part = Part { old: old.clone(), ..Part::default() };
