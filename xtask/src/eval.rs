@@ -36,9 +36,9 @@ pub(crate) struct Edits {
     /// Who answers
     #[arg(long, value_delimiter = ',', default_values = ["cerium"])]
     engine: Vec<Engine>,
-    /// Only the first N cases of each set
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    /// Only every N-th case of each set
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
     /// Keep the answers of an earlier run and only ask for those that are missing
     #[arg(long)]
     resume: bool,
@@ -116,7 +116,8 @@ impl Edits {
         responder: &mut Option<Box<dyn Respond>>,
     ) -> Result<Answers> {
         let mut cases = cases::read(&self.cases.join(set).with_extension("jsonl"))?;
-        cases.truncate(self.limit.unwrap_or(usize::MAX));
+        let mut index = 0..;
+        cases.retain(|_| index.next().is_some_and(|i: u32| i.is_multiple_of(self.every)));
         if engine == Engine::LlamaWholeFile {
             let n = cases.len();
             cases.retain(|case| !case.is_infill());

@@ -100,11 +100,10 @@ impl Engine {
         let n_jobs_max = options.n_running_max + options.n_queued_max;
         let (commands, inbox) = flume::unbounded(); // Bounded by `n_jobs_max` in `submit`.
         let abort = Arc::new(AtomicBool::new(false));
-        let n_waiting = Arc::new(AtomicUsize::new(0));
         let shared = Shared {
             commands,
             abort: Arc::clone(&abort),
-            n_waiting: Arc::clone(&n_waiting),
+            n_waiting: Arc::default(),
             next_id: AtomicU64::new(0),
             n_context,
             n_jobs_max,
@@ -115,7 +114,6 @@ impl Engine {
             n_context,
             inbox,
             abort,
-            n_waiting,
             queue: Vec::new(),
             running: Vec::new(),
             kept: Vec::new(),
@@ -143,14 +141,10 @@ impl Engine {
         if n_prompt >= n_context {
             return Err(SubmitError::PromptTooLong { n_prompt, n_context });
         }
-        let n_waiting = shared.n_waiting.fetch_add(1, Ordering::Relaxed);
-        if n_waiting >= shared.n_jobs_max {
-            shared.n_waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(SubmitError::Busy { n_waiting });
-        }
+        let place = Place::take(&shared.n_waiting, shared.n_jobs_max)?;
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, steps) = flume::bounded(CHANNEL);
-        let running = Box::new(Running::new(id, job, sender));
+        let running = Box::new(Running::new(id, job, place, sender));
         shared.commands.send(Command::Generate(running)).map_err(|_| SubmitError::Stopped)?;
         Ok(Generation { id, steps, engine: self.clone() })
     }
@@ -159,6 +153,24 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("n_context", &self.shared.n_context).finish_non_exhaustive()
+    }
+}
+
+/// A job's place among those that the engine has taken; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>, n_max: usize) -> Result<Self, SubmitError> {
+        let n_waiting = taken.fetch_add(1, Ordering::Relaxed);
+        let place = Self(Arc::clone(taken));
+        if n_waiting < n_max { Ok(place) } else { Err(SubmitError::Busy { n_waiting }) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -205,7 +217,6 @@ struct Worker {
     n_context: usize,
     inbox: Receiver<Command>,
     abort: Arc<AtomicBool>,
-    n_waiting: Arc<AtomicUsize>,
     queue: Vec<Running>,
     running: Vec<Running>,
     kept: Vec<Kept>,
@@ -333,7 +344,6 @@ impl Worker {
         }
         for list in [&mut self.running, &mut self.queue] {
             for mut job in list.extract_if(.., |job| job.is_over()) {
-                self.n_waiting.fetch_sub(1, Ordering::Relaxed);
                 if let Some(kv) = job.kv.take() {
                     let tokens = std::mem::take(&mut job.tokens);
                     self.kept.push(Kept { tokens, kv });

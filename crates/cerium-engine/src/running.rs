@@ -1,6 +1,6 @@
 //! A job on its way: its sequence, its cache and what its reader has not taken yet.
 
-use crate::engine::offer;
+use crate::engine::{Place, offer};
 use crate::{Finish, FinishReason, Job, Stats, Step};
 use cerium_model::KvCache;
 use flume::Sender;
@@ -29,6 +29,8 @@ pub(crate) struct Running {
     pub(crate) tokens: Vec<u32>,
     pub(crate) kv: Option<KvCache>,
     pub(crate) state: State,
+    /// Until the job has ended.
+    place: Option<Place>,
     sender: Sender<Step>,
     /// Steps that did not fit into the channel; while there are any, the job rests.
     unsent: VecDeque<Step>,
@@ -45,7 +47,7 @@ pub(crate) struct Kept {
 }
 
 impl Running {
-    pub(crate) fn new(id: u64, mut job: Job, sender: Sender<Step>) -> Self {
+    pub(crate) fn new(id: u64, mut job: Job, place: Place, sender: Sender<Step>) -> Self {
         let tokens = std::mem::take(&mut job.prompt);
         let stats = Stats { n_prompt: tokens.len(), ..Stats::default() };
         Self {
@@ -54,6 +56,7 @@ impl Running {
             tokens,
             kv: None,
             state: State::Waiting,
+            place: Some(place),
             sender,
             unsent: VecDeque::new(),
             submitted: Instant::now(),
@@ -117,6 +120,8 @@ impl Running {
             return;
         }
         self.state = State::Done;
+        // Before anybody can hear of the end and hand in the next job.
+        self.place = None;
         self.stats.total = self.submitted.elapsed();
         self.stats.decode = self.first_token.map(|t| t.elapsed()).unwrap_or_default();
         self.send(Step::Done(Finish { reason, stats: self.stats.clone() }));

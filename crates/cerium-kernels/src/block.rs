@@ -69,22 +69,18 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// Bit `i` of a little-endian bit string.
-fn bit(bytes: &[u8], i: usize) -> u8 {
-    (bytes[i / 8] >> (i % 8)) & 1
-}
-
 /// `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1`: scale, perhaps a minimum, perhaps 32 fifth bits, 32 nibbles.
 fn legacy(bytes: &[u8], bits: u32, has_min: bool) -> Block {
     let header = if has_min { 4 } else { 2 };
-    let (high, nibbles) = bytes[header..].split_at(if bits == 5 { 4 } else { 0 });
+    let (fifth, nibbles) = bytes[header..].split_at(if bits == 5 { 4 } else { 0 });
     let mut q = [0; BLOCK];
-    for j in 0..16 {
-        q[j] = nibbles[j] & 15;
-        q[j + 16] = nibbles[j] >> 4;
+    let (low, high) = q.split_at_mut(BLOCK / 2);
+    for ((low, high), nibbles) in low.iter_mut().zip(high).zip(nibbles) {
+        (*low, *high) = (nibbles & 15, nibbles >> 4);
     }
-    if bits == 5 {
-        q.iter_mut().enumerate().for_each(|(j, q)| *q |= bit(high, j) << 4);
+    if let Some(fifth) = fifth.first_chunk() {
+        let fifth = u32::from_le_bytes(*fifth);
+        q.iter_mut().enumerate().for_each(|(j, q)| *q |= (((fifth >> j) & 1) << 4) as u8);
     }
     let m = if has_min { u16_at(bytes, 2) } else { 0 };
     Block { q, d: u16_at(bytes, 0), m, scales: [1; 2], mins: [-1; 2] }

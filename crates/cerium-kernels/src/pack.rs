@@ -280,9 +280,7 @@ fn pack_panel<L: Layout>(kind: TensorType, rows: &[&[u8]], panel: &mut [u8]) {
                 if L::BLOCKS > 1 {
                     pack_factors::<L>(&block, r, factors);
                 }
-                for (column, &q) in block.q.iter().enumerate() {
-                    pack_quant::<L>(q, r, column, quants);
-                }
+                pack_quants::<L>(&block.q, r, quants);
             }
         }
     }
@@ -298,21 +296,30 @@ fn pack_factors<L: Layout>(block: &Block, r: usize, factors: &mut [u8]) {
     }
 }
 
-fn pack_quant<L: Layout>(q: u8, r: usize, column: usize, quants: &mut [u8]) {
-    let (step, byte) = (column / 4, 4 * r + column % 4);
-    if L::BITS == 8 {
-        quants[64 * step + byte] = q;
-        return;
-    }
-    quants[64 * (step / 2) + byte] |= (q & 15) << (step % 2 * 4);
-    if L::BITS == 5 {
-        quants[256 + byte] |= (q >> 4) << step;
-    } else if L::BITS == 6 {
-        quants[256 + 64 * (step / 4) + byte] |= (q >> 4) << (step % 4 * 2);
+/// Puts a row's block in its place, four columns at a time: they are neighbours in the file's order as
+/// in the packed one.
+fn pack_quants<L: Layout>(q: &[u8; BLOCK], r: usize, quants: &mut [u8]) {
+    let mut put = |run: usize, bits: u32| {
+        if let Some(bytes) = quants[64 * run + 4 * r..].first_chunk_mut() {
+            *bytes = (u32::from_le_bytes(*bytes) | bits).to_le_bytes();
+        }
+    };
+    for (step, q) in q.as_chunks::<4>().0.iter().enumerate() {
+        let q = u32::from_le_bytes(*q);
+        if L::BITS == 8 {
+            put(step, q);
+            continue;
+        }
+        put(step / 2, (q & 0x0f0f_0f0f) << (step % 2 * 4));
+        if L::BITS == 5 {
+            put(4, ((q >> 4) & 0x0101_0101) << step);
+        } else if L::BITS == 6 {
+            put(4 + step / 4, ((q >> 4) & 0x0303_0303) << (step % 4 * 2));
+        }
     }
 }
 
-/// The quant of a row and column of a packed block: the inverse of [`pack_quant`].
+/// The quant of a row and column of a packed block: the inverse of [`pack_quants`].
 pub(crate) fn quant<L: Layout>(quants: &[u8], r: usize, column: usize) -> u8 {
     let (step, byte) = (column / 4, 4 * r + column % 4);
     if L::BITS == 8 {

@@ -98,6 +98,15 @@ fn bounds_are_kept() {
 }
 
 #[test]
+fn who_heard_the_end_can_hand_in_the_next_job() {
+    let options = EngineOptions { n_running_max: 1, n_queued_max: 0, ..EngineOptions::default() };
+    let engine = engine(2, options);
+    for i in 0..50 {
+        assert_eq!(drain(&engine, job(i, 3, 1)).0.len(), 1);
+    }
+}
+
+#[test]
 fn a_cancel_stops_prefill_and_decode_and_leaves_the_rest_alone() {
     let engine = engine(2, EngineOptions::default());
     let want = drain(&engine, job(5, 40, 30)).0;
