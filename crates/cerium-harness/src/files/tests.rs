@@ -13,19 +13,17 @@ fn tree() -> (tempfile::TempDir, Workspace) {
 fn refusal(bytes: &[u8]) -> String {
     let (dir, workspace) = tree();
     fs::write(dir.path().join("f"), bytes).unwrap();
-    let error = SourceFile::open(&workspace, Path::new("f")).unwrap_err();
-    let root = dir.path().canonicalize().unwrap();
-    error.to_string().replace(root.to_str().unwrap(), "")
+    SourceFile::open(&workspace, Path::new("f")).unwrap_err().to_string()
 }
 
 #[test]
 fn other_encodings_and_binaries_are_refused_by_name() {
     assert_eq!(
         refusal(b"\xff\xfea\0"),
-        "`/f` is UTF-16 by its byte order mark; only UTF-8 can be edited"
+        "`f` is UTF-16 by its byte order mark; only UTF-8 can be edited"
     );
-    assert_eq!(refusal(b"ok\n\0"), "`/f` looks binary: there is a NUL byte at offset 3");
-    assert_eq!(refusal(b"# ok\n# caf\xe9\n"), "`/f` is not UTF-8: byte 0xe9 on line 2 (offset 10)");
+    assert_eq!(refusal(b"ok\n\0"), "`f` looks binary: there is a NUL byte at offset 3");
+    assert_eq!(refusal(b"# ok\n# caf\xe9\n"), "`f` is not UTF-8: byte 0xe9 on line 2 (offset 10)");
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The Jinja that chat templates are written in: what the reference implementation's environment
 //! offers them, on a budget.
 
+use std::io::Write as _;
 use std::{io, thread};
 
-use minijinja::{Environment, Error, ErrorKind, State, Value, syntax::SyntaxConfig, value::Kwargs};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
@@ -29,6 +32,7 @@ pub(super) fn environment(source: &str) -> Result<Environment<'static>, Error> {
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_recursion_limit(RECURSION_MAX);
     environment.set_unknown_method_callback(python_method);
+    environment.set_formatter(print_bounded);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
@@ -64,6 +68,19 @@ pub(super) fn render(
             .join()
             .unwrap_or_else(|_| Err(failed("the template engine panicked")))
     })
+}
+
+/// Prints a value. The engine charges for what was printed only afterwards, and a few lists that hold
+/// each other twice print without end: containers are written on the budget that is left.
+fn print_bounded(out: &mut Output<'_>, state: &mut State, value: &Value) -> Result<(), Error> {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
+        return minijinja::escape_formatter(out, state, value);
+    }
+    let mut text = Bounded::by_fuel(state);
+    write!(text, "{value}").map_err(|error| {
+        Error::new(ErrorKind::OutOfFuel, "cannot print a value").with_source(error)
+    })?;
+    out.write_str(&String::from_utf8_lossy(&text.bytes)).map_err(Error::from)
 }
 
 /// Python's methods on strings and maps, paid for before they are carried out: what they return
@@ -115,8 +132,7 @@ fn strftime_now(format: &str) -> Result<String, Error> {
 fn to_json(state: &State, value: &Value, options: Kwargs) -> Result<String, Error> {
     // What else templates pass (`ensure_ascii=false`) is what happens anyway.
     let indent: Option<usize> = options.get("indent")?;
-    let fuel_left = state.fuel_levels().map_or(0, |(_, left)| left);
-    let mut out = Bounded { bytes: Vec::new(), n_left: fuel_left.saturating_mul(BYTES_PER_FUEL) };
+    let mut out = Bounded::by_fuel(state);
     let written = match indent {
         None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, OneLine)),
         Some(n) => {
@@ -136,6 +152,13 @@ fn to_json(state: &State, value: &Value, options: Kwargs) -> Result<String, Erro
 struct Bounded {
     bytes: Vec<u8>,
     n_left: u64,
+}
+
+impl Bounded {
+    fn by_fuel(state: &State) -> Self {
+        let fuel_left = state.fuel_levels().map_or(0, |(_, left)| left);
+        Self { bytes: Vec::new(), n_left: fuel_left.saturating_mul(BYTES_PER_FUEL) }
+    }
 }
 
 impl io::Write for Bounded {
