@@ -125,7 +125,11 @@ pub fn revise(
     if written.is_empty() {
         return Err(PlanError::NoSteps { reply });
     }
-    let step = tree.settle(written.swap_remove(at), number);
+    let mut step = tree.settle(written.swap_remove(at), number);
+    // Who revises what is done seldom says again where.
+    if step.files.is_empty() {
+        (step.files, step.symbol) = (old.files.clone(), old.symbol.clone());
+    }
     if step.to_string() == old.to_string() {
         return Err(PlanError::Unchanged { number });
     }

@@ -239,8 +239,7 @@ pub(crate) fn by_instruction(view: &View<'_>, instruction: &str, strategy: &Stra
     let intent = Intent::of(view, &pieces);
     let targets = targets::targets(view, &pieces, &intent);
     let evidence = Evidence::gather(view, &pieces, &targets.names);
-    let named_bug = intent.is_bug && !targets.decls.is_empty();
-    let tiny = n_lines <= strategy.whole_lines_max && !named_bug;
+    let tiny = n_lines <= strategy.whole_lines_max && targets.decls.is_empty();
     if tiny || (pieces.len() > PIECES_MAX && small) {
         return Choice::Scope(Scope::whole(view));
     }

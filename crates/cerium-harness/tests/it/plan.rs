@@ -223,6 +223,15 @@ fn a_revision_touches_one_step_and_no_byte_of_the_others() {
 }
 
 #[test]
+fn a_revision_that_names_no_file_keeps_the_steps_own() {
+    let (old, new, _) = revised("step 2: call it yaml", &[" Call it yaml\n"]);
+    let (old, new) = (old.step(2).unwrap().clone(), new.unwrap().plan.step(2).unwrap().clone());
+    assert_eq!(new.title, "Call it yaml");
+    assert_eq!(serde_json::json!(new.files), serde_json::json!(old.files));
+    assert!(!new.files.is_empty());
+}
+
+#[test]
 fn a_revision_finds_its_step_by_number_by_words_or_by_asking() {
     let reply = " Changed\n   file: src/cli.py\n";
     for request in ["the second step should use yaml", "render the report as yaml, not json"] {

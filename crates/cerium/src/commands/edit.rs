@@ -171,10 +171,12 @@ impl One<'_> {
     fn settle(&self, proposal: &Proposal, stats: &Stats) -> Result<(Exit, Option<Receipt>)> {
         let watched = self.output.is_watched();
         let dry_run = self.consent == Consent::DryRun;
+        // Nobody is asked about what they have not seen, quiet or not.
+        let wanted = self.consent != Consent::Given || !self.output.quiet;
         if !self.output.json {
             if !output::is_shown() {
                 output::data(&proposal.diff())?;
-            } else if !watched && (dry_run || !self.output.quiet) {
+            } else if !watched && wanted {
                 output::data(&diff::colour(&proposal.diff()))?;
             }
         }
