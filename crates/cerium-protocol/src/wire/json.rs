@@ -14,6 +14,12 @@ pub struct ErrorEnvelope {
 
 /// Reads a whole body. Nesting is bounded by the JSON parser, size by whoever read the body.
 pub(super) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, ErrorBody> {
+    // The deserialiser would take a list for an object: its items in the order of the fields.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        let message = "the body: invalid type: a list, expected an object";
+        let error = ErrorBody::new(ErrorKind::InvalidRequestError, message.to_owned());
+        return Err(error.with_code("invalid_type"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -329,3 +329,12 @@ fn what_completions_does_not_serve_is_refused_by_name() {
     max_tokens | invalid_value | `max_tokens` is 0; it must be at least 1
     ");
 }
+
+#[test]
+fn a_list_is_no_request() {
+    for body in [&b"[]"[..], b" \n[\"m\", \"hi\"]"] {
+        let told = "- | invalid_type | the body: invalid type: a list, expected an object";
+        assert_eq!(refusal(responses::read(body)), told);
+        assert_eq!(refusal(chat::read(body)), told);
+    }
+}

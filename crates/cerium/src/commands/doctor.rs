@@ -95,6 +95,12 @@ fn advise(report: &Report) -> Vec<String> {
     if known.is_some() && !report.models.iter().any(|model| model.name == report.model) {
         advice.push(format!("`cerium pull {}` fetches the model that commands use", report.model));
     }
+    if known.is_none() && !Path::new(&report.model).is_file() {
+        advice.push(format!(
+            "`{}` is no model of the catalogue and no file: `cerium models` lists what there is",
+            report.model
+        ));
+    }
     for model in report.models.iter().filter(|model| !model.verified) {
         advice.push(format!("`cerium pull {}` checks or mends its file", model.name));
     }

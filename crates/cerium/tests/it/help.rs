@@ -75,4 +75,6 @@ fn doctor_tells_what_it_sees() {
     assert!(advice.contains("cerium pull qwen2.5-coder-0.5b"), "{advice}");
     let ran = world.run(&["doctor"]).ok();
     assert!(ran.stdout.lines().any(|line| line.starts_with("path ")), "{ran:#?}");
+    let ran = world.run(&["doctor", "--model", "nosuch"]).ok();
+    assert!(ran.stdout.contains("`nosuch` is no model of the catalogue"), "{ran:#?}");
 }
