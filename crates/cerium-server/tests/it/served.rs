@@ -129,7 +129,8 @@ fn requests_that_cannot_be_served_are_told_why() {
         responses(json!({"model": "gpt-9", "input": "a"})),
         r#"404 model_not_found "model""#
     );
-    assert_eq!(responses(json!([])), r#"400 missing_required_parameter "model""#);
+    assert_eq!(responses(json!({})), r#"400 missing_required_parameter "model""#);
+    assert_eq!(responses(json!([])), "400 invalid_type null");
     assert_eq!(
         responses(json!({"model": "scripted", "input": "a", "tools": [{}]})),
         r#"400 unsupported_parameter "tools""#
