@@ -64,66 +64,67 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
             jobs.iter().rfind(|(first, ..)| *first <= item).expect("the first job starts at 0");
         let panels = (item - first) * PAIR * PAIRS_PER_ITEM;
         let end = weights.n_panels().min(panels + PAIR * PAIRS_PER_ITEM);
+        let mut sums = [[0.0f32; PANEL]; PAIR * TILE];
         // Tokens outside, so that a tile's activations stay in the second-level cache.
         for first_token in (0..x.n_tokens).step_by(TILE) {
             for panel in (panels..end).step_by(PAIR) {
-                pair_product(cpu, weights, panel..end.min(panel + PAIR), x, first_token, out);
+                let panels = panel..end.min(panel + PAIR);
+                let n_tokens = TILE.min(x.n_tokens - first_token);
+                let sums = &mut sums[..panels.len() * n_tokens];
+                pair_product(cpu, weights, panels, x, first_token, sums, out);
             }
         }
     });
 }
 
-/// A tile of tokens with one panel of 16 rows or two.
+/// A tile of tokens with one panel of 16 rows or two. `sums` has room for each panel and token; what
+/// is in it does not matter.
 fn pair_product(
     cpu: Cpu,
     weights: &PackedMatrix,
     panels: Range<usize>,
     x: &Activations,
     first_token: usize,
+    sums: &mut [[f32; PANEL]],
     out: &Shareable<f32>,
 ) {
     let n_rows = weights.n_rows();
     let n_panels = panels.len();
-    let mut sums = [[0.0f32; PANEL]; PAIR * TILE];
-    {
-        let n_tokens = TILE.min(x.n_tokens - first_token);
-        let sums = &mut sums[..n_panels * n_tokens];
-        match weights.panels() {
-            Panels::Float(values) => {
-                let len = PANEL * weights.n_cols();
-                let values = &values[panels.start * len..panels.end * len];
-                float::panels(cpu, values, x, first_token, sums);
-            }
-            Panels::Quantised(bytes) => with_layout!(weights.kind(), L => {
-                let len = panel_bytes::<L>(weights.n_cols());
-                let bytes = &bytes[panels.start * len..panels.end * len];
-                match cpu.0 {
-                    Isa::Scalar => scalar::panels::<L>(bytes, x, first_token, sums),
-                    // SAFETY: `available` makes this value only after detecting the features.
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => unsafe { avx2::panels::<L>(bytes, x, first_token, sums) },
-                    // SAFETY: as above.
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512Vnni => unsafe { avx512::panels::<L>(bytes, x, first_token, sums) },
-                    // SAFETY: as above.
-                    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                    Isa::Amx => unsafe { amx::panels::<L>(bytes, x, first_token, sums) },
-                }
-            }, float => unreachable!("float types have float panels")),
+    match weights.panels() {
+        Panels::Float(values) => {
+            let len = PANEL * weights.n_cols();
+            let values = &values[panels.start * len..panels.end * len];
+            float::panels(cpu, values, x, first_token, sums);
         }
-        for (token, sums) in sums.chunks_exact(n_panels).enumerate() {
-            for (panel, sums) in panels.clone().zip(sums) {
-                let n = PANEL.min(n_rows - panel * PANEL);
-                let at = (first_token + token) * n_rows + panel * PANEL;
-                // SAFETY: `at + n <= n_tokens * n_rows`, the checked length of this product's
-                // output, and these rows belong to this panel alone.
-                unsafe {
-                    if n == PANEL {
-                        // A length known to the compiler: two stores instead of a call.
-                        out.0.add(at).cast::<[f32; PANEL]>().write_unaligned(*sums);
-                    } else {
-                        std::ptr::copy_nonoverlapping(sums.as_ptr(), out.0.add(at), n);
-                    }
+        Panels::Quantised(bytes) => with_layout!(weights.kind(), L => {
+            let len = panel_bytes::<L>(weights.n_cols());
+            let bytes = &bytes[panels.start * len..panels.end * len];
+            match cpu.0 {
+                Isa::Scalar => scalar::panels::<L>(bytes, x, first_token, sums),
+                // SAFETY: `available` makes this value only after detecting the features.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => unsafe { avx2::panels::<L>(bytes, x, first_token, sums) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512Vnni => unsafe { avx512::panels::<L>(bytes, x, first_token, sums) },
+                // SAFETY: as above.
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                Isa::Amx => unsafe { amx::panels::<L>(bytes, x, first_token, sums) },
+            }
+        }, float => unreachable!("float types have float panels")),
+    }
+    for (token, sums) in sums.chunks_exact(n_panels).enumerate() {
+        for (panel, sums) in panels.clone().zip(sums) {
+            let n = PANEL.min(n_rows - panel * PANEL);
+            let at = (first_token + token) * n_rows + panel * PANEL;
+            // SAFETY: `at + n <= n_tokens * n_rows`, the checked length of this product's
+            // output, and these rows belong to this panel alone.
+            unsafe {
+                if n == PANEL {
+                    // A length known to the compiler: two stores instead of a call.
+                    out.0.add(at).cast::<[f32; PANEL]>().write_unaligned(*sums);
+                } else {
+                    std::ptr::copy_nonoverlapping(sums.as_ptr(), out.0.add(at), n);
                 }
             }
         }

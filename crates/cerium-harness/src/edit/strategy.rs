@@ -22,7 +22,7 @@ pub enum Format {
 pub struct Strategy {
     /// Shape of prompt and answer.
     pub format: Format,
-    /// Files of at most so many lines are rewritten whole.
+    /// Files of at most so many lines are rewritten whole unless the instruction names a declaration.
     pub whole_lines_max: usize,
     /// Files of at most so many lines are rewritten whole when nothing names a place in them.
     pub vague_whole_lines_max: usize,
