@@ -11,6 +11,9 @@ use crate::half::f16_to_f32;
 /// Values per block in this form.
 pub(crate) const BLOCK: usize = 32;
 
+/// Values of a K type that share their half-precision factors.
+pub(crate) const SUPER: usize = 256;
+
 /// One block of 32 values. Scales and minima stay as the factors the file holds, so that packing
 /// loses nothing.
 #[derive(Clone, Copy, Debug, Default)]

@@ -100,17 +100,17 @@ mod amx {
 /// The body must be an `#[inline(always)]` function: its plain loops are vectorised with whatever
 /// the copy's features allow. No float operation is reordered, so every copy gives the same bits.
 macro_rules! per_isa {
-    ($cpu:expr, $body:ident ( $($arg:ident : $ty:ty),* $(,)? ) $(-> $ret:ty)?) => {{
+    ($cpu:expr, $($body:ident)::+ ( $($arg:ident : $ty:ty),* $(,)? ) $(-> $ret:ty)?) => {{
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma,f16c")]
         #[allow(clippy::too_many_arguments, reason = "mirrors the body")]
-        fn avx2($($arg: $ty),*) $(-> $ret)? { $body($($arg),*) }
+        fn avx2($($arg: $ty),*) $(-> $ret)? { $($body)::+($($arg),*) }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
         #[allow(clippy::too_many_arguments, reason = "mirrors the body")]
-        fn avx512($($arg: $ty),*) $(-> $ret)? { $body($($arg),*) }
+        fn avx512($($arg: $ty),*) $(-> $ret)? { $($body)::+($($arg),*) }
         match $cpu.0 {
-            $crate::cpu::Isa::Scalar => $body($($arg),*),
+            $crate::cpu::Isa::Scalar => $($body)::+($($arg),*),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `available` makes this value only after detecting these features.
             $crate::cpu::Isa::Avx2 => unsafe { avx2($($arg),*) },

@@ -14,7 +14,7 @@
 //! let ones: Vec<u8> = std::iter::repeat_n(1.0f32.to_le_bytes(), 2 * 32).flatten().collect();
 //! let weights = PackedMatrix::pack(&team, TensorType::F32, &ones, 2, 32)?;
 //! let mut x = Activations::new();
-//! x.quantize(cpu, &team, &mut [0.5; 32], 32, Detail { floats: true, fine: false }, |_, _| {});
+//! x.quantize(cpu, &team, &mut [0.5; 32], 32, Detail::of(false, &[&weights]), |_, _| {});
 //! let mut out = [0.0; 2];
 //! matmul(cpu, &team, &x, &mut [Product { weights: &weights, out: &mut out }]);
 //! assert_eq!(out, [16.0, 16.0]);

@@ -2,9 +2,10 @@
 //!
 //! One output is `sum over blocks of d * s * (dot(q, a) - o * sum(a)) + m * (d * sum(a))`: `q` unsigned
 //! quants with offset `o` and `a` int8 activations, all of it exact in integers, `s` and `m` the
-//! weight's scale and minimum, `d` the activation's scale. Blocks are added in ascending order with fused
-//! multiply-adds, for every row and token by itself: neither the batch, nor the thread, nor the
-//! code path can change a bit of the result.
+//! weight's scale and minimum, `d` the activation's scale. The K types have integer factors per block and
+//! halves per super-block of 256 columns; there the factors belong to the integers, and the sum goes over
+//! super-blocks. They are added in ascending order with fused multiply-adds, for every row and token by
+//! itself: neither the batch, nor the thread, nor the code path can change a bit of the result.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
@@ -18,12 +19,18 @@ mod simd;
 
 use crate::activations::Activations;
 use crate::cpu::{Cpu, Isa};
-use crate::pack::{PANEL, PackedMatrix, Panels, panel_bytes, with_layout};
+use crate::pack::{Form, PANEL, PackedMatrix, Panels, panel_bytes, with_layout};
 use crate::team::{Shareable, Team};
 use std::ops::Range;
 
 /// Tokens that one pass over a pair of panels serves; their sums stay in the first-level cache.
 const TILE: usize = 64;
+
+/// The same where more is unpacked for it.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+const TILE_MAX: usize = amx::SUPER_TOKENS;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+const TILE_MAX: usize = TILE;
 
 /// Panels that share a pass: activations are loaded once for both.
 const PAIR: usize = 2;
@@ -45,7 +52,7 @@ pub struct Product<'a> {
 /// * `x`: `[n_tokens, n_cols]`
 ///
 /// # Panics
-/// If shapes do not fit each other, or a float matrix meets activations without their floats.
+/// If shapes do not fit each other, or activations lack what a matrix reads.
 pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_>]) {
     if x.n_tokens == 0 {
         return;
@@ -55,7 +62,7 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
     for Product { weights, out } in products {
         assert_eq!(weights.n_cols(), x.n_cols, "input features");
         assert_eq!(out.len(), weights.n_rows() * x.n_tokens, "output of [n_tokens, n_rows]");
-        assert!(!weights.is_float() || x.floats.len() == x.n_tokens * x.n_cols, "floats kept");
+        assert!(x.holds(weights.form()), "activations for {:?}", weights.form());
         jobs.push((n_items, *weights, Shareable(out.as_mut_ptr())));
         n_items += weights.n_panels().div_ceil(PAIR * PAIRS_PER_ITEM);
     }
@@ -63,18 +70,36 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
         let (first, weights, out) =
             jobs.iter().rfind(|(first, ..)| *first <= item).expect("the first job starts at 0");
         let panels = (item - first) * PAIR * PAIRS_PER_ITEM;
-        let end = weights.n_panels().min(panels + PAIR * PAIRS_PER_ITEM);
-        let mut sums = [[0.0f32; PANEL]; PAIR * TILE];
-        // Tokens outside, so that a tile's activations stay in the second-level cache.
-        for first_token in (0..x.n_tokens).step_by(TILE) {
-            for panel in (panels..end).step_by(PAIR) {
-                let panels = panel..end.min(panel + PAIR);
-                let n_tokens = TILE.min(x.n_tokens - first_token);
-                let sums = &mut sums[..panels.len() * n_tokens];
-                pair_product(cpu, weights, panels, x, first_token, sums, out);
+        let panels = panels..weights.n_panels().min(panels + PAIR * PAIRS_PER_ITEM);
+        let run = |sums: &mut [[f32; PANEL]]| {
+            let tile = sums.len() / PAIR;
+            // Tokens outside, so that a tile's activations stay in the second-level cache.
+            for first_token in (0..x.n_tokens).step_by(tile) {
+                for panel in panels.clone().step_by(PAIR) {
+                    let panels = panel..panels.end.min(panel + PAIR);
+                    let n_tokens = tile.min(x.n_tokens - first_token);
+                    let sums = &mut sums[..panels.len() * n_tokens];
+                    pair_product(cpu, weights, panels, x, first_token, sums, out);
+                }
             }
+        };
+        match tile(cpu, weights.form(), x).min(x.n_tokens) {
+            1 => run(&mut [[0.0; PANEL]; PAIR]),
+            2..=TILE => run(&mut [[0.0; PANEL]; PAIR * TILE]),
+            #[allow(clippy::large_stack_arrays, reason = "32 KiB, of stacks that have 2 MiB")]
+            _ => run(&mut [[0.0; PANEL]; PAIR * TILE_MAX]),
         }
     });
+}
+
+/// Tokens that one pass over a pair of panels serves: [`TILE`] or [`TILE_MAX`].
+fn tile(cpu: Cpu, form: Form, x: &Activations) -> usize {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if cpu.0 == Isa::Amx && form == Form::Supers && !x.is_fine() {
+        return TILE_MAX;
+    }
+    let _ = (cpu, form, x);
+    TILE
 }
 
 /// A tile of tokens with one panel of 16 rows or two. `sums` has room for each panel and token; what

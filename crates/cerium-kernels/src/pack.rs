@@ -27,9 +27,9 @@ pub(crate) const PANEL: usize = 16;
 pub(crate) trait Layout {
     /// Stored bits per quant: 4, 5, 6 or 8.
     const BITS: usize;
-    /// Blocks of 32 per record.
+    /// Blocks of 32 per record: 1, or a super-block.
     const BLOCKS: usize;
-    /// Whether scales (and minima) hold for 16 columns instead of 32.
+    /// Whether factors hold for 16 columns instead of 32: only in super-blocks.
     const GROUPS_OF_16: bool;
     /// Whether the type stores minima.
     const MINS: bool;
@@ -134,6 +134,16 @@ pub struct PackedMatrix {
     n_cols: usize,
     /// Quantised panels, or the little-endian f32 panels of a float matrix.
     panels: Panels,
+}
+
+/// What a matrix reads of its activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Quants with a scale per block.
+    Blocks,
+    /// Quants with a scale per super-block.
+    Supers,
+    Floats,
 }
 
 #[derive(Debug)]
@@ -244,9 +254,12 @@ impl PackedMatrix {
         }
     }
 
-    /// Whether the kernels read float activations rather than quantised ones.
-    pub fn is_float(&self) -> bool {
-        matches!(self.panels, Panels::Float(_))
+    pub(crate) fn form(&self) -> Form {
+        with_layout!(
+            self.kind,
+            L => if L::BLOCKS > 1 { Form::Supers } else { Form::Blocks },
+            float => Form::Floats
+        )
     }
 
     pub(crate) fn panels(&self) -> &Panels {

@@ -140,8 +140,8 @@ pub struct Model {
     file: ModelFile,
     cpu: Cpu,
     team: Team,
-    /// How activations are quantised.
-    detail: Detail,
+    /// Whether activations have 16 bits.
+    fine: bool,
     scratch: Scratch,
 }
 
@@ -174,8 +174,8 @@ impl Model {
         let team = Team::new(n_threads);
         let config = Config::from_gguf(&file.gguf)?;
         let weights = Weights::load(&file, &config, &team)?;
-        let detail = Detail { fine: config.d_model < NARROW, floats: weights.has_floats() };
-        Ok(Self { config, weights, file, cpu, team, detail, scratch: Scratch::default() })
+        let fine = config.d_model < NARROW;
+        Ok(Self { config, weights, file, cpu, team, fine, scratch: Scratch::default() })
     }
 
     /// Sizes of the model.
@@ -218,7 +218,7 @@ impl Model {
         segments: &mut [Segment<'_>],
         abort: &AtomicBool,
     ) -> Result<&[f32], Aborted> {
-        let (config, cpu, team, detail) = (&self.config, self.cpu, &self.team, self.detail);
+        let (config, cpu, team, fine) = (&self.config, self.cpu, &self.team, self.fine);
         let s = &mut self.scratch;
         let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
         let n_rows: usize = segments.iter().map(|segment| segment.tokens.len()).sum();
@@ -258,6 +258,7 @@ impl Model {
                 let x = &x[i * d_model..(i + 1) * d_model];
                 rms_norm(cpu, x, &layer.attention_norm, config.norm_eps, row);
             };
+            let detail = Detail::of(fine, &[&layer.q, &layer.k, &layer.v]);
             s.quantised.quantize(cpu, team, &mut s.normed, d_model, detail, norm);
             matmul(
                 cpu,
@@ -294,6 +295,7 @@ impl Model {
             }
             let spans = spans(segments, i_layer);
             attention(cpu, team, config.heads, &spans, &s.q, &mut s.attended);
+            let detail = Detail::of(fine, &[&layer.o]);
             s.quantised.quantize(cpu, team, &mut s.attended, d_q, detail, |_, _| {});
             let product = Product { weights: &layer.o, out: &mut s.delta };
             matmul(cpu, team, &s.quantised, &mut [product]);
@@ -304,6 +306,7 @@ impl Model {
                 let x = &x[i * d_model..(i + 1) * d_model];
                 rms_norm(cpu, x, &layer.ffn_norm, config.norm_eps, row);
             };
+            let detail = Detail::of(fine, &[&layer.gate, &layer.up]);
             s.quantised.quantize(cpu, team, &mut s.normed, d_model, detail, norm);
             matmul(
                 cpu,
@@ -317,6 +320,7 @@ impl Model {
             let (up, d_ffn) = (&s.up, config.d_ffn);
             let activate =
                 |i: usize, row: &mut [f32]| silu_mul(cpu, row, &up[i * d_ffn..(i + 1) * d_ffn]);
+            let detail = Detail::of(fine, &[&layer.down]);
             s.quantised.quantize(cpu, team, &mut s.gate, d_ffn, detail, activate);
             let product = Product { weights: &layer.down, out: &mut s.delta };
             matmul(cpu, team, &s.quantised, &mut [product]);
@@ -351,7 +355,8 @@ impl Model {
             let x = &x[rows[i] * d_model..(rows[i] + 1) * d_model];
             rms_norm(cpu, x, norm, config.norm_eps, row);
         };
-        s.quantised.quantize(cpu, team, &mut s.normed, d_model, self.detail, norm);
+        let detail = Detail::of(self.fine, &[self.weights.head()]);
+        s.quantised.quantize(cpu, team, &mut s.normed, d_model, detail, norm);
         let product = Product { weights: self.weights.head(), out: &mut s.logits };
         matmul(cpu, team, &s.quantised, &mut [product]);
     }

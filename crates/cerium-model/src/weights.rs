@@ -15,7 +15,6 @@ pub(crate) struct Weights {
     output_norm: Vec<f32>,
     head: PackedMatrix,
     rope_factors: Option<Vec<f32>>,
-    has_floats: bool,
 }
 
 /// One decoder layer. Matrices are `[out, in]`.
@@ -73,9 +72,7 @@ impl Weights {
         let head = source.matrix(head, n_vocab, d_model)?;
         let rope_factors = source.optional_vector("rope_freqs.weight", head_dim / 2)?;
         let output_norm = source.vector("output_norm.weight", d_model)?;
-        let has_floats =
-            head.is_float() || layers.iter().flat_map(Layer::matrices).any(PackedMatrix::is_float);
-        Ok(Self { embedding, layers, output_norm, head, rope_factors, has_floats })
+        Ok(Self { embedding, layers, output_norm, head, rope_factors })
     }
 
     /// Type and bytes of the embedding table, `[n_vocab, d_model]`.
@@ -98,11 +95,6 @@ impl Weights {
     /// Divisors of the rotary frequencies, one per pair (Llama 3.1 and later).
     pub(crate) fn rope_factors(&self) -> Option<&[f32]> {
         self.rope_factors.as_deref()
-    }
-
-    /// Whether any matrix wants its activations as floats.
-    pub(crate) fn has_floats(&self) -> bool {
-        self.has_floats
     }
 
     pub(crate) fn n_bytes(&self) -> usize {

@@ -170,9 +170,42 @@ impl Simd for Avx2 {
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
     }
     #[inline(always)]
-    unsafe fn signed_bytes(p: *const u8) -> __m256 {
+    unsafe fn signed_bytes(p: *const u8) -> __m256i {
         // SAFETY: a load.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))) }
+        unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn splat_integer(v: i32) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_set1_epi32(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_integers(p: *const i32) -> __m256i {
+        // SAFETY: a load.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store_integers(p: *mut i32, v: __m256i) {
+        // SAFETY: eight integers are writable, by the caller's promise.
+        unsafe { _mm256_storeu_si256(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(a: __m256i, b: __m256i, c: __m256i) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_add_epi32(_mm256_mullo_epi32(a, b), c) }
+    }
+    #[inline(always)]
+    unsafe fn pairs(first: __m256i, second: __m256i) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_blend_epi16::<0xaa>(first, _mm256_slli_epi32::<16>(second)) }
+    }
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: __m256i, w: __m256i, a: *const [i16; 2]) -> __m256i {
+        // SAFETY: features, and a pair at `a`, by the caller's promise.
+        unsafe {
+            let a = _mm256_set1_epi32(a.cast::<i32>().read_unaligned());
+            _mm256_add_epi32(sum, _mm256_madd_epi16(w, a))
+        }
     }
     #[inline(always)]
     unsafe fn to_f32(v: __m256i) -> __m256 {

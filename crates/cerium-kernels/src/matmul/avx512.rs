@@ -113,9 +113,45 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
     }
     #[inline(always)]
-    unsafe fn signed_bytes(p: *const u8) -> __m512 {
+    unsafe fn signed_bytes(p: *const u8) -> __m512i {
         // SAFETY: a load.
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
+        unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn splat_integer(v: i32) -> __m512i {
+        // SAFETY: features.
+        unsafe { _mm512_set1_epi32(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_integers(p: *const i32) -> __m512i {
+        // SAFETY: a load.
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store_integers(p: *mut i32, v: __m512i) {
+        // SAFETY: sixteen integers are writable, by the caller's promise.
+        unsafe { _mm512_storeu_si512(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(a: __m512i, b: __m512i, c: __m512i) -> __m512i {
+        // SAFETY: features.
+        unsafe { _mm512_add_epi32(_mm512_mullo_epi32(a, b), c) }
+    }
+    #[inline(always)]
+    unsafe fn pairs(first: __m512i, second: __m512i) -> __m512i {
+        // SAFETY: features.
+        unsafe {
+            let first = _mm512_and_si512(first, _mm512_set1_epi32(0xffff));
+            _mm512_or_si512(first, _mm512_slli_epi32::<16>(second))
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: __m512i, w: __m512i, a: *const [i16; 2]) -> __m512i {
+        // SAFETY: features, and a pair at `a`, by the caller's promise.
+        unsafe {
+            let a = _mm512_set1_epi32(a.cast::<i32>().read_unaligned());
+            _mm512_dpwssd_epi32(sum, w, a)
+        }
     }
     #[inline(always)]
     unsafe fn to_f32(v: __m512i) -> __m512 {

@@ -15,62 +15,67 @@ pub(super) fn panels<L: Layout>(
     sums.fill([0.0; PANEL]);
     let panel_bytes = panel_bytes::<L>(x.n_cols);
     let n_panels = panels.len() / panel_bytes;
-    for (p, bytes) in panels.chunks_exact(panel_bytes).enumerate() {
-        panel::<L>(bytes, x, first_token, sums.iter_mut().skip(p).step_by(n_panels));
-    }
-}
-
-fn panel<'a, L: Layout>(
-    panel: &[u8],
-    x: &Activations,
-    first_token: usize,
-    sums: impl Iterator<Item = &'a mut [f32; PANEL]>,
-) {
-    let mut sums: Vec<_> = sums.collect();
-    let n_groups = if L::GROUPS_OF_16 { 2 } else { 1 };
-    let columns = BLOCK / n_groups;
-    for (i_record, record) in panel.chunks_exact(L::RECORD_BYTES).enumerate() {
-        let (header, blocks) = record.split_at(L::HEADER_BYTES);
-        let half = |at: usize| f16_to_f32(u16::from_le_bytes([header[at], header[at + 1]]));
-        for (i_block, block) in blocks.chunks_exact(L::BLOCK_BYTES).enumerate() {
-            let (quants, factors) = block.split_at(L::QUANT_BYTES);
-            let at = (i_record * L::BLOCKS + i_block) * x.n_tokens + first_token;
-            for r in 0..PANEL {
-                for group in 0..n_groups {
-                    let factor = |run: usize| f32::from(factors[run * PANEL + r] as i8);
-                    let mut scale = half(2 * r);
-                    if L::BLOCKS > 1 {
-                        scale *= factor(group);
-                    }
-                    let min = match (L::MINS, L::BLOCKS > 1) {
-                        (false, _) => None,
-                        (true, false) => Some(half(2 * PANEL + 2 * r)),
-                        (true, true) => Some(-(half(2 * PANEL + 2 * r) * factor(n_groups + group))),
+    for (p, panel) in panels.chunks_exact(panel_bytes).enumerate() {
+        for (i, record) in panel.chunks_exact(L::RECORD_BYTES).enumerate() {
+            for (t, sums) in sums.iter_mut().skip(p).step_by(n_panels).enumerate() {
+                let at = i * x.n_tokens + first_token + t;
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    *sum = if L::BLOCKS == 1 {
+                        block::<L>(record, r, x, at, *sum)
+                    } else {
+                        super_block::<L>(record, r, x, at, *sum)
                     };
-                    let range = group * columns..(group + 1) * columns;
-                    for (t, sums) in sums.iter_mut().enumerate() {
-                        let a = |c: usize| {
-                            let low = x.lows.get(at + t).map(|low| i32::from(low.0[c]));
-                            let high = i32::from(x.blocks[at + t].0[c]);
-                            low.map_or(high, |low| 256 * high + low)
-                        };
-                        let quants =
-                            range.clone().map(|c| i32::from(quant::<L>(quants, r, c)) * a(c));
-                        let [first, last] = x.sums.each_ref().map(|sums| sums[at + t]);
-                        let sum_a = match (n_groups, group) {
-                            (1, _) => first + last,
-                            (_, 0) => first,
-                            _ => last,
-                        };
-                        let dot = quants.sum::<i32>() - L::OFFSET * sum_a;
-                        let d = x.d[at + t];
-                        sums[r] = (dot as f32).mul_add(scale * d, sums[r]);
-                        if let Some(min) = min {
-                            sums[r] = min.mul_add(sum_a as f32 * d, sums[r]);
-                        }
-                    }
                 }
             }
         }
     }
+}
+
+fn half(bytes: &[u8], i: usize) -> f32 {
+    f16_to_f32(u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]))
+}
+
+/// `sum` and what a row's block adds to it: a scale times the exact sum of products, and a minimum times
+/// the sum of the activations.
+fn block<L: Layout>(record: &[u8], r: usize, x: &Activations, at: usize, sum: f32) -> f32 {
+    let x = &x.blocks;
+    let quants = &record[L::HEADER_BYTES..];
+    let (d, sum_a) = (x.d[at], x.sums[at]);
+    let mut dot = -L::OFFSET * sum_a;
+    for c in 0..BLOCK {
+        let high = i32::from(x.quants[at].0[c]);
+        let a = x.lows.get(at).map_or(high, |low| 256 * high + i32::from(low.0[c]));
+        dot += i32::from(quant::<L>(quants, r, c)) * a;
+    }
+    let sum = (dot as f32).mul_add(half(record, r) * d, sum);
+    if L::MINS { half(record, PANEL + r).mul_add(sum_a as f32 * d, sum) } else { sum }
+}
+
+/// The same of a super-block, whose integer factors are part of the exact sums. Each byte of an
+/// activation has sums of its own, low ones first: together they might not fit 32 bits.
+fn super_block<L: Layout>(record: &[u8], r: usize, x: &Activations, at: usize, sum: f32) -> f32 {
+    let x = &x.supers;
+    let (header, blocks) = record.split_at(L::HEADER_BYTES);
+    let n_groups = if L::GROUPS_OF_16 { 2 } else { 1 };
+    let planes = [(&x.low, 1.0), (&x.high, if x.low.quants.is_empty() { 1.0 } else { 256.0 })];
+    let mut sum = sum;
+    for (plane, step) in planes.into_iter().filter(|(plane, _)| !plane.quants.is_empty()) {
+        let (mut dot, mut mins) = (0, 0);
+        for (i, block) in blocks.chunks_exact(L::BLOCK_BYTES).enumerate() {
+            let (quants, factors) = block.split_at(L::QUANT_BYTES);
+            for c in 0..BLOCK {
+                let a = i32::from(plane.quants[at].0[BLOCK * i + c]);
+                let group = c * n_groups / BLOCK;
+                let factor = |run: usize| i32::from(factors[run * PANEL + r] as i8);
+                dot += factor(group) * (i32::from(quant::<L>(quants, r, c)) - L::OFFSET) * a;
+                mins += if L::MINS { factor(n_groups + group) * a } else { 0 };
+            }
+        }
+        let d = x.d[at] * step;
+        sum = (dot as f32).mul_add(half(header, r) * d, sum);
+        if L::MINS {
+            sum = (mins as f32).mul_add(-(half(header, PANEL + r) * d), sum);
+        }
+    }
+    sum
 }
