@@ -14,6 +14,7 @@ pub use point::{Point, parse_place};
 pub use window::window;
 
 use crate::files::{Eol, FileError, SourceFile};
+use crate::syntax::Language;
 use crate::workspace::Workspace;
 use crate::{Backend, OnText};
 use cerium_protocol::{CompletionRequest, ErrorBody, Extensions, Response, Status};
@@ -104,7 +105,15 @@ pub fn complete_file(
     on_text: &mut OnText<'_>,
 ) -> Result<Completion, CompleteError> {
     let file = SourceFile::open(workspace, file)?;
-    complete(backend, &file.text, point, options, on_text)
+    // Where nothing is written yet, only its name says what a file is to be.
+    let lead = match Language::of(Path::new(&file.path)) {
+        Some(language) if file.text.trim().is_empty() => {
+            let (open, close) = language.comment();
+            format!("{open}{}{close}\n", file.path)
+        }
+        _ => String::new(),
+    };
+    complete_after(&lead, backend, &file.text, point, options, on_text)
 }
 
 /// Completes a text at a point. `on_text` sees the completion grow, with plain line feeds; what it
@@ -113,6 +122,18 @@ pub fn complete_file(
 /// # Errors
 /// `NoSuchLine`, `NoSuchColumn`, `NoInfill`, `Backend`.
 pub fn complete(
+    backend: &dyn Backend,
+    text: &str,
+    point: Point,
+    options: &CompleteOptions,
+    on_text: &mut OnText<'_>,
+) -> Result<Completion, CompleteError> {
+    complete_after("", backend, text, point, options, on_text)
+}
+
+/// Completes a text before which the model sees a `lead` that is not part of it.
+fn complete_after(
+    lead: &str,
     backend: &dyn Backend,
     text: &str,
     point: Point,
@@ -135,7 +156,7 @@ pub fn complete(
 
     let request = CompletionRequest {
         model: model.name,
-        prompt: before.to_owned(),
+        prompt: format!("{lead}{before}"),
         suffix: Some(after.to_owned()),
         max_tokens: Some(tokens_max),
         temperature: None,

@@ -91,7 +91,8 @@ impl JournalError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Changed { kept, path, .. } => Some(format!(
-                "undo what came later first, or compare and copy by hand: diff {path} {}",
+                "take another edit back by its number in `cerium log`, or compare and copy by \
+                 hand: diff {path} {}",
                 kept.display()
             )),
             Self::Busy { .. } => Some("wait for it to finish and try again".to_owned()),
@@ -202,19 +203,20 @@ impl JournalWriter<'_> {
     /// Journals an edit and carries it out: each file's bytes must be the `before` given, and
     /// become the `after`.
     ///
+    /// * `note`: made with the number that the edit gets
     /// * `files`: path relative to the root, bytes before, bytes after
     ///
     /// # Errors
     /// `Changed` when a file does not hold the bytes before, `Io`, `File`.
     pub fn edit(
         &self,
-        note: Note,
+        note: impl FnOnce(EntryId) -> Note,
         files: &[(&str, &[u8], &[u8])],
     ) -> Result<EntryId, JournalError> {
         let changes = self.keep_texts(files)?;
         self.journal.store.prune(ENTRIES_MAX, BLOB_BYTES_MAX)?;
         let id = self.journal.store.next_id()?;
-        self.perform(id, Op::Edit { note }, &changes)?;
+        self.perform(id, Op::Edit { note: note(id) }, &changes)?;
         Ok(id)
     }
 

@@ -1,10 +1,12 @@
 //! What can be typed: commands, flags and their help, as a table. What they mean is in `commands`.
 
 use cerium_harness::complete::{CompleteError, Point, parse_place};
+use cerium_harness::journal::EntryId;
 use cerium_harness::lines::LineSpan;
 use clap::builder::{Styles, styling::AnsiColor};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -58,8 +60,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Change files by an instruction
     Edit(Edit),
-    /// Take the last edit back
-    Undo,
+    /// Take an edit back, the last one by default
+    Undo(Undo),
     /// Apply the last undone edit again
     Redo,
     /// List the edits made in this tree
@@ -114,6 +116,20 @@ pub(crate) struct Edit {
     /// Show the edit, change nothing
     #[arg(long, conflicts_with = "yes")]
     pub(crate) dry_run: bool,
+}
+
+/// `cerium undo`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium undo
+  cerium undo 7                        edit 7 of `cerium log`, whatever came later in other files
+
+A file that is not as the edit left it stays as it is, and so does the edit.")]
+pub(crate) struct Undo {
+    /// Number of the edit
+    #[arg(value_name = "EDIT")]
+    pub(crate) edit: Option<EntryId>,
 }
 
 /// `cerium ask`
@@ -174,9 +190,9 @@ pub(crate) struct Complete {
 Example:
   cerium serve --listen 127.0.0.1:9000 --model qwen2.5-coder-1.5b")]
 pub(crate) struct Serve {
-    /// Address and port to listen on [default: 127.0.0.1:8383]
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Address and port to listen on, or a port of this machine alone [default: 127.0.0.1:8383]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// `cerium pull`
@@ -201,6 +217,14 @@ Example:
 pub(crate) struct Completions {
     /// Which shell
     pub(crate) shell: Shell,
+}
+
+/// `ADDRESS:PORT`, or `PORT` on the loopback address.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<u16>() {
+        Ok(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        Err(_) => text.parse().map_err(|_| "wanted ADDRESS:PORT, such as 127.0.0.1:8383".into()),
+    }
 }
 
 /// `A:B`, or `A` for a single line; counted from 1, both included.
@@ -245,6 +269,15 @@ mod tests {
     #[test]
     fn the_table_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_is_an_address() {
+        assert_eq!(address("9471"), Ok(([127, 0, 0, 1], 9471).into()));
+        assert_eq!(address("0.0.0.0:80"), Ok(([0, 0, 0, 0], 80).into()));
+        for bad in ["", "localhost", "1.2.3.4", "70000", ":8383"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod plan;
 mod serve;
 
 use crate::cli::{Cli, Command, Global};
-use crate::config::{self, Settings};
+use crate::config;
 use crate::local::LocalBackend;
 use crate::output::{self, Output};
 use crate::{interrupt, model};
@@ -56,30 +56,29 @@ pub(crate) struct Context {
     pub(crate) flags: Global,
 }
 
-/// The tree around the working directory, and what was set for it.
+/// The tree around the working directory, and where its state is.
 struct Tree {
     workspace: Workspace,
-    settings: Settings,
     state: StateHome,
 }
 
 impl Tree {
+    /// That of the working directory.
+    fn here() -> Result<Self> {
+        let cwd = env::current_dir().context("finding the working directory")?;
+        Ok(Self { workspace: Workspace::discover(&cwd)?, state: StateHome::from_env()? })
+    }
+
     fn journal(&self) -> Journal {
         Journal::of(&self.state, self.workspace.root())
     }
 }
 
 impl Context {
-    fn tree(&self) -> Result<Tree> {
-        let cwd = env::current_dir().context("finding the working directory")?;
-        let workspace = Workspace::discover(&cwd)?;
-        let settings = config::load(Some(workspace.root()), &self.flags)?;
-        Ok(Tree { workspace, settings, state: StateHome::from_env()? })
-    }
-
-    /// The model that was set, loaded; fetched first, if need be.
-    fn backend(&self, settings: &Settings) -> Result<LocalBackend> {
-        let service = model::open(self.output, settings)?;
+    /// The model that was set for a tree, loaded; fetched first, if need be.
+    fn backend(&self, tree: &Tree) -> Result<LocalBackend> {
+        let settings = config::load(Some(tree.workspace.root()), &self.flags)?;
+        let service = model::open(self.output, &settings)?;
         LocalBackend::new(service).context("starting the runtime")
     }
 }
@@ -90,7 +89,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
     match cli.command {
         Some(Command::Edit(args)) => edit::run(&context, args),
         Some(Command::Complete(args)) => complete::run(&context, &args),
-        Some(Command::Undo) => journal::undo(&context),
+        Some(Command::Undo(args)) => journal::undo(&context, &args),
         Some(Command::Redo) => journal::redo(&context),
         Some(Command::Log) => journal::log(&context),
         Some(Command::Ask(args)) => ask::run(&context, args),

@@ -3,10 +3,12 @@
 use crate::commands::Exit;
 use crate::config::ConfigError;
 use crate::interrupt;
+use crate::output;
 use cerium_harness::edit::{EditError, Failure};
 use cerium_harness::files::FileError;
 use cerium_harness::journal::JournalError;
 use cerium_hub::HubError;
+use serde::Serialize;
 use std::io;
 
 /// An error of this binary that knows what would help.
@@ -52,6 +54,19 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
             .or_else(|| cause.downcast_ref::<JournalError>()?.hint())
             .or_else(|| cause.downcast_ref::<FileError>()?.hint())
     })
+}
+
+/// The `--json` object of a command that failed as a whole.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// What programs are told of an error.
+pub(crate) fn report(error: &anyhow::Error) -> Report {
+    Report { error: output::chain(error), hint: hint(error) }
 }
 
 /// Whether the reader of our output went away.

@@ -32,6 +32,11 @@ fn main() -> ExitCode {
                 commands::Exit::Interrupted => output.note(output::chain(&error)),
                 _ => output::error(&error, failure::hint(&error).as_deref()),
             }
+            if output.json {
+                // Whoever reads the result learns of it there; that it cannot be told is all that
+                // can go wrong now.
+                let _ = output::object(&failure::report(&error));
+            }
             exit.into()
         }
     }

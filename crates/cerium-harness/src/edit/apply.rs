@@ -48,15 +48,18 @@ pub fn apply(proposal: &Proposal, journal: &Journal) -> Result<Receipt, EditErro
         EditError::NoUsableEdit { reason, reply: String::new() }
     })?;
     receipt.parse_errors_after = errors_after;
-    let note = Note {
-        instruction: proposal.instruction.clone(),
-        model: proposal.model.clone(),
-        reason: String::new(),
-        receipt: serde_json::to_value(&receipt).ok(),
+    let note = |id| {
+        receipt.undo = Some(id);
+        Note {
+            instruction: proposal.instruction.clone(),
+            model: proposal.model.clone(),
+            reason: String::new(),
+            receipt: serde_json::to_value(&receipt).ok(),
+        }
     };
     let (old, new) = (now.encode(&now.text), now.encode(&after));
     match writer.edit(note, &[(proposal.file.path.as_str(), &old, &new)]) {
-        Ok(id) => receipt.undo = Some(id),
+        Ok(_) => {}
         // Changed once more, between the look above and the write.
         Err(JournalError::Changed { .. }) => return Err(conflict(&writer, proposal)),
         Err(JournalError::File(error)) => return Err(error.into()),

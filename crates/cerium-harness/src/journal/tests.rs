@@ -25,7 +25,7 @@ impl Tree {
     }
 
     fn edit(&self, before: &str, after: &str) -> Result<EntryId, JournalError> {
-        let note = Note { instruction: format!("{before} -> {after}"), ..Note::default() };
+        let note = |_| Note { instruction: format!("{before} -> {after}"), ..Note::default() };
         let files = [("f", before.as_bytes(), after.as_bytes())];
         self.journal().lock()?.edit(note, &files)
     }

@@ -166,6 +166,24 @@ fn files_keep_their_line_endings() {
 }
 
 #[test]
+fn an_empty_file_is_known_by_its_name() {
+    for (name, text, lead) in [
+        ("fib.py", "", "# fib.py\n"),
+        ("fib.rs", "\n", "// fib.rs\n"),
+        ("fib", "", ""),
+        ("fib.py", "x = 1\n", ""),
+    ] {
+        let dir = tree(&[(name, text)]);
+        let backend = Scripted::new(["a = 1\n"]);
+        let (file, point) = (dir.path().join(name), Point { line: 1, column: 1 });
+        let go = &mut |_: &str| ControlFlow::Continue(());
+        let options = CompleteOptions::default();
+        complete_file(&backend, &workspace(dir.path()), &file, point, &options, go).unwrap();
+        assert_eq!(backend.completed()[0].prompt, lead, "{name}");
+    }
+}
+
+#[test]
 fn a_completion_cut_by_the_token_limit_says_so() {
     let backend = Scripted::new([Reply::Cut("a = 1\n    b =".into())]);
     let point = Point { line: 2, column: 5 };

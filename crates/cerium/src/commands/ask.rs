@@ -1,6 +1,6 @@
 //! `cerium ask`: an answer that streams, and the places that bear it out.
 
-use super::{Context, Exit};
+use super::{Context, Exit, Tree};
 use crate::cli::Ask;
 use crate::interrupt;
 use crate::output::progress::Spinner;
@@ -35,8 +35,8 @@ struct Place<'a> {
 }
 
 pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
-    let tree = context.tree()?;
-    let backend = context.backend(&tree.settings)?;
+    let tree = Tree::here()?;
+    let backend = context.backend(&tree)?;
     let task = AskTask { question: args.text, within: args.paths, ..AskTask::default() };
     let _deferred = interrupt::defer();
     let mut stream = Stream::new(context.output);

@@ -1,6 +1,6 @@
 //! `cerium complete`: the text that belongs at a point.
 
-use super::{Context, Exit};
+use super::{Context, Exit, Tree};
 use crate::cli::Complete;
 use crate::interrupt;
 use crate::output::progress::Spinner;
@@ -26,8 +26,8 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(context: &Context, args: &Complete) -> Result<Exit> {
-    let tree = context.tree()?;
-    let backend = context.backend(&tree.settings)?;
+    let tree = Tree::here()?;
+    let backend = context.backend(&tree)?;
     let _deferred = interrupt::defer();
     let spinner = Spinner::start(context.output, "completing".into());
     let place = &args.place;

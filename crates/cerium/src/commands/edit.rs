@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, args: Edit) -> Result<Exit> {
             "edit that file in a command of its own",
         ));
     }
-    let tree = context.tree()?;
+    let tree = Tree::here()?;
     let request = |path| EditRequest {
         lines: args.lines.as_ref().map(|lines| lines.0),
         symbol: args.symbol.clone(),
@@ -81,11 +81,8 @@ pub(crate) fn edit(
             all.push(prepared);
         }
     }
-    let backend = if all.iter().any(Prepared::needs_model) {
-        Some(context.backend(&tree.settings)?)
-    } else {
-        None
-    };
+    let backend =
+        if all.iter().any(Prepared::needs_model) { Some(context.backend(tree)?) } else { None };
     let journal = tree.journal();
     let mut reports = Vec::new();
     for prepared in &all {

@@ -1,19 +1,20 @@
 //! `cerium undo`, `cerium redo`, `cerium log`.
 
-use super::{Context, Exit};
+use super::{Context, Exit, Tree};
+use crate::cli::Undo;
 use crate::output::{self, BOLD, DIM, GREEN, RED};
 use anyhow::Result;
 use cerium_harness::journal::{Entry, EntryState};
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(crate) fn undo(context: &Context) -> Result<Exit> {
-    let entry = context.tree()?.journal().undo(None)?;
+pub(crate) fn undo(context: &Context, args: &Undo) -> Result<Exit> {
+    let entry = Tree::here()?.journal().undo(args.edit)?;
     report(context, "undid", &entry)
 }
 
 pub(crate) fn redo(context: &Context) -> Result<Exit> {
-    let entry = context.tree()?.journal().redo()?;
+    let entry = Tree::here()?.journal().redo()?;
     report(context, "applied again", &entry)
 }
 
@@ -32,7 +33,7 @@ fn report(context: &Context, what: &str, entry: &Entry) -> Result<Exit> {
 }
 
 pub(crate) fn log(context: &Context) -> Result<Exit> {
-    let entries = context.tree()?.journal().log()?;
+    let entries = Tree::here()?.journal().log()?;
     if context.output.json {
         output::object(&json!({ "entries": entries }))?;
         return Ok(Exit::Done);

@@ -30,7 +30,7 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
-    let tree = context.tree()?;
+    let tree = Tree::here()?;
     let store = PlanStore::of(&tree.state, &tree.workspace);
     if let Some(number) = args.apply {
         return carry_out(
@@ -48,7 +48,7 @@ pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
                 Err(PlanError::Damaged { .. }) => None,
                 loaded => loaded?,
             };
-            let backend = context.backend(&tree.settings)?;
+            let backend = context.backend(&tree)?;
             let made = make(context, "planning", |on_text| {
                 plan::write(&backend, &tree.workspace, goal, old, on_text)
             });
@@ -56,7 +56,7 @@ pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
         }
         (_, Some(request)) => {
             let old = needed(load(&tree, &store)?)?;
-            let backend = context.backend(&tree.settings)?;
+            let backend = context.backend(&tree)?;
             let made = make(context, "revising", |on_text| {
                 plan::revise(&backend, &tree.workspace, &old, request, on_text)
             });

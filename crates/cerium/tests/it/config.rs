@@ -17,7 +17,7 @@ fn a_tree_is_not_trusted() {
         let file = format!("in `{}/cerium.toml`: ", world.tree().display());
         // Wherever in the tree one stands.
         fs::create_dir_all(world.tree().join("src")).unwrap();
-        let mut command = world.command(&["log"]);
+        let mut command = world.command(&["doctor"]);
         let ran = crate::world::Ran::of(command.current_dir(world.tree().join("src")));
         ran.exits(2).says(&file).says(key).says("hint: a tree's cerium.toml is not trusted");
         // Commands that do not work in the tree do not read its settings.
@@ -36,11 +36,11 @@ fn mistakes_are_named() {
         (&"#".repeat(100_000), "longer than 65536 bytes", ""),
     ] {
         world.write("cerium.toml", text);
-        world.run(&["log"]).exits(2).says(message).says(hint);
+        world.run(&["doctor"]).exits(2).says(message).says(hint);
     }
     fs::remove_file(world.tree().join("cerium.toml")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", world.tree().join("cerium.toml")).unwrap();
-    world.run(&["log"]).exits(2).says("not a regular file");
+    world.run(&["doctor"]).exits(2).says("not a regular file");
 }
 
 #[test]

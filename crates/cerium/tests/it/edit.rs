@@ -64,6 +64,8 @@ fn json_is_one_object_with_the_promised_fields() {
         (&4.into(), &9.into())
     );
     assert_eq!(report["receipt"]["undo"], 1);
+    let log = world.run(&["log", "--json"]).ok().json();
+    assert_eq!(log["entries"][0]["note"]["receipt"], report["receipt"], "the journal has it too");
     assert!(report["diff"].as_str().unwrap().starts_with("--- a/calc.py\n+++ b/calc.py\n"));
     let undone = world.run(&["undo", "--json"]).ok().json();
     assert_eq!((&undone["id"], &undone["state"]), (&1.into(), &"undone".into()));
@@ -127,6 +129,34 @@ fn several_files_are_edited_in_turn() {
     // One bad file, and none is touched.
     world.run(&["edit", "calc.py", "gone.py", "-i", "rename surface to area", "--yes"]).exits(2);
     assert_eq!(world.read("calc.py"), BUT_RENAMED.as_bytes());
+}
+
+#[test]
+fn an_edit_is_taken_back_by_its_number() {
+    let world = World::new();
+    world.write("other.py", CALC);
+    let [first, last] = ["calc.py", "other.py"].map(|file| {
+        let report = world.run(&["edit", file, "-i", RENAME, "--yes", "--json"]).ok().json();
+        report["receipt"]["undo"].to_string()
+    });
+    world.write("other.py", "changed since\n");
+    let message = format!("`other.py` is not as edit {last} left it");
+    world.run(&["undo"]).exits(2).says(&message).says("hint: ");
+    world.run(&["undo", &first]).ok().says(&format!("undid edit {first} of calc.py"));
+    assert_eq!(world.read("calc.py"), CALC.as_bytes());
+    world.run(&["undo", &first]).exits(2).says("is not applied");
+    let ran = world.run(&["undo", "70", "--json"]).exits(2);
+    assert_eq!(ran.json()["error"], "edit 70 is not in the journal");
+}
+
+#[test]
+fn taking_back_needs_no_settings() {
+    let world = World::new();
+    world.run(&["edit", "calc.py", "-i", RENAME, "--yes"]).ok();
+    world.write("cerium.toml", "model = [");
+    world.run(&["log"]).ok();
+    world.run(&["undo"]).ok();
+    assert_eq!(world.read("calc.py"), CALC.as_bytes());
 }
 
 #[test]
