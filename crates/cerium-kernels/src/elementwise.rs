@@ -154,13 +154,17 @@ pub(crate) fn exp(x: f32) -> f32 {
 
 /// Index of the greatest value, the first of equals; `None` when empty or all NaN.
 pub fn argmax(values: &[f32]) -> Option<usize> {
-    let mut best: Option<(usize, f32)> = None;
-    for (i, &v) in values.iter().enumerate() {
-        if best.is_none_or(|(_, b)| v > b) && !v.is_nan() {
-            best = Some((i, v));
+    // Two passes that compilers turn into vectors, instead of one that they cannot.
+    let greater = |max: f32, v: f32| if v > max { v } else { max };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane = greater(*lane, *v);
         }
     }
-    best.map(|(i, _)| i)
+    let max = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, greater);
+    values.iter().position(|v| *v == max)
 }
 
 #[cfg(test)]
@@ -219,6 +223,12 @@ mod tests {
     #[test]
     fn argmax_takes_the_first_and_skips_nan() {
         assert_eq!(argmax(&[f32::NAN, 1.0, 3.0, 3.0]), Some(2));
+        assert_eq!(argmax(&[f32::NAN, f32::NEG_INFINITY]), Some(1));
+        let mut values: Vec<f32> = (0..1000).map(|i| (i % 100) as f32).collect();
+        assert_eq!(argmax(&values), Some(99));
+        values[998] = 1e9;
+        values[17] = f32::NAN;
+        assert_eq!(argmax(&values), Some(998));
         assert_eq!(argmax(&[f32::NAN]), None);
         assert_eq!(argmax(&[]), None);
     }

@@ -29,6 +29,7 @@ mod elementwise;
 mod half;
 mod matmul;
 mod pack;
+mod roofline;
 mod team;
 mod tensor_type;
 
@@ -40,5 +41,6 @@ pub use elementwise::{RopePairs, add, argmax, rms_norm, rope, silu_mul};
 pub use half::{f16_to_f32, f16s_to_f32s, f32_to_f16, f32s_to_f16s};
 pub use matmul::{Product, matmul};
 pub use pack::{PackError, PackedMatrix};
+pub use roofline::{float_products, int8_products, read_bandwidth};
 pub use team::Team;
 pub use tensor_type::TensorType;

@@ -102,6 +102,23 @@ fn tile(cpu: Cpu, form: Form, x: &Activations) -> usize {
     TILE
 }
 
+/// What runs a path's products of bytes and nothing else, and says how many multiply-accumulates that
+/// were; for the scalar path it does nothing.
+pub(crate) fn peak(cpu: Cpu) -> fn() -> f64 {
+    match cpu.0 {
+        Isa::Scalar => || 0.0,
+        // SAFETY: `available` makes this value only after detecting the features.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => || unsafe { avx2::peak() },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Vnni => || unsafe { avx512::peak() },
+        // SAFETY: as above.
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::Amx => || unsafe { amx::peak() },
+    }
+}
+
 /// A tile of tokens with one panel of 16 rows or two. `sums` has room for each panel and token; what
 /// is in it does not matter.
 fn pair_product(

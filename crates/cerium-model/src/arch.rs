@@ -8,6 +8,7 @@ use crate::LoadError;
 use crate::file::ModelFile;
 use crate::gguf::Gguf;
 use crate::kv::KvCache;
+use crate::profile::{Clock, Profile, Work};
 use crate::weights::Weights;
 use cerium_kernels::{
     Activations, Cpu, Detail, Heads, Product, RopePairs, Span, Team, add, attention, dequantize,
@@ -127,6 +128,19 @@ pub struct Segment<'a> {
     pub n_logits: usize,
 }
 
+/// What a token costs, whatever its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// Multiply-accumulates of the layers' matrices.
+    pub layer_macs: usize,
+    /// Multiply-accumulates of the head.
+    pub head_macs: usize,
+    /// Bytes that the file holds of the layers' matrices.
+    pub layer_bytes: usize,
+    /// Bytes that the file holds of the head.
+    pub head_bytes: usize,
+}
+
 /// The step was given up because the abort flag rose; no cache was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the step was aborted")]
@@ -143,6 +157,7 @@ pub struct Model {
     /// Whether activations have 16 bits.
     fine: bool,
     scratch: Scratch,
+    profile: Profile,
 }
 
 /// Buffers that grow to the largest step seen and stay.
@@ -175,7 +190,8 @@ impl Model {
         let config = Config::from_gguf(&file.gguf)?;
         let weights = Weights::load(&file, &config, &team)?;
         let fine = config.d_model < NARROW;
-        Ok(Self { config, weights, file, cpu, team, fine, scratch: Scratch::default() })
+        let (scratch, profile) = (Scratch::default(), Profile::default());
+        Ok(Self { config, weights, file, cpu, team, fine, scratch, profile })
     }
 
     /// Sizes of the model.
@@ -196,6 +212,17 @@ impl Model {
     /// Threads in use.
     pub fn n_threads(&self) -> usize {
         self.team.n_threads()
+    }
+
+    /// What a token costs.
+    pub fn costs(&self) -> Costs {
+        let [(layer_macs, layer_bytes), (head_macs, head_bytes)] = self.weights.sizes();
+        Costs { layer_macs, head_macs, layer_bytes, head_bytes }
+    }
+
+    /// Time spent by kind of work since it was asked last.
+    pub fn take_profile(&mut self) -> Profile {
+        std::mem::take(&mut self.profile)
     }
 
     /// Bytes of packed weights.
@@ -219,7 +246,7 @@ impl Model {
         abort: &AtomicBool,
     ) -> Result<&[f32], Aborted> {
         let (config, cpu, team, fine) = (&self.config, self.cpu, &self.team, self.fine);
-        let s = &mut self.scratch;
+        let (s, mut clock) = (&mut self.scratch, Clock::start(&mut self.profile));
         let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
         let n_rows: usize = segments.iter().map(|segment| segment.tokens.len()).sum();
         let (d_model, d_q, d_kv) = (config.d_model, n_heads * head_dim, n_kv_heads * head_dim);
@@ -249,6 +276,7 @@ impl Model {
             dequantize(kind, &table[at..at + row_bytes], row);
         });
 
+        clock.lap(Work::Embedding);
         for (i_layer, layer) in self.weights.layers().iter().enumerate() {
             if abort.load(Ordering::Relaxed) {
                 return Err(Aborted);
@@ -260,6 +288,7 @@ impl Model {
             };
             let detail = Detail::of(fine, &[&layer.q, &layer.k, &layer.v]);
             s.quantised.quantize(cpu, team, &mut s.normed, d_model, detail, norm);
+            clock.lap(Work::Norms);
             matmul(
                 cpu,
                 team,
@@ -270,6 +299,7 @@ impl Model {
                     Product { weights: &layer.v, out: &mut s.v },
                 ],
             );
+            clock.lap(Work::Qkv);
             let n_pairs = config.n_rot / 2;
             let turns = &s.turns;
             let turn = |i: usize, row: &mut [f32], bias: Option<&Vec<f32>>| {
@@ -282,7 +312,7 @@ impl Model {
             team.for_each_chunk(&mut s.q, d_q, |i, row| turn(i, row, layer.q_bias.as_ref()));
             team.for_each_chunk(&mut s.k, d_kv, |i, row| turn(i, row, layer.k_bias.as_ref()));
             if let Some(bias) = &layer.v_bias {
-                s.v.chunks_exact_mut(d_kv).for_each(|row| add(cpu, row, bias));
+                team.for_each_chunk(&mut s.v, d_kv, |_, row| add(cpu, row, bias));
             }
             let mut row = 0;
             for segment in &mut *segments {
@@ -293,13 +323,16 @@ impl Model {
                     row += 1;
                 }
             }
+            clock.lap(Work::Positions);
             let spans = spans(segments, i_layer);
             attention(cpu, team, config.heads, &spans, &s.q, &mut s.attended);
+            clock.lap(Work::Attention);
             let detail = Detail::of(fine, &[&layer.o]);
             s.quantised.quantize(cpu, team, &mut s.attended, d_q, detail, |_, _| {});
             let product = Product { weights: &layer.o, out: &mut s.delta };
             matmul(cpu, team, &s.quantised, &mut [product]);
-            add(cpu, &mut s.x, &s.delta);
+            clock.lap(Work::Output);
+            add_rows(cpu, team, &mut s.x, &s.delta, d_model);
 
             let x = &s.x;
             let norm = |i: usize, row: &mut [f32]| {
@@ -308,6 +341,7 @@ impl Model {
             };
             let detail = Detail::of(fine, &[&layer.gate, &layer.up]);
             s.quantised.quantize(cpu, team, &mut s.normed, d_model, detail, norm);
+            clock.lap(Work::Norms);
             matmul(
                 cpu,
                 team,
@@ -317,16 +351,20 @@ impl Model {
                     Product { weights: &layer.up, out: &mut s.up },
                 ],
             );
+            clock.lap(Work::GateUp);
             let (up, d_ffn) = (&s.up, config.d_ffn);
             let activate =
                 |i: usize, row: &mut [f32]| silu_mul(cpu, row, &up[i * d_ffn..(i + 1) * d_ffn]);
             let detail = Detail::of(fine, &[&layer.down]);
             s.quantised.quantize(cpu, team, &mut s.gate, d_ffn, detail, activate);
+            clock.lap(Work::Activation);
             let product = Product { weights: &layer.down, out: &mut s.delta };
             matmul(cpu, team, &s.quantised, &mut [product]);
-            add(cpu, &mut s.x, &s.delta);
+            clock.lap(Work::Down);
+            add_rows(cpu, team, &mut s.x, &s.delta, d_model);
         }
 
+        clock.lap(Work::Norms);
         self.head(segments);
         for segment in segments {
             segment.kv.commit(segment.tokens.len());
@@ -356,10 +394,20 @@ impl Model {
             rms_norm(cpu, x, norm, config.norm_eps, row);
         };
         let detail = Detail::of(self.fine, &[self.weights.head()]);
+        let mut clock = Clock::start(&mut self.profile);
         s.quantised.quantize(cpu, team, &mut s.normed, d_model, detail, norm);
         let product = Product { weights: self.weights.head(), out: &mut s.logits };
         matmul(cpu, team, &s.quantised, &mut [product]);
+        clock.lap(Work::Head);
     }
+}
+
+/// `x += delta`, both `[n_rows, d_model]`.
+fn add_rows(cpu: Cpu, team: &Team, x: &mut [f32], delta: &[f32], d_model: usize) {
+    const ROWS: usize = 16;
+    team.for_each_chunk(x, ROWS * d_model, |i, rows| {
+        add(cpu, rows, &delta[i * ROWS * d_model..][..rows.len()]);
+    });
 }
 
 fn spans<'a>(segments: &'a [Segment<'_>], layer: usize) -> Vec<Span<'a>> {

@@ -10,6 +10,7 @@ pub mod file;
 pub mod gguf;
 pub mod kv;
 pub mod mmap;
+pub mod profile;
 pub mod template;
 #[doc(hidden)]
 pub mod testing;
@@ -18,7 +19,7 @@ pub mod tokenizer;
 mod error;
 mod weights;
 
-pub use arch::{Aborted, Config, Model, Segment};
+pub use arch::{Aborted, Config, Costs, Model, Segment};
 pub use cerium_kernels::{Cpu, argmax};
 pub use error::LoadError;
 pub use kv::KvCache;

@@ -97,6 +97,17 @@ impl Weights {
         self.rope_factors.as_deref()
     }
 
+    /// Matrices of a layer's kind and of the head: `n_rows * n_cols` of each, and its bytes in the file.
+    pub(crate) fn sizes(&self) -> [(usize, usize); 2] {
+        let size = |matrix: &PackedMatrix| {
+            let n = matrix.n_rows() * matrix.n_cols();
+            (n, n / matrix.kind().block_len() * matrix.kind().block_bytes())
+        };
+        let sum = |a: (usize, usize), b: (usize, usize)| (a.0 + b.0, a.1 + b.1);
+        let layers = self.layers.iter().flat_map(Layer::matrices).map(size);
+        [layers.fold((0, 0), sum), size(&self.head)]
+    }
+
     pub(crate) fn n_bytes(&self) -> usize {
         let layers = self.layers.iter().flat_map(Layer::matrices).map(PackedMatrix::n_bytes);
         layers.sum::<usize>() + self.head.n_bytes()

@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Models,
     /// Remove a model
     Rm(Rm),
+    /// Measure this machine, and how much of it cerium uses
+    Bench(Bench),
     /// Show what this machine can do and what would make it faster
     Doctor,
     /// Print the completions of a shell
@@ -207,6 +209,78 @@ pub(crate) struct Pull {
 pub(crate) struct Rm {
     /// Which model
     pub(crate) name: String,
+}
+
+/// `cerium bench`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium bench roofline
+  cerium bench prefill --profile
+  cerium bench decode --after 512,4096
+  cerium bench verify --k 1,4,16,64 --json
+
+Limits and work take turns, so that a busy machine slows both; each fraction compares with the limit
+that was measured in its own round. Medians of all rounds are printed.")]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    pub(crate) measure: Measure,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Measure {
+    /// What memory and arithmetic can do at most, for each path and number of threads
+    Roofline(Rounds),
+    /// Reading a prompt, against the arithmetic of the machine
+    Prefill {
+        /// Tokens of the prompt
+        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [512], value_parser = count)]
+        tokens: Vec<usize>,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// Writing one token after the other, against the bandwidth of the memory
+    Decode {
+        /// Tokens written
+        #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
+        tokens: usize,
+        /// Tokens before them
+        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [512], value_parser = count)]
+        after: Vec<usize>,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// Checking k tokens at once, as drafts are checked
+    Verify {
+        /// Tokens at once
+        #[arg(long, value_name = "K", value_delimiter = ',', default_values_t = [1, 2, 4, 8, 16, 32, 64, 128], value_parser = count)]
+        k: Vec<usize>,
+        /// Tokens before them
+        #[arg(long, value_name = "N", default_value_t = 512, value_parser = count)]
+        after: usize,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+}
+
+/// How long to measure, and what to show of it.
+#[derive(Debug, Args)]
+pub(crate) struct Rounds {
+    /// Rounds, after one that warms up
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) rounds: u16,
+    /// Show where the time goes
+    #[arg(long)]
+    pub(crate) profile: bool,
+}
+
+/// A number of tokens.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=1 << 20).contains(&n) => Ok(n),
+        _ => Err("wanted a number of tokens, 1 to 1048576".into()),
+    }
 }
 
 /// `cerium completions`

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod ask;
+mod bench;
 mod complete;
 mod completions;
 mod doctor;
@@ -98,6 +99,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Pull(args)) => models::pull(&context, &args),
         Some(Command::Models) => models::list(&context),
         Some(Command::Rm(args)) => models::remove(&context, &args),
+        Some(Command::Bench(args)) => bench::run(&context, &args),
         Some(Command::Doctor) => doctor::run(&context),
         Some(Command::Completions(args)) => completions::run(&args),
         _ => {

@@ -23,6 +23,27 @@ use std::thread;
 /// # Errors
 /// [`Declined`] when the person does not want it fetched.
 pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
+    let (name, path) = find(output, settings)?;
+    let _spinner = Spinner::start(output, format!("loading {name}"));
+    load(name, &path, n_threads(output, settings.threads))
+        .with_context(|| format!("loading `{}`", path.display()))
+}
+
+/// The same without anything around it, for measuring.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_bare(output: Output, settings: &Settings) -> Result<(String, Model)> {
+    let (name, path) = find(output, settings)?;
+    let _spinner = Spinner::start(output, format!("loading {name}"));
+    let load =
+        || Model::load(ModelFile::open(&path)?, Cpu::best(), n_threads(output, settings.threads));
+    let model = load().with_context(|| format!("loading `{}`", path.display()))?;
+    Ok((name, model))
+}
+
+/// Name and file of the model of the settings.
+fn find(output: Output, settings: &Settings) -> Result<(String, PathBuf)> {
     let asked = settings.model.as_deref().unwrap_or(default_entry().name);
     let home = Home::from_env()?;
     let path = match cerium_hub::resolve(&home, asked)? {
@@ -33,9 +54,7 @@ pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
         Some(entry) => entry.name.to_owned(),
         None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     };
-    let _spinner = Spinner::start(output, format!("loading {name}"));
-    load(name, &path, n_threads(output, settings.threads))
-        .with_context(|| format!("loading `{}`", path.display()))
+    Ok((name, path))
 }
 
 /// Fetches a model after asking, or at once when there is nobody to ask.
@@ -72,7 +91,7 @@ fn load(name: String, path: &Path, n_threads: usize) -> Result<Service> {
 
 /// Threads to compute with: one per core this process may use, and never more, because members of
 /// a team that share a core wait for each other.
-fn n_threads(output: Output, asked: Option<u16>) -> usize {
+pub(crate) fn n_threads(output: Output, asked: Option<u16>) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     match asked {
         Some(n) if usize::from(n) > cores => {

@@ -70,7 +70,11 @@ impl Run<'_> {
                     Ok(accepted) => return Ok((scope, accepted)),
                     Err(problem) => problem,
                 };
-            if tries_left == 0 {
+            // An unchanged answer mostly means that the place is not in what was shown. About the
+            // same code models repeat themselves: none of some thirty such second tries was right.
+            let wider = scope.widened(self.view, strategy.vague_whole_lines_max);
+            let wider = wider.filter(|_| problem.unchanged);
+            if tries_left == 0 || (problem.unchanged && wider.is_none()) {
                 let Problem { reply, what: reason, unchanged, .. } = problem;
                 return Err(if unchanged {
                     EditError::Unchanged
@@ -84,9 +88,7 @@ impl Run<'_> {
             // An answer that ended before it began fought with the beginning it was given.
             strategy.start_in_fence &= !problem.empty;
             strategy.format = Format::Rewrite;
-            // An unchanged answer mostly means that the place is not in what was shown.
-            let wider = scope.widened(self.view, strategy.vague_whole_lines_max);
-            (scope, earlier) = match wider.filter(|_| problem.unchanged) {
+            (scope, earlier) = match wider {
                 Some(wider) => (wider, None),
                 None => (scope, Some(Earlier { reply: problem.reply, problem: problem.what })),
             };

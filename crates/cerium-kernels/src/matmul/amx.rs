@@ -80,6 +80,25 @@ pub(super) fn panels<L: Layout>(
     }
 }
 
+/// Products of whole tiles in four chains; returns the multiply-accumulates.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn peak() -> f64 {
+    const STEPS: usize = 1 << 15;
+    // SAFETY: as for `panels`; configured registers are zeros.
+    unsafe {
+        let shapes = Shapes::full();
+        asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack));
+        for _ in 0..STEPS {
+            multiply::<0, 4, 6>();
+            multiply::<1, 4, 7>();
+            multiply::<2, 5, 6>();
+            multiply::<3, 5, 7>();
+        }
+        asm!("tilerelease", options(nomem, nostack));
+    }
+    (STEPS * 4 * TOKENS * PANEL * 64) as f64
+}
+
 /// Fills a register, rows `stride` bytes apart.
 #[inline(always)]
 unsafe fn load<const REGISTER: usize>(from: *const u8, stride: usize) {

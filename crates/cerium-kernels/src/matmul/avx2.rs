@@ -8,6 +8,7 @@ use super::simd::{self, Simd};
 use crate::activations::Activations;
 use crate::pack::{Layout, PANEL};
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 /// See [`super::scalar::panels`].
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -19,6 +20,29 @@ pub(super) fn panels<L: Layout>(
 ) {
     // SAFETY: this function enables the features.
     unsafe { simd::panels::<Avx2, L>(panels, x, first_token, sums) }
+}
+
+/// Products of 4-bit quants as [`chain`] and [`widen`] make them: one widening after eight products.
+/// Returns the multiply-accumulates.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn peak() -> f64 {
+    const STEPS: usize = 1 << 14;
+    const CHAINS: usize = 6;
+    let (w, a) = black_box((_mm256_set1_epi8(3), _mm256_set1_epi8(-2)));
+    let mut sums = [_mm256_setzero_si256(); CHAINS];
+    for _ in 0..STEPS {
+        let mut pairs = [_mm256_setzero_si256(); CHAINS];
+        for _ in 0..8 {
+            for pair in &mut pairs {
+                *pair = _mm256_add_epi16(*pair, _mm256_maddubs_epi16(w, black_box(a)));
+            }
+        }
+        for (sum, pair) in sums.iter_mut().zip(pairs) {
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pair, _mm256_set1_epi16(1)));
+        }
+    }
+    black_box(sums);
+    (STEPS * CHAINS * 8 * 32) as f64
 }
 
 struct Avx2;

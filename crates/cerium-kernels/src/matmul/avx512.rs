@@ -4,6 +4,7 @@ use super::simd::{self, Simd};
 use crate::activations::Activations;
 use crate::pack::{Layout, PANEL};
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 /// See [`super::scalar::panels`].
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -15,6 +16,22 @@ pub(super) fn panels<L: Layout>(
 ) {
     // SAFETY: this function enables the features.
     unsafe { simd::panels::<Avx512, L>(panels, x, first_token, sums) }
+}
+
+/// Products of bytes in as many chains as hide their latency; returns the multiply-accumulates.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn peak() -> f64 {
+    const STEPS: usize = 1 << 17;
+    const CHAINS: usize = 16;
+    let (w, a) = black_box((_mm512_set1_epi8(3), _mm512_set1_epi8(-2)));
+    let mut sums = [_mm512_setzero_si512(); CHAINS];
+    for _ in 0..STEPS {
+        for sum in &mut sums {
+            *sum = _mm512_dpbusd_epi32(*sum, w, a);
+        }
+    }
+    black_box(sums);
+    (STEPS * CHAINS * 64) as f64
 }
 
 pub(super) struct Avx512;

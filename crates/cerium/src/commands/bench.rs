@@ -1,0 +1,116 @@
+//! `cerium bench`: what this machine can do, and how much of it cerium uses, measured in turns in one
+//! run. Figures are medians over the rounds; a fraction compares with the limit of its own round.
+
+mod case;
+mod report;
+
+use super::{Context, Exit};
+use crate::cli::{Bench, Measure, Rounds};
+use crate::config;
+use crate::model;
+use crate::output::progress::Spinner;
+use crate::output::{self, Output};
+use anyhow::Result;
+use case::Case;
+use cerium_harness::workspace::Workspace;
+use cerium_kernels::{Cpu, Team, float_products, int8_products, read_bandwidth};
+use report::{Limits, Report, Roof, median};
+use std::env;
+
+/// Bytes that are read to measure the memory: more than caches hold.
+const BUFFER_BYTES: usize = 256 << 20;
+
+/// Positions that a step of a prompt takes at most.
+const CHUNK: usize = 512;
+
+pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
+    let tree = Workspace::discover(&env::current_dir()?).ok();
+    let settings = config::load(tree.as_ref().map(Workspace::root), &context.flags)?;
+    let output = context.output;
+    let (rounds, cases) = match &args.measure {
+        Measure::Roofline(rounds) => {
+            return roofline(output, rounds, model::n_threads(output, settings.threads));
+        }
+        Measure::Prefill { tokens, rounds } => {
+            (rounds, tokens.iter().map(|&n| Case::Prefill { n }).collect::<Vec<_>>())
+        }
+        Measure::Decode { tokens, after, rounds } => {
+            (rounds, after.iter().map(|&after| Case::Decode { after, n: *tokens }).collect())
+        }
+        Measure::Verify { k, after, rounds } => {
+            (rounds, k.iter().map(|&k| Case::Verify { after: *after, k }).collect())
+        }
+    };
+    let (name, mut model) = model::open_bare(output, &settings)?;
+    let mut report = Report::new(name, &model, cases);
+    report.check(&model)?;
+    let (team, buffer) = (Team::new(model.n_threads()), vec![1; BUFFER_BYTES]);
+    for round in 0..=rounds.rounds {
+        let _spinner = spinner(output, round, rounds);
+        let limits = limits(model.cpu(), &team, &buffer);
+        let times = report.cases.iter().map(|case| case.run(&mut model)).collect();
+        // The first round only warms up.
+        if round > 0 {
+            report.add(limits, times);
+        }
+    }
+    if output.json {
+        output::object(&report.json(rounds.profile))?;
+    } else {
+        output::data(&report.text(rounds.profile))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn spinner(output: Output, round: u16, rounds: &Rounds) -> Spinner {
+    let text = match round {
+        0 => "warming up".into(),
+        n => format!("round {n} of {}", rounds.rounds),
+    };
+    Spinner::start(output, text)
+}
+
+fn limits(cpu: Cpu, team: &Team, buffer: &[u8]) -> Limits {
+    Limits {
+        read: read_bandwidth(cpu, team, buffer),
+        int8: int8_products(cpu, team),
+        float: float_products(cpu, team),
+    }
+}
+
+/// The limits alone, of every path and number of threads.
+fn roofline(output: Output, rounds: &Rounds, n_threads: usize) -> Result<Exit> {
+    let buffer = vec![1; BUFFER_BYTES];
+    let teams: Vec<Team> = (1..=n_threads).map(Team::new).collect();
+    let mut seen: Vec<(Cpu, usize, Vec<Limits>)> = Vec::new();
+    for round in 0..=rounds.rounds {
+        let _spinner = spinner(output, round, rounds);
+        for cpu in Cpu::available() {
+            for team in &teams {
+                let limits = limits(cpu, team, &buffer);
+                let here = (cpu, team.n_threads());
+                match seen.iter_mut().find(|(cpu, n, _)| (*cpu, *n) == here) {
+                    Some((.., all)) => all.push(limits),
+                    // The first round only warms up.
+                    None => seen.push((cpu, team.n_threads(), Vec::new())),
+                }
+            }
+        }
+    }
+    let roofs = seen.into_iter().map(|(cpu, threads, all)| Roof {
+        path: cpu.name(),
+        threads,
+        limits: Limits {
+            read: median(all.iter().map(|l| l.read)),
+            int8: median(all.iter().map(|l| l.int8)),
+            float: median(all.iter().map(|l| l.float)),
+        },
+    });
+    let roofs: Vec<Roof> = roofs.collect();
+    if output.json {
+        output::object(&report::roofs_json(&roofs))?;
+    } else {
+        output::data(&report::roofs_text(&roofs))?;
+    }
+    Ok(Exit::Done)
+}

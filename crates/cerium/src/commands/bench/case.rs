@@ -1,0 +1,128 @@
+//! What is measured: shapes of work that people wait for.
+
+use super::CHUNK;
+use cerium_model::profile::Profile;
+use cerium_model::{Costs, KvCache, Model, Segment, argmax};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// One shape of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Case {
+    /// A prompt of `n` tokens, from nothing.
+    Prefill { n: usize },
+    /// `n` tokens one by one, after a prompt of `after`.
+    Decode { after: usize, n: usize },
+    /// `k` tokens at once with the arg-max at every one, after a prompt of `after`: a draft's check.
+    Verify { after: usize, k: usize },
+}
+
+/// What bounds a case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Bound {
+    /// Multiply-accumulates of a pass over its tokens, by 8-bit integers.
+    Int8(f64),
+    /// Bytes that it reads.
+    Read(f64),
+}
+
+/// One measurement.
+#[derive(Clone, Debug)]
+pub(super) struct Time {
+    pub(super) wall: Duration,
+    pub(super) profile: Profile,
+}
+
+impl Case {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Prefill { n } => format!("prefill {n}"),
+            Self::Decode { after, n } => format!("decode {n} after {after}"),
+            Self::Verify { after, k } => format!("verify {k} after {after}"),
+        }
+    }
+
+    /// Tokens that the time is spent on.
+    pub(super) fn n_tokens(self) -> usize {
+        match self {
+            Self::Prefill { n } | Self::Decode { n, .. } => n,
+            Self::Verify { k, .. } => k,
+        }
+    }
+
+    /// Longest sequence that it makes.
+    pub(super) fn n_positions(self) -> usize {
+        match self {
+            Self::Prefill { n } => n,
+            Self::Decode { after, n } => after + n,
+            Self::Verify { after, k } => after + k,
+        }
+    }
+
+    /// What it cannot do without, attention not counted.
+    pub(super) fn bound(self, costs: Costs) -> Bound {
+        let Costs { layer_macs, head_macs, layer_bytes, head_bytes } = costs;
+        match self {
+            Self::Prefill { n } => Bound::Int8((n * layer_macs + head_macs) as f64),
+            Self::Decode { n, .. } => Bound::Read((n * (layer_bytes + head_bytes)) as f64),
+            Self::Verify { k: 1, .. } => Bound::Read((layer_bytes + head_bytes) as f64),
+            Self::Verify { k, .. } => Bound::Int8((k * (layer_macs + head_macs)) as f64),
+        }
+    }
+
+    /// Does it once.
+    pub(super) fn run(self, model: &mut Model) -> Time {
+        let mut kv = KvCache::new(model.config());
+        match self {
+            Self::Prefill { n } => measured(model, |model| prefill(model, &mut kv, n)),
+            Self::Decode { after, n } => {
+                prefill(model, &mut kv, after);
+                measured(model, |model| {
+                    let mut next = 1;
+                    for _ in 0..n {
+                        next = step(model, &mut kv, &[next], 1);
+                    }
+                })
+            }
+            Self::Verify { after, k } => {
+                prefill(model, &mut kv, after);
+                let tokens = tokens(model, k);
+                measured(model, |model| {
+                    step(model, &mut kv, &tokens, k);
+                })
+            }
+        }
+    }
+}
+
+fn measured(model: &mut Model, work: impl FnOnce(&mut Model)) -> Time {
+    model.take_profile();
+    let start = Instant::now();
+    work(model);
+    Time { wall: start.elapsed(), profile: model.take_profile() }
+}
+
+/// Tokens of any kind: what they say costs nothing.
+fn tokens(model: &Model, n: usize) -> Vec<u32> {
+    (0..n).map(|i| (i * 7919 % model.config().n_vocab) as u32).collect()
+}
+
+fn prefill(model: &mut Model, kv: &mut KvCache, n: usize) {
+    let tokens = tokens(model, n);
+    let n_chunks = tokens.chunks(CHUNK).len();
+    for (i, chunk) in tokens.chunks(CHUNK).enumerate() {
+        step(model, kv, chunk, usize::from(i + 1 == n_chunks));
+    }
+}
+
+/// One pass; returns the arg-max at the last of the positions that have logits.
+fn step(model: &mut Model, kv: &mut KvCache, tokens: &[u32], n_logits: usize) -> u32 {
+    let n_vocab = model.config().n_vocab;
+    let segment = Segment { kv, tokens, n_logits };
+    let logits = model.forward(&mut [segment], &AtomicBool::new(false)).expect("nothing aborts it");
+    let mut best = 0;
+    for row in logits.chunks(n_vocab) {
+        best = argmax(row).unwrap_or(0);
+    }
+    best as u32
+}
