@@ -91,8 +91,8 @@ impl JournalError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Changed { kept, path, .. } => Some(format!(
-                "take another edit back by its number in `cerium log`, or compare and copy by \
-                 hand: diff {path} {}",
+                "undo what came later in it first (`cerium undo EDIT` takes any edit of `cerium \
+                 log`), or compare and copy by hand: diff {path} {}",
                 kept.display()
             )),
             Self::Busy { .. } => Some("wait for it to finish and try again".to_owned()),

@@ -18,7 +18,8 @@ const SURROUNDINGS_LINES: usize = 60;
 /// What a model is asked, and what its answer is read against.
 #[derive(Clone, Debug)]
 pub(crate) struct Prompt {
-    pub(crate) system: String,
+    /// Absent for whole files: what the model was trained to hear then serves it best.
+    pub(crate) system: Option<String>,
     pub(crate) user: String,
     /// How the answer begins: its fence, and lines that are sure to stay.
     pub(crate) prefix: String,
@@ -73,7 +74,14 @@ pub(crate) fn build(
     let tag = view.language.map_or("", Language::tag);
     let shown = shown.join("\n");
 
-    let mut user = format!("File: {path}\n");
+    let whole = match regions {
+        [region] => region.lines == LineSpan::new(1, view.lines.count()),
+        _ => false,
+    };
+    let whole = whole && strategy.format != Format::SearchReplace;
+    let block = format!("{fence}{tag}\n{shown}\n{fence}");
+    let mut user =
+        if whole { whole_file(path, &block, instruction) } else { format!("File: {path}\n") };
     if strategy.outline
         && let Some(parsed) = &view.parsed
     {
@@ -86,8 +94,10 @@ pub(crate) fn build(
             context.join("\n")
         );
     }
-    let _ = write!(user, "\nThe code to edit:\n{fence}{tag}\n{shown}\n{fence}\n");
-    let _ = write!(user, "\nInstruction: {}\n", instruction.trim());
+    if !whole {
+        let _ = write!(user, "\nThe code to edit:\n{block}\n");
+        let _ = write!(user, "\nInstruction: {}\n", instruction.trim());
+    }
 
     let mut prefix = String::new();
     let fenced = strategy.start_in_fence && strategy.format != Format::SearchReplace;
@@ -103,7 +113,8 @@ pub(crate) fn build(
             }
         }
     }
-    let system = strategy.system.clone().unwrap_or_else(|| system(strategy.format, several));
+    let own = || (!whole).then(|| system(strategy.format, several));
+    let system = strategy.system.clone().or_else(own);
     let expected = Expected { format: strategy.format, parts, cut: false, comments_may_go };
     Prompt {
         system,
@@ -143,7 +154,7 @@ impl Prompt {
         CreateResponse {
             model: model.to_owned(),
             input: Input::Items(items),
-            instructions: Some(self.system.clone()),
+            instructions: self.system.clone(),
             max_output_tokens: Some(max_output_tokens),
             temperature: Some(strategy.temperature),
             top_p: None,
@@ -170,6 +181,15 @@ impl Prompt {
     pub(crate) fn old(&self) -> Vec<Vec<String>> {
         self.indented(self.expected.parts.iter().map(|part| part.old.clone()).collect())
     }
+}
+
+/// The request for a file that is rewritten whole.
+fn whole_file(path: &str, block: &str, instruction: &str) -> String {
+    let instruction = instruction.trim();
+    format!(
+        "This is the file `{path}`:\n\n{block}\n\n{instruction}\n\n\
+         Reply with the whole changed file in one code block and nothing else."
+    )
 }
 
 fn system(format: Format, several: bool) -> String {

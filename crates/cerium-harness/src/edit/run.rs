@@ -162,7 +162,7 @@ impl Run<'_> {
     ) -> Result<(String, bool), EditError> {
         let model = self.backend.model();
         let n_shown = self.backend.count_tokens(&prompt.shown);
-        let n_prompt = self.backend.count_tokens(&prompt.system)
+        let n_prompt = prompt.system.as_ref().map_or(0, |text| self.backend.count_tokens(text))
             + self.backend.count_tokens(&prompt.user)
             + self.backend.count_tokens(&prompt.prefix)
             + earlier.map_or(0, |e| self.backend.count_tokens(&e.reply) + 64)

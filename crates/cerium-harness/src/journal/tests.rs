@@ -70,7 +70,7 @@ fn a_file_changed_since_is_not_undone_and_the_way_on_is_said() {
     fs::write(tree.root.path().join("f"), "mine").unwrap();
     let error = tree.journal().undo(None).unwrap_err();
     assert_eq!(error.to_string(), format!("`f` is not as edit {id} left it; nothing was changed"));
-    assert!(error.hint().unwrap().contains("undo what came later first"));
+    assert!(error.hint().unwrap().contains("undo what came later in it first"));
     let JournalError::Changed { kept, .. } = error else { panic!() };
     assert_eq!(fs::read_to_string(kept).unwrap(), "one");
     assert_eq!(tree.text(), "mine");

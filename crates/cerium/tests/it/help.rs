@@ -5,7 +5,7 @@ use crate::world::World;
 #[test]
 fn help_is_a_contract() {
     let world = World::new();
-    for command in ["", "edit", "ask", "plan", "complete", "serve", "pull"] {
+    for command in ["", "edit", "ask", "plan", "complete", "serve", "pull", "bench"] {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let ran = world.run(&args).ok();
         assert_eq!(ran.stderr, "");
@@ -44,6 +44,9 @@ fn what_cannot_be_read_exits_with_2() {
         &["log", "--threads", "0"],
         &["log", "--threads", "many"],
         &["completions", "cmd.exe"],
+        &["undo", "last"],
+        &["bench", "verify", "--k", "0"],
+        &["bench", "prefill", "--rounds", "0"],
         &["rm"],
     ] {
         let ran = world.run(args).exits(2).says("error:");

@@ -57,6 +57,33 @@ fn the_same_question_gets_the_same_answer_and_places_that_exist() {
 }
 
 #[test]
+fn a_bench_sets_work_beside_the_limits_of_its_own_run() {
+    let world = World::new();
+    let model = model();
+    let bench = |args: &[&str]| world.run(&[&["bench"], args, &["--model", &model]].concat());
+    let verify = ["verify", "--k", "1,4", "--after", "8", "--rounds", "2", "--profile", "--json"];
+    let report = bench(&verify).ok().json();
+    assert_eq!(report["rounds"], 2);
+    for limit in ["read_bytes_per_s", "int8_macs_per_s", "float_macs_per_s"] {
+        assert!(report["limits"][limit].is_number(), "{report:#}");
+    }
+    let [one, four] = &report["cases"].as_array().unwrap()[..] else { panic!("{report:#}") };
+    assert_eq!((&one["bound"], &four["bound"]), (&"read".into(), &"int8".into()));
+    for (case, tokens) in [(one, 1.0), (four, 4.0)] {
+        let number = |field: &str| case[field].as_f64().unwrap();
+        let rate = tokens / number("ms") * 1e3;
+        assert!((number("tokens_per_s") / rate - 1.0).abs() < 1e-9, "{case:#}");
+        // Most of a step is accounted for.
+        let profile = case["profile_ms"].as_object().unwrap();
+        let sum: f64 = profile.values().map(|ms| ms.as_f64().unwrap()).sum();
+        assert!(sum > 0.0 && sum < 2.0 * number("ms"), "{case:#}");
+    }
+    bench(&["prefill", "--tokens", "9000"]).exits(2).says("`prefill 9000` needs 9000 positions");
+    let ran = bench(&["decode", "--tokens", "2", "--after", "4", "--rounds", "1"]).ok();
+    assert!(ran.stdout.contains("decode 2 after 4") && ran.stdout.contains("tok/s"), "{ran:#?}");
+}
+
+#[test]
 fn a_plan_is_kept_shown_and_refused_where_it_has_no_step() {
     let world = World::new();
     let model = model();
