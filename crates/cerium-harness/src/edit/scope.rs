@@ -239,9 +239,14 @@ pub(crate) fn by_instruction(view: &View<'_>, instruction: &str, strategy: &Stra
     let intent = Intent::of(view, &pieces);
     let targets = targets::targets(view, &pieces, &intent);
     let evidence = Evidence::gather(view, &pieces, &targets.names);
+    let whole = || {
+        let mut scope = Scope::whole(view);
+        fix_head(view, &mut scope, &evidence, &intent);
+        Choice::Scope(scope)
+    };
     let tiny = n_lines <= strategy.whole_lines_max && targets.decls.is_empty();
     if tiny || (pieces.len() > PIECES_MAX && small) {
-        return Choice::Scope(Scope::whole(view));
+        return whole();
     }
     let window = |line: usize| view.window(LineSpan::line(line), strategy.window_lines_max);
     let mut source = ScopeSource::Names;
@@ -266,7 +271,7 @@ pub(crate) fn by_instruction(view: &View<'_>, instruction: &str, strategy: &Stra
         source = ScopeSource::Text;
     }
     if !sure && small {
-        return Choice::Scope(Scope::whole(view));
+        return whole();
     }
     spans.extend(intent.places(view));
     let mut scope = Scope::of(view, spans, strategy.merge_gap_lines, source);
@@ -331,10 +336,12 @@ fn within(
 fn fix_head(view: &View<'_>, scope: &mut Scope, evidence: &Evidence, intent: &Intent) {
     let [region] = scope.regions.as_mut_slice() else { return };
     let lines = region.lines;
+    let text = (lines.start..=lines.end).find(|&line| !view.line(line).trim().is_empty());
+    let first = text.unwrap_or(lines.start);
     let starts_here = |d: &&Decl| {
         d.kind.is_callable()
             && lines.contains(LineSpan::new(d.def_line, d.lines.end))
-            && d.lines.start <= lines.start
+            && d.lines.start <= first
             && d.head_end < d.lines.end
     };
     let Some(decl) = view.decls.iter().find(starts_here) else { return };

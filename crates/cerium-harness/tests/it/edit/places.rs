@@ -144,3 +144,14 @@ fn an_unchanged_answer_is_asked_for_again_with_more_to_see() {
     assert_eq!(proposal.scope.regions[0].declaration.as_deref(), Some("Item"));
     assert_eq!(proposal.stats.retries, 1);
 }
+
+#[test]
+fn a_whole_file_is_asked_for_plainly_with_its_head_given() {
+    let desk = Desk::new("f.py", "\ndef f(x):\n    \"\"\"One less.\"\"\"\n    return x\n");
+    let model = Scripted::new(["    return x - 1\n"]);
+    let proposal = desk.propose(desk.request("Fix the bugs"), &model).unwrap();
+    assert_eq!(proposal.after, "\ndef f(x):\n    \"\"\"One less.\"\"\"\n    return x - 1\n");
+    let request = &model.asked()[0];
+    assert_eq!(request.instructions, None);
+    assert_eq!(request.cerium.prefix, "```python\n\ndef f(x):\n    \"\"\"One less.\"\"\"\n");
+}
