@@ -102,8 +102,24 @@ fn tile(cpu: Cpu, form: Form, x: &Activations) -> usize {
     TILE
 }
 
-/// What runs a path's products of bytes and nothing else, and says how many multiply-accumulates that
+/// What runs a path's products of f32 and nothing else, and says how many multiply-accumulates that
 /// were; for the scalar path it does nothing.
+pub(crate) fn float_peak(cpu: Cpu) -> fn() -> f64 {
+    match cpu.0 {
+        Isa::Scalar => || 0.0,
+        // SAFETY: `available` makes this value only after detecting the features.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => || unsafe { avx2::float_peak() },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Vnni => || unsafe { avx512::float_peak() },
+        // SAFETY: AMX is only taken where AVX-512 was detected.
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::Amx => || unsafe { avx512::float_peak() },
+    }
+}
+
+/// The same of 8-bit integers.
 pub(crate) fn peak(cpu: Cpu) -> fn() -> f64 {
     match cpu.0 {
         Isa::Scalar => || 0.0,

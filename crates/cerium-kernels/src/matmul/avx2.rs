@@ -45,6 +45,22 @@ pub(super) fn peak() -> f64 {
     (STEPS * CHAINS * 8 * 32) as f64
 }
 
+/// Products of f32 in as many chains as hide their latency; returns the multiply-accumulates.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn float_peak() -> f64 {
+    const STEPS: usize = 1 << 17;
+    const CHAINS: usize = 12;
+    let a = black_box(_mm256_set1_ps(0.5));
+    let mut sums = [a; CHAINS];
+    for _ in 0..STEPS {
+        for sum in &mut sums {
+            *sum = _mm256_fmadd_ps(*sum, a, a);
+        }
+    }
+    black_box(sums);
+    (STEPS * CHAINS * 8) as f64
+}
+
 struct Avx2;
 
 /// Four activations, in every row's place.

@@ -34,6 +34,22 @@ pub(super) fn peak() -> f64 {
     (STEPS * CHAINS * 64) as f64
 }
 
+/// The same of f32.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn float_peak() -> f64 {
+    const STEPS: usize = 1 << 17;
+    const CHAINS: usize = 16;
+    let a = black_box(_mm512_set1_ps(0.5));
+    let mut sums = [a; CHAINS];
+    for _ in 0..STEPS {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(*sum, a, a);
+        }
+    }
+    black_box(sums);
+    (STEPS * CHAINS * 16) as f64
+}
+
 pub(super) struct Avx512;
 
 impl Simd for Avx512 {
