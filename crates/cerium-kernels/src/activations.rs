@@ -1,7 +1,7 @@
 //! Activations as the integer kernels read them: small integers with one f32 scale per token and run of
 //! values, as long as the weights' own runs: 32, or 256 for the K types.
 //!
-//! Integers have 8 bits, or 16 in two planes of 8 ([`Detail::fine`]): twice the arithmetic, for models
+//! Integers have 8 bits, or 16 in two planes of 8 ([`Detail::of`]): twice the arithmetic, for models
 //! so narrow that rounding to 8 bits is heard in their answers.
 
 mod blocks;

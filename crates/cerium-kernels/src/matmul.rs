@@ -102,36 +102,23 @@ fn tile(cpu: Cpu, form: Form, x: &Activations) -> usize {
     TILE
 }
 
-/// What runs a path's products of f32 and nothing else, and says how many multiply-accumulates that
-/// were; for the scalar path it does nothing.
-pub(crate) fn float_peak(cpu: Cpu) -> fn() -> f64 {
-    match cpu.0 {
-        Isa::Scalar => || 0.0,
-        // SAFETY: `available` makes this value only after detecting the features.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => || unsafe { avx2::float_peak() },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512Vnni => || unsafe { avx512::float_peak() },
-        // SAFETY: AMX is only taken where AVX-512 was detected.
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Isa::Amx => || unsafe { avx512::float_peak() },
-    }
+/// A path's bare products: each runs for a while and says how many multiply-accumulates that were. They
+/// may be called wherever the path they were asked of may run.
+pub(crate) struct Peaks {
+    pub(crate) int8: unsafe fn() -> f64,
+    pub(crate) float: unsafe fn() -> f64,
 }
 
-/// The same of 8-bit integers.
-pub(crate) fn peak(cpu: Cpu) -> fn() -> f64 {
+/// None for the scalar path, which has no instructions of its own.
+pub(crate) fn peaks(cpu: Cpu) -> Option<Peaks> {
     match cpu.0 {
-        Isa::Scalar => || 0.0,
-        // SAFETY: `available` makes this value only after detecting the features.
+        Isa::Scalar => None,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => || unsafe { avx2::peak() },
-        // SAFETY: as above.
+        Isa::Avx2 => Some(Peaks { int8: avx2::peak, float: avx2::float_peak }),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512Vnni => || unsafe { avx512::peak() },
-        // SAFETY: as above.
+        Isa::Avx512Vnni => Some(Peaks { int8: avx512::peak, float: avx512::float_peak }),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Isa::Amx => || unsafe { amx::peak() },
+        Isa::Amx => Some(Peaks { int8: amx::peak, float: avx512::float_peak }),
     }
 }
 

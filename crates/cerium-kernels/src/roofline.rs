@@ -56,20 +56,19 @@ fn read(piece: &[u8]) -> u64 {
 /// Multiply-accumulates of 8-bit integers per second, without loads and scales; 0 on the scalar path,
 /// which has no such instruction.
 pub fn int8_products(cpu: Cpu, team: &Team) -> f64 {
-    products(team, matmul::peak(cpu))
+    products(team, matmul::peaks(cpu).map(|peaks| peaks.int8))
 }
 
 /// Multiply-accumulates of f32 per second; 0 on the scalar path.
 pub fn float_products(cpu: Cpu, team: &Team) -> f64 {
-    products(team, matmul::float_peak(cpu))
+    products(team, matmul::peaks(cpu).map(|peaks| peaks.float))
 }
 
-fn products(team: &Team, run: fn() -> f64) -> f64 {
-    let work = run();
-    if work == 0.0 {
-        return 0.0;
-    }
-    rate(team, PIECES_PER_THREAD * team.n_threads(), work, &|_| {
+fn products(team: &Team, run: Option<unsafe fn() -> f64>) -> f64 {
+    let Some(run) = run else { return 0.0 };
+    // SAFETY: the callers took it of a `Cpu`, which is the licence for its path.
+    let run = || unsafe { run() };
+    rate(team, PIECES_PER_THREAD * team.n_threads(), run(), &|_| {
         black_box(run());
     })
 }

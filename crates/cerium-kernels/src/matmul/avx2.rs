@@ -61,6 +61,7 @@ pub(super) fn float_peak() -> f64 {
     (STEPS * CHAINS * 8) as f64
 }
 
+#[derive(Clone, Copy)]
 struct Avx2;
 
 /// Four activations, in every row's place.

@@ -50,6 +50,7 @@ pub(super) fn float_peak() -> f64 {
     (STEPS * CHAINS * 16) as f64
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Avx512;
 
 impl Simd for Avx512 {

@@ -27,7 +27,7 @@ pub(super) const STEPS: usize = 8;
 
 /// What an instruction set offers. Every function needs the set's features to be enabled where it
 /// is inlined, and that is the safety condition of all of them.
-pub(super) trait Simd {
+pub(super) trait Simd: Copy {
     /// Rows that one register holds: 8 or 16.
     const LANES: usize;
     /// Whether there are registers for a block of two panels.

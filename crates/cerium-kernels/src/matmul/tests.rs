@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use simd::Simd;
 
 /// Sixteen lanes in plain Rust: the shape of AVX-512, on any machine.
+#[derive(Clone, Copy)]
 struct Emulated;
 
 type Bytes = [u8; 64];

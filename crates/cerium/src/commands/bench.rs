@@ -14,7 +14,7 @@ use anyhow::Result;
 use case::Case;
 use cerium_harness::workspace::Workspace;
 use cerium_kernels::{Cpu, Team, float_products, int8_products, read_bandwidth};
-use report::{Limits, Report, Roof, median};
+use report::{Limits, Report, Roof};
 use std::env;
 
 /// Bytes that are read to measure the memory: more than caches hold.
@@ -100,11 +100,7 @@ fn roofline(output: Output, rounds: &Rounds, n_threads: usize) -> Result<Exit> {
     let roofs = seen.into_iter().map(|(cpu, threads, all)| Roof {
         path: cpu.name(),
         threads,
-        limits: Limits {
-            read: median(all.iter().map(|l| l.read)),
-            int8: median(all.iter().map(|l| l.int8)),
-            float: median(all.iter().map(|l| l.float)),
-        },
+        limits: Limits::median(&all.iter()),
     });
     let roofs: Vec<Roof> = roofs.collect();
     if output.json {

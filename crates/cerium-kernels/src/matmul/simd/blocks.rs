@@ -122,21 +122,13 @@ impl BlockSums {
 }
 
 /// One block of `LANES` rows of a panel, unpacked.
+#[derive(Clone, Copy)]
 pub(in crate::matmul) struct BlockRows<S: Simd> {
     pub(in crate::matmul) weights: [S::B; STEPS],
     pub(in crate::matmul) scale: S::F,
     /// Where the type has minima.
     pub(in crate::matmul) min: S::F,
 }
-
-impl<S: Simd> Clone for BlockRows<S> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S: Simd> Copy for BlockRows<S> {}
 
 impl<S: Simd> BlockRows<S> {
     #[inline(always)]

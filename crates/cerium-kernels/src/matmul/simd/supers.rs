@@ -111,20 +111,12 @@ pub(super) unsafe fn one_token<S: Simd, L: Layout, const FINE: bool>(
 }
 
 /// One block of `LANES` rows of a panel, unpacked.
+#[derive(Clone, Copy)]
 struct Rows<S: Simd> {
     weights: [S::B; STEPS],
     /// Integer factors of the block's two halves, or of all in the first.
     factors: [S::I; 2],
 }
-
-impl<S: Simd> Clone for Rows<S> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S: Simd> Copy for Rows<S> {}
 
 impl<S: Simd> Rows<S> {
     #[inline(always)]
@@ -201,6 +193,7 @@ unsafe fn add_products<S: Simd, L: Layout, const N: usize, const T: usize>(
 }
 
 /// What a super-block of `LANES` rows is scaled with.
+#[derive(Clone, Copy)]
 pub(in crate::matmul) struct SuperScales<S: Simd> {
     scale: S::F,
     /// Negative.
@@ -214,15 +207,6 @@ pub(in crate::matmul) struct SuperScales<S: Simd> {
 const fn n_pairs<L: Layout>() -> usize {
     if L::GROUPS_OF_16 { BLOCKS } else { BLOCKS / 2 }
 }
-
-impl<S: Simd> Clone for SuperScales<S> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S: Simd> Copy for SuperScales<S> {}
 
 impl<S: Simd> SuperScales<S> {
     #[inline(always)]

@@ -24,6 +24,14 @@ pub(super) struct Limits {
     pub(super) float: f64,
 }
 
+impl Limits {
+    /// Each by itself.
+    pub(super) fn median<'a>(all: &(impl Iterator<Item = &'a Self> + Clone)) -> Self {
+        let of = |pick: fn(&Self) -> f64| median(all.clone().map(pick));
+        Self { read: of(|l| l.read), int8: of(|l| l.int8), float: of(|l| l.float) }
+    }
+}
+
 /// The limits of a path and a number of threads.
 #[derive(Debug, Serialize)]
 pub(super) struct Roof {
@@ -85,8 +93,7 @@ impl Report {
     }
 
     fn limits(&self) -> Limits {
-        let of = |pick: fn(&Limits) -> f64| median(self.rounds.iter().map(|(l, _)| pick(l)));
-        Limits { read: of(|l| l.read), int8: of(|l| l.int8), float: of(|l| l.float) }
+        Limits::median(&self.rounds.iter().map(|(limits, _)| limits))
     }
 
     fn figures(&self) -> Vec<Figures> {
@@ -200,7 +207,7 @@ pub(super) fn roofs_text(roofs: &[Roof]) -> String {
 }
 
 /// The middle value, or the mean of the two middle ones.
-pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
+fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     match values.len() {
