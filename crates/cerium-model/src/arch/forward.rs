@@ -1,0 +1,214 @@
+//! One pass of a batch through the layers.
+
+use super::{Config, Segment, rope};
+use crate::file::ModelFile;
+use crate::profile::{Clock, Work};
+use crate::weights::{Layer, Weights};
+use cerium_kernels::{
+    Activations, Cpu, Detail, Heads, PackedMatrix, Product, Span, Team, add, attention, dequantize,
+    matmul, rms_norm, silu_mul,
+};
+
+/// Buffers that grow to the largest step seen and stay.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// The residual stream, `[n_rows, d_model]`.
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    quantised: Activations,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    attended: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    /// Output of the projections back into the stream.
+    delta: Vec<f32>,
+    /// Cosine and sine per row and pair.
+    turns: Vec<(f32, f32)>,
+    pub(super) logits: Vec<f32>,
+}
+
+/// What a pass reads, and the buffers that it fills.
+pub(super) struct Pass<'a> {
+    pub(super) config: &'a Config,
+    pub(super) weights: &'a Weights,
+    pub(super) cpu: Cpu,
+    pub(super) team: &'a Team,
+    /// Whether activations have 16 bits.
+    pub(super) fine: bool,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) clock: Clock<'a>,
+}
+
+impl Pass<'_> {
+    /// Makes room for the segments, and begins with their rows of the embedding.
+    pub(super) fn embed(&mut self, file: &ModelFile, segments: &mut [Segment<'_>]) {
+        let (config, s) = (self.config, &mut *self.scratch);
+        let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
+        let n_rows: usize = segments.iter().map(|segment| segment.tokens.len()).sum();
+        let (d_model, d_q, d_kv) = (config.d_model, n_heads * head_dim, n_kv_heads * head_dim);
+        s.x.resize(n_rows * d_model, 0.0);
+        s.delta.resize(n_rows * d_model, 0.0);
+        s.q.resize(n_rows * d_q, 0.0);
+        s.attended.resize(n_rows * d_q, 0.0);
+        s.k.resize(n_rows * d_kv, 0.0);
+        s.v.resize(n_rows * d_kv, 0.0);
+        s.gate.resize(n_rows * config.d_ffn, 0.0);
+        s.up.resize(n_rows * config.d_ffn, 0.0);
+
+        let mut positions = Vec::with_capacity(n_rows);
+        for segment in &mut *segments {
+            segment.kv.reserve(segment.tokens.len());
+            positions.extend((segment.kv.n_tokens()..).take(segment.tokens.len()));
+        }
+        rope::fill_turns(config, self.weights.rope_factors(), &positions, &mut s.turns);
+        let tokens: Vec<u32> =
+            segments.iter().flat_map(|segment| segment.tokens).copied().collect();
+        let (kind, table) = self.weights.embedding(file);
+        let row_bytes = table.len() / config.n_vocab;
+        self.team.for_each_chunk(&mut s.x, d_model, |i, row| {
+            let at = tokens[i] as usize * row_bytes;
+            dequantize(kind, &table[at..at + row_bytes], row);
+        });
+        self.clock.lap(Work::Embedding);
+    }
+
+    /// One layer's attention: the rows' keys and values are stored, and what they attend to is added to
+    /// the stream.
+    pub(super) fn attend(&mut self, i_layer: usize, layer: &Layer, segments: &mut [Segment<'_>]) {
+        self.norm(&layer.attention_norm, &[&layer.q, &layer.k, &layer.v]);
+        self.clock.lap(Work::Norms);
+        let (config, cpu, team, s) = (self.config, self.cpu, self.team, &mut *self.scratch);
+        let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
+        let (d_q, d_kv) = (n_heads * head_dim, n_kv_heads * head_dim);
+        matmul(
+            cpu,
+            team,
+            &s.quantised,
+            &mut [
+                Product { weights: &layer.q, out: &mut s.q },
+                Product { weights: &layer.k, out: &mut s.k },
+                Product { weights: &layer.v, out: &mut s.v },
+            ],
+        );
+        self.clock.lap(Work::Qkv);
+        let n_pairs = config.n_rot / 2;
+        let turns = &s.turns;
+        let turn = |i: usize, row: &mut [f32], bias: Option<&Vec<f32>>| {
+            if let Some(bias) = bias {
+                add(cpu, row, bias);
+            }
+            let turn = &turns[i * n_pairs..(i + 1) * n_pairs];
+            cerium_kernels::rope(cpu, row, head_dim, config.rope_pairs, turn);
+        };
+        team.for_each_chunk(&mut s.q, d_q, |i, row| turn(i, row, layer.q_bias.as_ref()));
+        team.for_each_chunk(&mut s.k, d_kv, |i, row| turn(i, row, layer.k_bias.as_ref()));
+        if let Some(bias) = &layer.v_bias {
+            team.for_each_chunk(&mut s.v, d_kv, |_, row| add(cpu, row, bias));
+        }
+        let mut row = 0;
+        for segment in &mut *segments {
+            let first_pos = segment.kv.n_tokens();
+            for pos in first_pos..first_pos + segment.tokens.len() {
+                let range = row * d_kv..(row + 1) * d_kv;
+                segment.kv.store(i_layer, pos, &s.k[range.clone()], &s.v[range]);
+                row += 1;
+            }
+        }
+        self.clock.lap(Work::Positions);
+        let spans = spans(segments, i_layer);
+        attention(cpu, team, config.heads, &spans, &s.q, &mut s.attended);
+        self.clock.lap(Work::Attention);
+        let detail = Detail::of(self.fine, &[&layer.o]);
+        s.quantised.quantize(cpu, team, &mut s.attended, d_q, detail, |_, _| {});
+        let product = Product { weights: &layer.o, out: &mut s.delta };
+        matmul(cpu, team, &s.quantised, &mut [product]);
+        self.clock.lap(Work::Output);
+        self.add_delta();
+    }
+
+    /// One layer's feed-forward network, added to the stream.
+    pub(super) fn feed_forward(&mut self, layer: &Layer) {
+        self.norm(&layer.ffn_norm, &[&layer.gate, &layer.up]);
+        self.clock.lap(Work::Norms);
+        let (cpu, team, s) = (self.cpu, self.team, &mut *self.scratch);
+        matmul(
+            cpu,
+            team,
+            &s.quantised,
+            &mut [
+                Product { weights: &layer.gate, out: &mut s.gate },
+                Product { weights: &layer.up, out: &mut s.up },
+            ],
+        );
+        self.clock.lap(Work::GateUp);
+        let (up, d_ffn) = (&s.up, self.config.d_ffn);
+        let activate =
+            |i: usize, row: &mut [f32]| silu_mul(cpu, row, &up[i * d_ffn..(i + 1) * d_ffn]);
+        let detail = Detail::of(self.fine, &[&layer.down]);
+        s.quantised.quantize(cpu, team, &mut s.gate, d_ffn, detail, activate);
+        self.clock.lap(Work::Activation);
+        let product = Product { weights: &layer.down, out: &mut s.delta };
+        matmul(cpu, team, &s.quantised, &mut [product]);
+        self.clock.lap(Work::Down);
+        self.add_delta();
+    }
+
+    /// The logits of the rows that were asked for. The stream is used up.
+    pub(super) fn head(&mut self, segments: &[Segment<'_>]) {
+        let (d_model, s) = (self.config.d_model, &mut *self.scratch);
+        let (mut first_row, mut n_rows) = (0, 0);
+        for segment in segments {
+            let end = first_row + segment.tokens.len();
+            for row in end - segment.n_logits.min(segment.tokens.len())..end {
+                s.x.copy_within(row * d_model..(row + 1) * d_model, n_rows * d_model);
+                n_rows += 1;
+            }
+            first_row = end;
+        }
+        s.x.truncate(n_rows * d_model);
+        s.logits.resize(n_rows * self.config.n_vocab, 0.0);
+        if n_rows == 0 {
+            return;
+        }
+        let head = self.weights.head();
+        self.norm(self.weights.output_norm(), &[head]);
+        let product = Product { weights: head, out: &mut self.scratch.logits };
+        matmul(self.cpu, self.team, &self.scratch.quantised, &mut [product]);
+        self.clock.lap(Work::Head);
+    }
+
+    /// Norms the rows of the stream and quantises them for products with `weights`.
+    fn norm(&mut self, norm: &[f32], weights: &[&PackedMatrix]) {
+        let (cpu, s) = (self.cpu, &mut *self.scratch);
+        let (x, d_model, eps) = (&s.x, self.config.d_model, self.config.norm_eps);
+        let produce = |i: usize, row: &mut [f32]| {
+            rms_norm(cpu, &x[i * d_model..(i + 1) * d_model], norm, eps, row);
+        };
+        s.normed.resize(x.len(), 0.0);
+        let detail = Detail::of(self.fine, weights);
+        s.quantised.quantize(cpu, self.team, &mut s.normed, d_model, detail, produce);
+    }
+
+    /// What a projection made is added to the stream.
+    fn add_delta(&mut self) {
+        const ROWS: usize = 16;
+        let (cpu, len, s) = (self.cpu, ROWS * self.config.d_model, &mut *self.scratch);
+        let delta = &s.delta;
+        self.team.for_each_chunk(&mut s.x, len, |i, rows| {
+            add(cpu, rows, &delta[i * len..][..rows.len()]);
+        });
+        self.clock.lap(Work::Norms);
+    }
+}
+
+fn spans<'a>(segments: &'a [Segment<'_>], layer: usize) -> Vec<Span<'a>> {
+    let mut first_row = 0;
+    let span = |segment: &'a Segment<'_>| {
+        let span = segment.kv.span(layer, first_row, segment.tokens.len());
+        first_row += segment.tokens.len();
+        span
+    };
+    segments.iter().map(span).collect()
+}
