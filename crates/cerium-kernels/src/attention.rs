@@ -8,6 +8,7 @@ use crate::cpu::{Cpu, Isa, per_isa};
 use crate::elementwise::{exp, fold};
 use crate::half::f16s_to_f32s;
 use crate::team::{Shareable, Team};
+use std::ops::Range;
 
 /// Positions per page.
 pub const PAGE: usize = 64;
@@ -33,6 +34,26 @@ impl Heads {
     /// Halves in one layer's keys (or values) of a page.
     pub fn page_len(self) -> usize {
         self.n_kv_heads * self.head_dim * PAGE
+    }
+}
+
+/// How a layer attends.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// Its heads.
+    pub heads: Heads,
+    /// What scores are multiplied with before the softmax: `1 / sqrt(head_dim)` in most families.
+    pub scale: f32,
+    /// Positions that a row sees, its own the last of them; all before it where there is no window.
+    pub window: Option<usize>,
+    /// A score per query head that takes its share of the softmax and gives nothing for it.
+    pub sinks: Option<&'a [f32]>,
+}
+
+impl Attention<'_> {
+    /// The positions that position `pos` sees.
+    fn visible(&self, pos: usize) -> Range<usize> {
+        self.window.map_or(0, |window| (pos + 1).saturating_sub(window))..pos + 1
     }
 }
 
@@ -76,21 +97,25 @@ pub fn store_kv(
     }
 }
 
-/// Attends every row of the spans to its own position and all before it.
+/// Attends every row of the spans to its own position and those before it that it sees.
 ///
 /// * `queries`, `out`: `[n_rows, n_heads, head_dim]`
 ///
 /// # Panics
-/// If shapes do not fit each other, `head_dim` is not a multiple of 16, or pages are missing.
+/// If shapes do not fit each other, `head_dim` is not a multiple of 16, a window is 0, or pages are
+/// missing.
 pub fn attention(
     cpu: Cpu,
     team: &Team,
-    heads: Heads,
+    how: Attention<'_>,
     spans: &[Span<'_>],
     queries: &[f32],
     out: &mut [f32],
 ) {
+    let heads = how.heads;
     let width = heads.n_heads * heads.head_dim;
+    assert!(how.window != Some(0), "a row sees itself");
+    assert!(how.sinks.is_none_or(|sinks| sinks.len() == heads.n_heads), "a sink per head");
     assert!(heads.head_dim.is_multiple_of(16) && heads.n_heads.is_multiple_of(heads.n_kv_heads));
     assert_eq!(queries.len(), out.len(), "as many outputs as queries");
     let mut items = Vec::new();
@@ -111,7 +136,7 @@ pub fn attention(
     team.run(items.len(), &|i| {
         let (span, row, kv_head) = items[items.len() - 1 - i];
         let rows = row..span.n_rows.min(row + ROWS_PER_ITEM);
-        attend(cpu, heads, span, rows, kv_head, queries, &out);
+        attend(cpu, how, span, rows, kv_head, queries, &out);
     });
 }
 
@@ -127,13 +152,14 @@ struct Partial {
 /// One key head for a few rows: all query heads of its group.
 fn attend(
     cpu: Cpu,
-    heads: Heads,
+    how: Attention<'_>,
     span: &Span<'_>,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     kv_head: usize,
     queries: &[f32],
     out: &Shareable<f32>,
 ) {
+    let heads = how.heads;
     let dim = heads.head_dim;
     let group = heads.n_heads / heads.n_kv_heads;
     let width = heads.n_heads * dim;
@@ -141,10 +167,16 @@ fn attend(
     // Rows of values are padded to whole runs of 64 columns.
     let padded = dim.next_multiple_of(COLUMNS);
     let mut values = vec![0.0; padded * PAGE];
-    let mut state = vec![Partial { max: f32::NEG_INFINITY, sum: 0.0 }; rows.len() * group];
+    // A sink comes before all pages: its score is the greatest so far, and its own share is 1.
+    let start = |head: usize| match how.sinks {
+        Some(sinks) => Partial { max: sinks[kv_head * group + head], sum: 1.0 },
+        None => Partial { max: f32::NEG_INFINITY, sum: 0.0 },
+    };
+    let mut state: Vec<_> = (0..rows.len() * group).map(|i| start(i % group)).collect();
     let mut sums = vec![0.0; rows.len() * group * dim];
+    let first_page = how.visible(span.first_pos + rows.start).start / PAGE;
     let n_pages = (span.first_pos + rows.end).div_ceil(PAGE);
-    for page in 0..n_pages {
+    for page in first_page..n_pages {
         let at = kv_head * dim * PAGE;
         f16s_to_f32s(cpu, &span.keys[page][at..at + dim * PAGE], &mut keys);
         let rows_of_values = span.values[page][at..at + dim * PAGE].chunks_exact(dim);
@@ -152,12 +184,15 @@ fn attend(
             f16s_to_f32s(cpu, from, &mut to[..dim]);
         }
         for (i, row) in rows.clone().enumerate() {
-            let n_valid = (span.first_pos + row + 1).saturating_sub(page * PAGE).min(PAGE);
-            if n_valid == 0 {
+            let visible = how.visible(span.first_pos + row);
+            let slot = |pos: usize| pos.saturating_sub(page * PAGE).min(PAGE);
+            let valid = slot(visible.start)..slot(visible.end);
+            if valid.is_empty() {
                 continue;
             }
             let at = (span.first_row + row) * width + kv_head * group * dim;
-            let page = Page { keys: &keys, values: &values, padded, n_valid };
+            let scale = how.scale;
+            let page = Page { keys: &keys, values: &values, padded, scale, valid };
             let (queries, j) = (&queries[at..at + group * dim], i * group);
             let (state, sums) = (&mut state[j..j + group], &mut sums[j * dim..(j + group) * dim]);
             // Four heads at a time share the loads of a page.
@@ -189,7 +224,7 @@ fn attend(
 }
 
 /// One key head of a page, as floats.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Page<'a> {
     /// `[head_dim, PAGE]`
     keys: &'a [f32],
@@ -197,8 +232,10 @@ struct Page<'a> {
     values: &'a [f32],
     /// `head_dim`, padded to whole runs of [`COLUMNS`].
     padded: usize,
-    /// Positions that the row may see.
-    n_valid: usize,
+    /// See [`Attention::scale`].
+    scale: f32,
+    /// Slots that the row sees.
+    valid: Range<usize>,
 }
 
 impl Page<'_> {
@@ -218,20 +255,20 @@ impl Page<'_> {
             *head = query;
         }
         let mut weights = weighted_sums(cpu, heads, self.keys, PAGE);
-        let scale = 1.0 / (dim as f32).sqrt();
         let (mut keep, mut take) = ([0.0; N], [0.0; N]);
         for (i, (weights, state)) in weights.iter_mut().zip(state).enumerate() {
             for score in weights.iter_mut() {
-                *score *= scale;
+                *score *= self.scale;
             }
-            let part = softmax(cpu, weights, self.n_valid);
+            let part = softmax(cpu, weights, self.valid.clone());
             let max = if part.max > state.max { part.max } else { state.max };
             (keep[i], take[i]) = (exp(state.max - max), exp(part.max - max));
             *state = Partial { max, sum: state.sum * keep[i] + part.sum * take[i] };
         }
-        let weights = weights.each_ref().map(|weights| &weights[..self.n_valid]);
+        let weights = weights.each_ref().map(|weights| &weights[self.valid.clone()]);
+        let values = &self.values[self.valid.start * self.padded..];
         for c in (0..dim).step_by(COLUMNS) {
-            let page = weighted_sums(cpu, weights, &self.values[c..], self.padded);
+            let page = weighted_sums(cpu, weights, &values[c..], self.padded);
             let n = COLUMNS.min(dim - c);
             for (i, page) in page.iter().enumerate() {
                 let sums = &mut sums[i * dim + c..][..n];
@@ -241,15 +278,15 @@ impl Page<'_> {
     }
 }
 
-/// Softmax over the first `n_valid` scores of a page, unnormalised; the rest become 0.
-fn softmax(cpu: Cpu, scores: &mut [f32; PAGE], n_valid: usize) -> Partial {
-    per_isa!(cpu, softmax_body(scores: &mut [f32; PAGE], n_valid: usize) -> Partial)
+/// Softmax over the `valid` scores of a page, unnormalised; the rest become 0.
+fn softmax(cpu: Cpu, scores: &mut [f32; PAGE], valid: Range<usize>) -> Partial {
+    per_isa!(cpu, softmax_body(scores: &mut [f32; PAGE], valid: Range<usize>) -> Partial)
 }
 
 #[inline(always)]
-fn softmax_body(scores: &mut [f32; PAGE], n_valid: usize) -> Partial {
+fn softmax_body(scores: &mut [f32; PAGE], valid: Range<usize>) -> Partial {
     for (i, score) in scores.iter_mut().enumerate() {
-        *score = if i < n_valid { *score } else { f32::NEG_INFINITY };
+        *score = if valid.start <= i && i < valid.end { *score } else { f32::NEG_INFINITY };
     }
     let mut greatest = [f32::NEG_INFINITY; 16];
     for scores in scores.as_chunks::<16>().0 {
@@ -401,62 +438,49 @@ mod tests {
     fn run(
         cpu: Cpu,
         team: &Team,
-        heads: Heads,
+        how: Attention<'_>,
         q: &[f32],
         first: usize,
         kv: &(Vec<Vec<u16>>, Vec<Vec<u16>>),
     ) -> Vec<f32> {
-        let n_rows = q.len() / (heads.n_heads * heads.head_dim);
+        let n_rows = q.len() / (how.heads.n_heads * how.heads.head_dim);
         let keys = kv.0.iter().map(Vec::as_slice).collect();
         let values = kv.1.iter().map(Vec::as_slice).collect();
         let span = Span { first_row: 0, n_rows, first_pos: first, keys, values };
         let mut out = vec![f32::NAN; q.len()];
-        attention(cpu, team, heads, &[span], q, &mut out);
+        attention(cpu, team, how, &[span], q, &mut out);
         out
     }
 
     #[test]
     fn it_is_softmax_attention_and_its_bits_do_not_depend_on_the_batch() {
-        for heads in [
-            Heads { n_heads: 6, n_kv_heads: 2, head_dim: 64 },
-            Heads { n_heads: 2, n_kv_heads: 2, head_dim: 128 },
-            Heads { n_heads: 4, n_kv_heads: 1, head_dim: 48 },
+        let sinks = [0.5, -3.0, 2.0, 0.0, 9.0, -0.5];
+        for (n_heads, n_kv_heads, head_dim, window, has_sinks) in [
+            (6, 2, 64, None, false),
+            (2, 2, 128, None, true),
+            (4, 1, 48, None, false),
+            (4, 1, 48, Some(1), false),
+            (6, 2, 64, Some(10), true),
+            (2, 2, 16, Some(64), false),
+            (4, 2, 16, Some(100), true),
+            (4, 2, 16, Some(1000), false),
         ] {
+            let heads = Heads { n_heads, n_kv_heads, head_dim };
+            let sinks = has_sinks.then_some(&sinks[..n_heads]);
+            let how = Attention { heads, scale: 0.11, window, sinks };
             let n = 150;
-            let (width, kv_width) =
-                (heads.n_heads * heads.head_dim, heads.n_kv_heads * heads.head_dim);
+            let (width, kv_width) = (n_heads * head_dim, n_kv_heads * head_dim);
             let (q, k, v) =
                 (wave(n * width, 0.37), wave(n * kv_width, 0.73), wave(n * kv_width, 0.19));
             let kv = pages(heads, &k, &v);
-            let all = run(Cpu::best(), &Team::new(2), heads, &q, 0, &kv);
-            // Against f64, one query at a time.
+            let all = run(Cpu::best(), &Team::new(2), how, &q, 0, &kv);
             for pos in [0, 1, 63, 64, 100, 149] {
-                for head in 0..heads.n_heads {
-                    let dim = heads.head_dim;
-                    let at = pos * width + head * dim;
-                    let kv_at =
-                        |p: usize| p * kv_width + head / (heads.n_heads / heads.n_kv_heads) * dim;
-                    let half = |x: f32| f64::from(f16_to_f32(f32_to_f16(x)));
-                    let weights: Vec<f64> = (0..=pos)
-                        .map(|p| {
-                            let dot: f64 = (0..dim)
-                                .map(|i| f64::from(q[at + i]) * half(k[kv_at(p) + i]))
-                                .sum();
-                            (dot / (dim as f64).sqrt()).exp()
-                        })
-                        .collect();
-                    let total: f64 = weights.iter().sum();
-                    for i in 0..dim {
-                        let want: f64 = weights
-                            .iter()
-                            .enumerate()
-                            .map(|(p, w)| w / total * half(v[kv_at(p) + i]))
-                            .sum();
-                        assert!(
-                            (f64::from(all[at + i]) - want).abs() < 2e-5,
-                            "{} {want}",
-                            all[at + i]
-                        );
+                for head in 0..n_heads {
+                    let q = &q[pos * width + head * head_dim..][..head_dim];
+                    let want = attended(how, q, head, pos, &k, &v);
+                    let got = &all[pos * width + head * head_dim..][..head_dim];
+                    for (got, want) in got.iter().zip(want) {
+                        assert!((f64::from(*got) - want).abs() < 2e-5, "{how:?}: {got} {want}");
                     }
                 }
             }
@@ -466,12 +490,39 @@ mod tests {
                     let mut got = Vec::new();
                     for (first, n_rows) in [(0, 1), (1, 6), (7, 64), (71, 79)] {
                         let q = &q[first * width..(first + n_rows) * width];
-                        got.extend(run(cpu, &team, heads, q, first, &kv));
+                        got.extend(run(cpu, &team, how, q, first, &kv));
                     }
                     let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-                    assert_eq!(bits(&got), bits(&all), "{}", cpu.name());
+                    assert_eq!(bits(&got), bits(&all), "{how:?} on {}", cpu.name());
                 }
             }
         }
+    }
+
+    /// One head of one query in f64, over keys and values as they are stored.
+    fn attended(
+        how: Attention<'_>,
+        query: &[f32],
+        head: usize,
+        pos: usize,
+        keys: &[f32],
+        values: &[f32],
+    ) -> Vec<f64> {
+        let Heads { n_heads, n_kv_heads, head_dim } = how.heads;
+        let first = how.window.map_or(0, |window| (pos + 1).saturating_sub(window));
+        let at = |pos: usize| (pos * n_kv_heads + head * n_kv_heads / n_heads) * head_dim;
+        let half = |x: f32| f64::from(f16_to_f32(f32_to_f16(x)));
+        let mut total = how.sinks.map_or(0.0, |sinks| f64::from(sinks[head]).exp());
+        let mut sums = vec![0.0; head_dim];
+        for pos in first..=pos {
+            let key = &keys[at(pos)..][..head_dim];
+            let dot: f64 = query.iter().zip(key).map(|(&q, &k)| f64::from(q) * half(k)).sum();
+            let weight = (dot * f64::from(how.scale)).exp();
+            total += weight;
+            for (sum, &value) in sums.iter_mut().zip(&values[at(pos)..][..head_dim]) {
+                *sum += weight * half(value);
+            }
+        }
+        sums.iter().map(|sum| sum / total).collect()
     }
 }

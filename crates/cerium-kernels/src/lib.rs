@@ -34,7 +34,7 @@ mod team;
 mod tensor_type;
 
 pub use activations::{Activations, Detail};
-pub use attention::{Heads, PAGE, Span, attention, store_kv};
+pub use attention::{Attention, Heads, PAGE, Span, attention, store_kv};
 pub use block::dequantize;
 pub use cpu::Cpu;
 pub use elementwise::{RopePairs, add, argmax, rms_norm, rope, silu_mul};

@@ -5,8 +5,8 @@ use crate::file::ModelFile;
 use crate::profile::{Clock, Work};
 use crate::weights::{Layer, Weights};
 use cerium_kernels::{
-    Activations, Cpu, Detail, Heads, PackedMatrix, Product, Span, Team, add, attention, dequantize,
-    matmul, rms_norm, silu_mul,
+    Activations, Attention, Cpu, Detail, Heads, PackedMatrix, Product, Span, Team, add, attention,
+    dequantize, matmul, rms_norm, silu_mul,
 };
 
 /// Buffers that grow to the largest step seen and stay.
@@ -118,7 +118,9 @@ impl Pass<'_> {
         }
         self.clock.lap(Work::Positions);
         let spans = spans(segments, i_layer);
-        attention(cpu, team, config.heads, &spans, &s.q, &mut s.attended);
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        let how = Attention { heads: config.heads, scale, window: None, sinks: None };
+        attention(cpu, team, how, &spans, &s.q, &mut s.attended);
         self.clock.lap(Work::Attention);
         let detail = Detail::of(self.fine, &[&layer.o]);
         s.quantised.quantize(cpu, team, &mut s.attended, d_q, detail, |_, _| {});
