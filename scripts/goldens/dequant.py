@@ -28,6 +28,7 @@ T = gguf.GGMLQuantizationType
 QUANTS = {
     T.Q4_0: ([0], 16), T.Q4_1: ([0, 2], 16), T.Q5_0: ([0], 16), T.Q5_1: ([0, 2], 16), T.Q8_0: ([0], 16),
     T.Q2_K: ([80, 82], 8), T.Q3_K: ([108], 8), T.Q4_K: ([0, 2], 8), T.Q5_K: ([0, 2], 8), T.Q6_K: ([208], 8),
+    T.IQ4_NL: ([0], 16), T.IQ4_XS: ([0], 8), T.MXFP4: ([], 16),
 }
 SPECIAL = np.array([0.0, -0.0, 65504.0, -65504.0, 5.9604645e-08, -3.0517578e-05, 1.0, -1.0], np.float16)
 
@@ -46,6 +47,8 @@ def quantised(rng, kind, offsets, n):
         values = scales(rng, n)
         values[-2:] = [0.5, -0.25]
         blocks[:, at:at + 2] = values.view(np.uint8).reshape(n, 2)
+    if kind == T.MXFP4:  # Powers of two: the two smallest, two that stay finite, and ordinary ones.
+        blocks[:, 0] = [0, 1, 2, 3, 64, 250, 252, *range(118, 127)][:n]
     return blocks.reshape(-1)
 
 

@@ -1,12 +1,13 @@
 //! The file's quantised blocks, read one block of 32 values at a time.
 //!
 //! Every quantised type is brought to one form: value `i` of a block of 32 is
-//! `scale[i / 16] * (q[i] - offset) + min[i / 16]` with small unsigned integers `q`. The formats are
+//! `scale[i / 16] * (q[i] - offset) + min[i / 16]` with small unsigned integers `q`, or with
+//! `codes[q[i]]` in their place where the quants stand for 16 values of the type's own. The formats are
 //! ggml's (`ggml-common.h`, `dequantize_row_*`); checked against the `gguf` Python package in
 //! `tests/it/dequant.rs`.
 
 use crate::TensorType;
-use crate::half::f16_to_f32;
+use crate::half::{bf16_to_f32, f16_to_f32};
 
 /// Values per block in this form.
 pub(crate) const BLOCK: usize = 32;
@@ -20,7 +21,7 @@ pub(crate) const SUPER: usize = 256;
 pub(crate) struct Block {
     /// Unsigned quants.
     pub(crate) q: [u8; BLOCK],
-    /// Half-precision factor of the scales, as bits.
+    /// Half-precision factor of the scales, as bits; of a bfloat where the type [has those](has_bfloats).
     pub(crate) d: u16,
     /// Half-precision factor of the minima, as bits; 0 where the type has none.
     pub(crate) m: u16,
@@ -30,14 +31,37 @@ pub(crate) struct Block {
     pub(crate) mins: [i8; 2],
 }
 
-/// What is subtracted from the quants of a type.
+/// What the quants of `IQ4_NL` and `IQ4_XS` stand for, with their offset.
+pub(crate) const IQ4_CODES: [u8; 16] =
+    [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
+
+/// The same of `MXFP4`: twice the floats of a sign, two bits of exponent and one of mantissa.
+pub(crate) const MXFP4_CODES: [u8; 16] =
+    [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
+
+/// What quants stand for, where it is not themselves.
+const fn codes(kind: TensorType) -> Option<&'static [u8; 16]> {
+    match kind {
+        TensorType::IQ4_NL | TensorType::IQ4_XS => Some(&IQ4_CODES),
+        TensorType::MXFP4 => Some(&MXFP4_CODES),
+        _ => None,
+    }
+}
+
+/// Whether scales are upper halves of singles: powers of two that a half cannot hold.
+const fn has_bfloats(kind: TensorType) -> bool {
+    matches!(kind, TensorType::MXFP4)
+}
+
+/// What is subtracted from the quants of a type, or from what they stand for.
 pub(crate) const fn offset(kind: TensorType) -> i32 {
     match kind {
         TensorType::Q4_0 => 8,
         TensorType::Q5_0 => 16,
-        TensorType::Q8_0 => 128,
+        TensorType::Q8_0 | TensorType::IQ4_NL | TensorType::IQ4_XS => 128,
         TensorType::Q6_K => 32,
         TensorType::Q3_K => 4,
+        TensorType::MXFP4 => 12,
         _ => 0,
     }
 }
@@ -52,7 +76,7 @@ pub(crate) fn read(kind: TensorType, bytes: &[u8], i: usize) -> Block {
     let bytes = &bytes[at..at + kind.block_bytes()];
     let sub = i % per_super;
     match kind {
-        TensorType::Q4_0 => legacy(bytes, 4, false),
+        TensorType::Q4_0 | TensorType::IQ4_NL => legacy(bytes, 4, false),
         TensorType::Q4_1 => legacy(bytes, 4, true),
         TensorType::Q5_0 => legacy(bytes, 5, false),
         TensorType::Q5_1 => legacy(bytes, 5, true),
@@ -62,6 +86,8 @@ pub(crate) fn read(kind: TensorType, bytes: &[u8], i: usize) -> Block {
         TensorType::Q4_K => q4_k(bytes, sub),
         TensorType::Q5_K => q5_k(bytes, sub),
         TensorType::Q6_K => q6_k(bytes, sub),
+        TensorType::IQ4_XS => iq4_xs(bytes, sub),
+        TensorType::MXFP4 => mxfp4(bytes),
         TensorType::F32 | TensorType::F16 | TensorType::BF16 => {
             unreachable!("{} has no quantised blocks", kind.name())
         }
@@ -72,15 +98,21 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1`: scale, perhaps a minimum, perhaps 32 fifth bits, 32 nibbles.
-fn legacy(bytes: &[u8], bits: u32, has_min: bool) -> Block {
-    let header = if has_min { 4 } else { 2 };
-    let (fifth, nibbles) = bytes[header..].split_at(if bits == 5 { 4 } else { 0 });
+/// 32 nibbles: the lower ones first.
+fn nibbles(bytes: &[u8]) -> [u8; BLOCK] {
     let mut q = [0; BLOCK];
     let (low, high) = q.split_at_mut(BLOCK / 2);
-    for ((low, high), nibbles) in low.iter_mut().zip(high).zip(nibbles) {
+    for ((low, high), nibbles) in low.iter_mut().zip(high).zip(bytes) {
         (*low, *high) = (nibbles & 15, nibbles >> 4);
     }
+    q
+}
+
+/// `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1`, `IQ4_NL`: scale, perhaps a minimum, perhaps 32 fifth bits, 32 nibbles.
+fn legacy(bytes: &[u8], bits: u32, has_min: bool) -> Block {
+    let header = if has_min { 4 } else { 2 };
+    let (fifth, low) = bytes[header..].split_at(if bits == 5 { 4 } else { 0 });
+    let mut q = nibbles(low);
     if let Some(fifth) = fifth.first_chunk() {
         let fifth = u32::from_le_bytes(*fifth);
         q.iter_mut().enumerate().for_each(|(j, q)| *q |= (((fifth >> j) & 1) << 4) as u8);
@@ -162,6 +194,24 @@ fn q2_k(bytes: &[u8], sub: usize) -> Block {
     Block { q, d, m, scales: pair.map(|p| (p & 15) as i8), mins: pair.map(|p| (p >> 4) as i8) }
 }
 
+fn iq4_xs(bytes: &[u8], sub: usize) -> Block {
+    let low = (bytes[4 + sub / 2] >> (sub % 2 * 4)) & 15;
+    let high = (u16_at(bytes, 2) >> (2 * sub)) & 3;
+    let scale = (low | (high << 4) as u8) as i8 - 32;
+    let q = nibbles(&bytes[8 + 16 * sub..][..16]);
+    Block { q, d: u16_at(bytes, 0), m: 0, scales: [scale; 2], mins: [-1; 2] }
+}
+
+/// The scale is `2^(e - 127)` of values that are doubled here.
+fn mxfp4(bytes: &[u8]) -> Block {
+    let d = match u16::from(bytes[0]) {
+        // Subnormal.
+        e @ 0..2 => 0x20 << e,
+        e => (e - 1) << 7,
+    };
+    Block { q: nibbles(&bytes[1..]), d, m: 0, scales: [1; 2], mins: [-1; 2] }
+}
+
 /// Writes the values of one row as f32.
 ///
 /// * `bytes`: the row as the file stores it, `out.len() / block_len * block_bytes` bytes
@@ -182,19 +232,20 @@ pub fn dequantize(kind: TensorType, bytes: &[u8], out: &mut [f32]) {
         }
         TensorType::BF16 => {
             let (words, _) = bytes.as_chunks::<2>();
-            words.iter().zip(out).for_each(|(&w, o)| {
-                *o = f32::from_bits(u32::from(u16::from_le_bytes(w)) << 16);
-            });
+            words.iter().zip(out).for_each(|(&w, o)| *o = bf16_to_f32(u16::from_le_bytes(w)));
         }
         _ => {
-            let offset = offset(kind);
+            let (offset, codes) = (offset(kind), codes(kind));
+            let scale = if has_bfloats(kind) { bf16_to_f32 } else { f16_to_f32 };
             for (i, out) in out.chunks_exact_mut(BLOCK).enumerate() {
                 let block = read(kind, bytes, i);
-                let (d, m) = (f16_to_f32(block.d), f16_to_f32(block.m));
+                let (d, m) = (scale(block.d), f16_to_f32(block.m));
                 for (j, out) in out.iter_mut().enumerate() {
                     let scale = d * f32::from(block.scales[j / 16]);
                     let min = m * f32::from(block.mins[j / 16]);
-                    *out = scale * (i32::from(block.q[j]) - offset) as f32 - min;
+                    let q = block.q[j];
+                    let value = codes.map_or(q, |codes| codes[usize::from(q)]);
+                    *out = scale * (i32::from(value) - offset) as f32 - min;
                 }
             }
         }

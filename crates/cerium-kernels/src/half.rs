@@ -16,6 +16,12 @@ pub fn f16_to_f32(bits: u16) -> f32 {
     f32::from_bits(sign | value)
 }
 
+/// The value of the upper half of a single.
+#[inline]
+pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
 /// The nearest half's bits, ties to even; overflow becomes infinity.
 #[inline]
 pub fn f32_to_f16(value: f32) -> u16 {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! record  = header, then 1 block of 32 columns (8 for the K types)
-//! header  = d: [f16; 16], and for types with minima m: [f16; 16]
+//! header  = d: [f16; 16], bfloats where the type has those, and for types with minima m: [f16; 16]
 //! block   = quants, then for the K types the scale factors and minimum factors, [i8; 16] each
 //!           (twice, for columns 0..16 and 16..32, where the type has groups of 16)
 //! quants  = low nibbles: 4 runs of 64 bytes; byte 4r+j of run c holds row r, columns
@@ -17,7 +17,7 @@
 //!
 //! Float matrices are kept as f32, interleaved the same way: `[panel][column][16 rows]`.
 
-use crate::block::{self, BLOCK, Block};
+use crate::block::{self, BLOCK, Block, IQ4_CODES, MXFP4_CODES};
 use crate::{Team, TensorType};
 
 /// Rows per panel.
@@ -27,14 +27,24 @@ pub(crate) const PANEL: usize = 16;
 pub(crate) trait Layout {
     /// Stored bits per quant: 4, 5, 6 or 8.
     const BITS: usize;
+    /// What the quants stand for, where it is not themselves.
+    const CODES: Option<&'static [u8; 16]> = None;
+    /// Whether scales are bfloats.
+    const BFLOATS: bool = false;
     /// Blocks of 32 per record: 1, or a super-block.
     const BLOCKS: usize;
     /// Whether factors hold for 16 columns instead of 32: only in super-blocks.
     const GROUPS_OF_16: bool;
     /// Whether the type stores minima.
     const MINS: bool;
-    /// What is subtracted from a quant; 0 where there are minima.
+    /// What is subtracted from a quant, or from what it stands for; 0 where there are minima.
     const OFFSET: i32;
+
+    /// Bits of what is multiplied: of the quants, or of what they stand for.
+    const FACTOR_BITS: usize = match Self::CODES {
+        Some(codes) => bits(codes),
+        None => Self::BITS,
+    };
 
     const QUANT_BYTES: usize = 64 * Self::BITS;
     const HEADER_BYTES: usize = if Self::MINS { 64 } else { 32 };
@@ -47,8 +57,21 @@ pub(crate) trait Layout {
     const RECORD_BYTES: usize = Self::HEADER_BYTES + Self::BLOCKS * Self::BLOCK_BYTES;
 }
 
+/// Bits that products of such factors are made for.
+const fn bits(codes: &[u8; 16]) -> usize {
+    let mut i = 0;
+    while i < codes.len() {
+        if codes[i] >= 32 {
+            return 8;
+        }
+        i += 1;
+    }
+    5
+}
+
 macro_rules! layouts {
-    ($($name:ident: $bits:literal bits, $blocks:literal blocks, of16 $of16:literal, mins $mins:literal, offset $offset:literal;)*) => {
+    ($($name:ident: $bits:literal bits, $blocks:literal blocks, of16 $of16:literal, mins $mins:literal, offset $offset:literal
+        $(, codes $codes:ident)? $(, bfloats $bfloats:literal)?;)*) => {
         $(
             #[derive(Clone, Copy, Debug)]
             pub(crate) struct $name;
@@ -58,6 +81,8 @@ macro_rules! layouts {
                 const GROUPS_OF_16: bool = $of16;
                 const MINS: bool = $mins;
                 const OFFSET: i32 = $offset;
+                $(const CODES: Option<&'static [u8; 16]> = Some(&$codes);)?
+                $(const BFLOATS: bool = $bfloats;)?
             }
         )*
     };
@@ -74,6 +99,9 @@ layouts! {
     Q4k: 4 bits, 8 blocks, of16 false, mins true, offset 0;
     Q5k: 5 bits, 8 blocks, of16 false, mins true, offset 0;
     Q6k: 6 bits, 8 blocks, of16 true, mins false, offset 32;
+    Iq4nl: 4 bits, 1 blocks, of16 false, mins false, offset 128, codes IQ4_CODES;
+    Iq4xs: 4 bits, 8 blocks, of16 false, mins false, offset 128, codes IQ4_CODES;
+    Mxfp4: 4 bits, 1 blocks, of16 false, mins false, offset 12, codes MXFP4_CODES, bfloats true;
 }
 
 /// Runs `$use` with `$layout` bound to the layout type of `$kind`; `$float` for the float types.
@@ -118,6 +146,18 @@ macro_rules! with_layout {
             }
             $crate::TensorType::Q6_K => {
                 type $layout = $crate::pack::Q6k;
+                $use
+            }
+            $crate::TensorType::IQ4_NL => {
+                type $layout = $crate::pack::Iq4nl;
+                $use
+            }
+            $crate::TensorType::IQ4_XS => {
+                type $layout = $crate::pack::Iq4xs;
+                $use
+            }
+            $crate::TensorType::MXFP4 => {
+                type $layout = $crate::pack::Mxfp4;
                 $use
             }
             $crate::TensorType::F32 | $crate::TensorType::F16 | $crate::TensorType::BF16 => $float,
@@ -332,7 +372,7 @@ fn pack_quants<L: Layout>(q: &[u8; BLOCK], r: usize, quants: &mut [u8]) {
     }
 }
 
-/// The quant of a row and column of a packed block: the inverse of [`pack_quants`].
+/// What the quant of a row and column of a packed block stands for: the inverse of [`pack_quants`].
 pub(crate) fn quant<L: Layout>(quants: &[u8], r: usize, column: usize) -> u8 {
     let (step, byte) = (column / 4, 4 * r + column % 4);
     if L::BITS == 8 {
@@ -342,6 +382,6 @@ pub(crate) fn quant<L: Layout>(quants: &[u8], r: usize, column: usize) -> u8 {
     match L::BITS {
         5 => low | (((quants[256 + byte] >> step) & 1) << 4),
         6 => low | (((quants[256 + 64 * (step / 4) + byte] >> (step % 4 * 2)) & 3) << 4),
-        _ => low,
+        _ => L::CODES.map_or(low, |codes| codes[usize::from(low)]),
     }
 }

@@ -159,6 +159,14 @@ impl Simd for Avx2 {
         // SAFETY: features.
         unsafe { _mm256_srl_epi16(b, _mm_cvtsi32_si128(N as i32)) }
     }
+    #[inline(always)]
+    unsafe fn look_up(table: &[u8; 16], b: __m256i) -> __m256i {
+        // SAFETY: features, and a load of sixteen bytes.
+        unsafe {
+            let table = _mm_loadu_si128(table.as_ptr().cast());
+            _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), b)
+        }
+    }
 
     #[inline(always)]
     unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize, const T: usize>(
@@ -209,6 +217,14 @@ impl Simd for Avx2 {
     unsafe fn halves(p: *const u8) -> __m256 {
         // SAFETY: a load.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn bfloats(p: *const u8) -> __m256 {
+        // SAFETY: a load.
+        unsafe {
+            let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+        }
     }
     #[inline(always)]
     unsafe fn signed_bytes(p: *const u8) -> __m256i {

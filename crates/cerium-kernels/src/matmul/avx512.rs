@@ -90,6 +90,14 @@ impl Simd for Avx512 {
         // SAFETY: features.
         unsafe { _mm512_srli_epi16::<N>(b) }
     }
+    #[inline(always)]
+    unsafe fn look_up(table: &[u8; 16], b: __m512i) -> __m512i {
+        // SAFETY: features, and a load of sixteen bytes.
+        unsafe {
+            let table = _mm_loadu_si128(table.as_ptr().cast());
+            _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), b)
+        }
+    }
 
     #[inline(always)]
     unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize, const T: usize>(
@@ -145,6 +153,14 @@ impl Simd for Avx512 {
     unsafe fn halves(p: *const u8) -> __m512 {
         // SAFETY: a load.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn bfloats(p: *const u8) -> __m512 {
+        // SAFETY: a load.
+        unsafe {
+            let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+        }
     }
     #[inline(always)]
     unsafe fn signed_bytes(p: *const u8) -> __m512i {

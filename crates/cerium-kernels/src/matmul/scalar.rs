@@ -2,7 +2,7 @@
 
 use crate::activations::Activations;
 use crate::block::BLOCK;
-use crate::half::f16_to_f32;
+use crate::half::{bf16_to_f32, f16_to_f32};
 use crate::pack::{Layout, PANEL, panel_bytes, quant};
 
 /// `sums[t * n_panels + p][r]` = row `r` of panel `p` times token `first_token + t`.
@@ -31,8 +31,16 @@ pub(super) fn panels<L: Layout>(
     }
 }
 
-fn half(bytes: &[u8], i: usize) -> f32 {
-    f16_to_f32(u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]))
+fn bits(header: &[u8], i: usize) -> u16 {
+    u16::from_le_bytes([header[2 * i], header[2 * i + 1]])
+}
+
+fn scale<L: Layout>(header: &[u8], r: usize) -> f32 {
+    if L::BFLOATS { bf16_to_f32(bits(header, r)) } else { f16_to_f32(bits(header, r)) }
+}
+
+fn min(header: &[u8], r: usize) -> f32 {
+    f16_to_f32(bits(header, PANEL + r))
 }
 
 /// `sum` and what a row's block adds to it: a scale times the exact sum of products, and a minimum times
@@ -47,8 +55,8 @@ fn block<L: Layout>(record: &[u8], r: usize, x: &Activations, at: usize, sum: f3
         let a = x.lows.get(at).map_or(high, |low| 256 * high + i32::from(low.0[c]));
         dot += i32::from(quant::<L>(quants, r, c)) * a;
     }
-    let sum = (dot as f32).mul_add(half(record, r) * d, sum);
-    if L::MINS { half(record, PANEL + r).mul_add(sum_a as f32 * d, sum) } else { sum }
+    let sum = (dot as f32).mul_add(scale::<L>(record, r) * d, sum);
+    if L::MINS { min(record, r).mul_add(sum_a as f32 * d, sum) } else { sum }
 }
 
 /// The same of a super-block, whose integer factors are part of the exact sums. Each byte of an
@@ -72,9 +80,9 @@ fn super_block<L: Layout>(record: &[u8], r: usize, x: &Activations, at: usize, s
             }
         }
         let d = x.d[at] * step;
-        sum = (dot as f32).mul_add(half(header, r) * d, sum);
+        sum = (dot as f32).mul_add(scale::<L>(header, r) * d, sum);
         if L::MINS {
-            sum = (mins as f32).mul_add(-(half(header, PANEL + r) * d), sum);
+            sum = (mins as f32).mul_add(-(min(header, r) * d), sum);
         }
     }
     sum

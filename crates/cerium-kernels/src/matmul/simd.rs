@@ -51,6 +51,8 @@ pub(super) trait Simd: Copy {
     unsafe fn shl<const N: u32>(b: Self::B) -> Self::B;
     /// Shifts pairs of bytes right as 16-bit numbers.
     unsafe fn shr<const N: u32>(b: Self::B) -> Self::B;
+    /// `table[b]`, bytewise, of bytes below 16.
+    unsafe fn look_up(table: &[u8; 16], b: Self::B) -> Self::B;
 
     /// `*start` plus the sum over the steps of the products of four unsigned quants of `BITS` bits with
     /// the four activations at `a + 4 * step`, for each row of `N` panels and each of `T` tokens. Exact.
@@ -70,6 +72,8 @@ pub(super) trait Simd: Copy {
     unsafe fn store(p: *mut f32, v: Self::F);
     /// Loads halves and widens them.
     unsafe fn halves(p: *const u8) -> Self::F;
+    /// Loads upper halves of singles and widens them.
+    unsafe fn bfloats(p: *const u8) -> Self::F;
     /// Loads signed bytes and widens them to integers.
     unsafe fn signed_bytes(p: *const u8) -> Self::I;
     /// All lanes equal.
@@ -228,7 +232,7 @@ unsafe fn dots<S: Simd, L: Layout, const STEPS: usize, const N: usize, const T: 
 ) -> [[S::I; N]; T] {
     // SAFETY: as in `panels`.
     unsafe {
-        match L::BITS {
+        match L::FACTOR_BITS {
             4 => S::dots::<4, STEPS, N, T>(weights, a, starts),
             5 => S::dots::<5, STEPS, N, T>(weights, a, starts),
             6 => S::dots::<6, STEPS, N, T>(weights, a, starts),
@@ -237,7 +241,14 @@ unsafe fn dots<S: Simd, L: Layout, const STEPS: usize, const N: usize, const T: 
     }
 }
 
-/// The quants of a block, one register per four columns.
+/// The scales of `LANES` rows.
+#[inline(always)]
+unsafe fn scales<S: Simd, L: Layout>(p: *const u8) -> S::F {
+    // SAFETY: as in `panels`.
+    unsafe { if L::BFLOATS { S::bfloats(p) } else { S::halves(p) } }
+}
+
+/// The quants of a block, or what they stand for, one register per four columns.
 #[inline(always)]
 pub(super) unsafe fn unpack<S: Simd, L: Layout>(p: *const u8) -> [S::B; STEPS] {
     // SAFETY: as in `panels`.
@@ -253,6 +264,11 @@ pub(super) unsafe fn unpack<S: Simd, L: Layout>(p: *const u8) -> [S::B; STEPS] {
             let b = S::bytes(p.add(64 * run));
             w[2 * run] = S::and(b, 15);
             w[2 * run + 1] = S::and(S::shr::<4>(b), 15);
+        }
+        if let Some(codes) = L::CODES {
+            for w in &mut w {
+                *w = S::look_up(codes, *w);
+            }
         }
         if L::BITS == 5 {
             let b = S::bytes(p.add(256));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Detail;
 use crate::TensorType;
-use crate::half::f16_to_f32;
+use crate::half::{bf16_to_f32, f16_to_f32};
 use proptest::prelude::*;
 use simd::Simd;
 
@@ -45,6 +45,9 @@ impl Simd for Emulated {
     unsafe fn shr<const N: u32>(b: Bytes) -> Bytes {
         pairs(b, |p| p >> N)
     }
+    unsafe fn look_up(table: &[u8; 16], b: Bytes) -> Bytes {
+        b.map(|b| table[usize::from(b)])
+    }
     unsafe fn dots<const BITS: usize, const STEPS: usize, const N: usize, const T: usize>(
         w: [&[Bytes; STEPS]; N],
         a: [*const i8; T],
@@ -81,6 +84,10 @@ impl Simd for Emulated {
     unsafe fn halves(p: *const u8) -> [f32; 16] {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<[u16; 16]>().read_unaligned() }.map(f16_to_f32)
+    }
+    unsafe fn bfloats(p: *const u8) -> [f32; 16] {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[u16; 16]>().read_unaligned() }.map(bf16_to_f32)
     }
     unsafe fn signed_bytes(p: *const u8) -> [i32; 16] {
         // SAFETY: the caller's promise.
@@ -128,12 +135,16 @@ fn random_matrix(kind: TensorType, n_rows: usize, n_cols: usize, seed: u64) -> V
         (state >> 33) as u8
     };
     let half_at: &[usize] = match kind {
-        TensorType::Q4_0 | TensorType::Q5_0 | TensorType::Q8_0 => &[0],
+        TensorType::Q4_0
+        | TensorType::Q5_0
+        | TensorType::Q8_0
+        | TensorType::IQ4_NL
+        | TensorType::IQ4_XS => &[0],
         TensorType::Q4_1 | TensorType::Q5_1 | TensorType::Q4_K | TensorType::Q5_K => &[0, 2],
         TensorType::Q2_K => &[80, 82],
         TensorType::Q3_K => &[108],
         TensorType::Q6_K => &[208],
-        TensorType::F32 | TensorType::F16 | TensorType::BF16 => &[],
+        TensorType::F32 | TensorType::F16 | TensorType::BF16 | TensorType::MXFP4 => &[],
     };
     let n_blocks = n_rows * n_cols / kind.block_len();
     let mut bytes: Vec<u8> = (0..n_blocks * kind.block_bytes()).map(|_| random()).collect();
@@ -145,6 +156,7 @@ fn random_matrix(kind: TensorType, n_rows: usize, n_cols: usize, seed: u64) -> V
             TensorType::F32 => block[3] = block[3] & 0x80 | 0x3d,
             TensorType::F16 => block[1] = block[1] & 0x80 | 0x24,
             TensorType::BF16 => block[1] = block[1] & 0x80 | 0x3d,
+            TensorType::MXFP4 => block[0] = 120 + block[0] % 8,
             _ => {}
         }
     }
@@ -260,6 +272,8 @@ fn extreme_quants_do_not_overflow() {
                     TensorType::Q2_K => &[80, 81, 82, 83],
                     TensorType::Q3_K => &[108, 109],
                     TensorType::Q6_K => &[208, 209],
+                    TensorType::IQ4_NL | TensorType::IQ4_XS => &[0, 1],
+                    TensorType::MXFP4 => &[0],
                     _ => &[0, 1, 2, 3],
                 };
                 for (i, b) in bytes.iter_mut().enumerate() {

@@ -219,7 +219,7 @@ fn hostile_files_get_clear_errors() {
     assert_eq!(
         text(GgufBuilder::new(3).raw_tensor("t", &[256], 16, &[0; 66]).build()),
         "tensor `t` is stored as ggml type 16, which has no kernel \
-         (F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K do)"
+         (F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4 do)"
     );
     assert_eq!(text(offset(8)), "tensor `t` starts at offset 8, which is not a multiple of 32");
     for n_dims in [0, 5, u32::MAX] {

@@ -2,7 +2,7 @@
 //! multiply-add. A token's sums are touched once per block. An offset costs nothing: the dot product
 //! starts from it.
 
-use super::{STEPS, Simd, Strip, Tokens, ZERO, block_at, dots, prefetch_after, unpack};
+use super::{STEPS, Simd, Strip, Tokens, ZERO, block_at, dots, prefetch_after, scales, unpack};
 use crate::activations::{Activations, Blocks, SLACK};
 use crate::block::BLOCK;
 use crate::matmul::TILE;
@@ -142,7 +142,7 @@ impl<S: Simd> BlockRows<S> {
             let header = panel.as_ptr().add(i_block * L::RECORD_BYTES + 2 * first_row);
             Self {
                 weights: unpack::<S, L>(block_at::<L>(panel, i_block).add(4 * first_row)),
-                scale: S::halves(header),
+                scale: scales::<S, L>(header),
                 min: if L::MINS { S::halves(header.add(2 * PANEL)) } else { S::zero() },
             }
         }

@@ -2,7 +2,7 @@
 //! and only a whole super-block meets its scale. Offsets and minima follow from the sums of the
 //! activations: a pair of their factors per instruction, once per super-block.
 
-use super::{STEPS, Simd, Strip, Tokens, ZERO, block_at, dots, prefetch_after, unpack};
+use super::{STEPS, Simd, Strip, Tokens, ZERO, block_at, dots, prefetch_after, scales, unpack};
 use crate::activations::{Activations, Sums, Supers};
 use crate::block::{BLOCK, SUPER};
 use crate::matmul::TILE;
@@ -233,7 +233,7 @@ impl<S: Simd> SuperScales<S> {
                 let first = S::signed_bytes(group(2 * i));
                 *pair = S::pairs(first, S::signed_bytes(group(2 * i + 1)));
             }
-            Self { scale: S::halves(header), min, factors }
+            Self { scale: scales::<S, L>(header), min, factors }
         }
     }
 
