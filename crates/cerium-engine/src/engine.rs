@@ -1,14 +1,15 @@
 //! The thread that owns the model, and the handle others hold.
 
+use crate::draft::{Draft, Experience};
 use crate::running::{Kept, Running, State};
-use crate::{FinishReason, Job, Step, sample};
+use crate::{FinishReason, Job, Step};
 use cerium_model::{KvCache, Model, Segment};
 use flume::{Receiver, Sender, TrySendError};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Prompt tokens per step while nobody decodes: long enough to fill the cores.
 const CHUNK: usize = 256;
@@ -109,6 +110,7 @@ impl Engine {
             n_jobs_max,
         };
         let worker = Worker {
+            n_vocab: model.config().n_vocab,
             model,
             options,
             n_context,
@@ -117,6 +119,7 @@ impl Engine {
             queue: Vec::new(),
             running: Vec::new(),
             kept: Vec::new(),
+            experience: Experience::default(),
         };
         let thread = thread::Builder::new().name("cerium-engine".to_owned());
         thread.spawn(move || worker.run()).expect("a thread can be started");
@@ -213,6 +216,7 @@ impl Drop for Generation {
 /// The engine's thread.
 struct Worker {
     model: Model,
+    n_vocab: usize,
     options: EngineOptions,
     n_context: usize,
     inbox: Receiver<Command>,
@@ -220,6 +224,16 @@ struct Worker {
     queue: Vec<Running>,
     running: Vec<Running>,
     kept: Vec<Kept>,
+    experience: Experience,
+}
+
+/// What a job puts into a step.
+struct Part {
+    /// A chunk of its prompt or its last token, and the draft.
+    tokens: Vec<u32>,
+    /// Logits are wanted for the last this many.
+    n_logits: usize,
+    draft: Option<Draft>,
 }
 
 impl Worker {
@@ -295,7 +309,8 @@ impl Worker {
         }
     }
 
-    /// One forward pass: a token of every decoding job and a chunk of one prompt.
+    /// One forward pass: the last token of every decoding job with a draft of the next ones, and a
+    /// chunk of one prompt.
     fn step(&mut self) {
         let decoding = self.running.iter().any(|r| r.is_ready() && r.state == State::Decoding);
         let chunk = if decoding { CHUNK_SHARED } else { CHUNK };
@@ -313,27 +328,24 @@ impl Worker {
                 batch.push(job);
             }
         }
+        let parts = parts(&mut batch, chunk, self.n_context, &self.experience);
         let mut segments = Vec::with_capacity(batch.len());
-        for job in &mut batch {
-            let start = job.kv.as_ref().map_or(0, KvCache::n_tokens);
-            let end = job.tokens.len().min(start + chunk);
-            let n_logits = usize::from(end == job.tokens.len());
+        for (job, part) in batch.iter_mut().zip(&parts) {
             let Some(kv) = job.kv.as_mut() else { unreachable!("a started job has a cache") };
-            segments.push(Segment { kv, tokens: &job.tokens[start..end], n_logits });
+            segments.push(Segment { kv, tokens: &part.tokens, n_logits: part.n_logits });
         }
-        let n_vocab = self.model.config().n_vocab;
-        let Ok(logits) = self.model.forward(&mut segments, &self.abort) else { return };
-        let mut logits = logits.to_vec();
-        let complete: Vec<bool> = segments.iter().map(|s| s.n_logits == 1).collect();
-        drop(segments);
-        let mut rows = logits.chunks_exact_mut(n_vocab);
-        for (job, complete) in batch.into_iter().zip(complete) {
-            if complete && let Some(row) = rows.next() {
-                job.prefilled();
-                let position = job.tokens.len();
-                let id = sample::choose(&job.job.sampling, row, &job.tokens, position);
-                job.push(id, self.n_context);
+        let started = Instant::now();
+        let Ok(mut logits) = self.model.forward(&mut segments, &self.abort) else { return };
+        for (job, part) in batch.into_iter().zip(&parts) {
+            let (own, others) = logits.split_at(part.n_logits * self.n_vocab);
+            logits = others;
+            if part.n_logits > 0 {
+                job.take(own.chunks_exact(self.n_vocab), part.draft.as_ref(), self.n_context);
             }
+        }
+        if !prefilling {
+            let n_rows = parts.iter().map(|part| part.tokens.len()).sum();
+            self.experience.saw_step(n_rows, started.elapsed());
         }
     }
 
@@ -346,6 +358,7 @@ impl Worker {
             for mut job in list.extract_if(.., |job| job.is_over()) {
                 if let Some(kv) = job.kv.take() {
                     let tokens = std::mem::take(&mut job.tokens);
+                    self.experience.saw_text(&tokens[job.n_cached()..]);
                     self.kept.push(Kept { tokens, kv });
                 }
             }
@@ -353,6 +366,33 @@ impl Worker {
         let n_over = self.kept.len().saturating_sub(self.options.n_kept_max);
         self.kept.drain(..n_over);
     }
+}
+
+/// What each job of a batch puts into the step.
+fn parts(
+    batch: &mut [&mut Running],
+    chunk: usize,
+    n_context: usize,
+    experience: &Experience,
+) -> Vec<Part> {
+    let part = |job: &&mut Running| {
+        let start = job.kv.as_ref().map_or(0, KvCache::n_tokens);
+        let end = job.tokens.len().min(start + chunk);
+        let n_logits = usize::from(end == job.tokens.len());
+        Part { tokens: job.tokens[start..end].to_vec(), n_logits, draft: None }
+    };
+    let mut parts: Vec<Part> = batch.iter().map(part).collect();
+    let mut n_rows: usize = parts.iter().map(|part| part.tokens.len()).sum();
+    let n_tokens = parts.iter().map(|part| part.n_logits).sum();
+    for (job, part) in batch.iter_mut().zip(&mut parts).filter(|(_, part)| part.n_logits > 0) {
+        part.draft = job.draft(experience, n_context, (n_rows, n_tokens));
+        if let Some(draft) = &part.draft {
+            part.tokens.extend(&draft.ids);
+            part.n_logits += draft.ids.len();
+            n_rows += draft.ids.len();
+        }
+    }
+    parts
 }
 
 /// Sends without waiting. `Err` gives the step back when the channel is full; a receiver that is

@@ -1,9 +1,10 @@
 //! What the engine is asked to do and what it reports.
 
+use crate::draft::{DraftCounts, DraftKind, Drafts};
 use std::time::Duration;
 
 /// One generation.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Job {
     /// The prompt, at least one token.
     pub prompt: Vec<u32>,
@@ -13,6 +14,11 @@ pub struct Job {
     pub stop_tokens: Vec<u32>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// Where drafts may come from. They change speed alone.
+    pub drafts: Drafts,
+    /// The output's first tokens, whatever the model makes of them: to replay a text, at the price
+    /// that generating it has.
+    pub forced: Vec<u32>,
 }
 
 /// How the next token is chosen from the logits.
@@ -66,7 +72,7 @@ pub enum Step {
         id: u32,
     },
     /// The end.
-    Done(Finish),
+    Done(Box<Finish>),
 }
 
 /// How a generation ended.
@@ -100,10 +106,10 @@ pub struct Stats {
     pub n_cached: usize,
     /// Tokens reported.
     pub n_output: usize,
-    /// Draft tokens proposed.
-    pub n_drafted: usize,
-    /// Draft tokens accepted.
-    pub n_accepted: usize,
+    /// Steps that tokens came out of.
+    pub n_steps: usize,
+    /// What became of drafts, by place in [`DraftKind::ALL`].
+    pub drafts: [DraftCounts; DraftKind::ALL.len()],
     /// Until the prompt was computed.
     pub prefill: Duration,
     /// Until the first token was chosen.
@@ -112,4 +118,16 @@ pub struct Stats {
     pub decode: Duration,
     /// Until the end.
     pub total: Duration,
+}
+
+impl Stats {
+    /// Draft tokens of all kinds.
+    pub fn n_drafted(&self) -> usize {
+        self.drafts.iter().map(|counts| counts.n_drafted).sum()
+    }
+
+    /// Draft tokens of all kinds that were right.
+    pub fn n_accepted(&self) -> usize {
+        self.drafts.iter().map(|counts| counts.n_accepted).sum()
+    }
 }

@@ -2,12 +2,15 @@
 //!
 //! The engine owns a model on a thread of its own and accepts a closed set of commands; nothing
 //! else can disturb a step. It knows neither text nor edits: a [`Job`] is token ids and settings,
-//! and what comes back through a bounded channel is [`Step`]s.
+//! and what comes back through a bounded channel is [`Step`]s. What a job knows of its text beforehand
+//! it says as a [`Drafter`], whose guesses are checked several a step.
 
+mod draft;
 mod engine;
 mod job;
 mod running;
 mod sample;
 
+pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, Drafter, Drafts};
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};
 pub use job::{Finish, FinishReason, Job, Sampling, Stats, Step};

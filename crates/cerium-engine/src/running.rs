@@ -1,7 +1,8 @@
 //! A job on its way: its sequence, its cache and what its reader has not taken yet.
 
+use crate::draft::{Draft, Experience, Governor, Room};
 use crate::engine::{Place, offer};
-use crate::{Finish, FinishReason, Job, Stats, Step};
+use crate::{Finish, FinishReason, Job, Stats, Step, sample};
 use cerium_model::KvCache;
 use flume::Sender;
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ pub(crate) struct Running {
     pub(crate) tokens: Vec<u32>,
     pub(crate) kv: Option<KvCache>,
     pub(crate) state: State,
+    governor: Governor,
     /// Until the job has ended.
     place: Option<Place>,
     sender: Sender<Step>,
@@ -49,6 +51,7 @@ pub(crate) struct Kept {
 impl Running {
     pub(crate) fn new(id: u64, mut job: Job, place: Place, sender: Sender<Step>) -> Self {
         let tokens = std::mem::take(&mut job.prompt);
+        let governor = Governor::new(std::mem::take(&mut job.drafts));
         let stats = Stats { n_prompt: tokens.len(), ..Stats::default() };
         Self {
             id,
@@ -56,6 +59,7 @@ impl Running {
             tokens,
             kv: None,
             state: State::Waiting,
+            governor,
             place: Some(place),
             sender,
             unsent: VecDeque::new(),
@@ -75,6 +79,11 @@ impl Running {
         }
     }
 
+    /// Prompt tokens that came from a cache.
+    pub(crate) fn n_cached(&self) -> usize {
+        self.stats.n_cached
+    }
+
     /// Whether a step may compute for it.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, State::Prefilling | State::Decoding) && self.unsent.is_empty()
@@ -85,8 +94,62 @@ impl Running {
         self.sender.is_disconnected() || (self.state == State::Done && self.unsent.is_empty())
     }
 
+    /// The draft that a step checks in which the last token is computed: one that has `n_rows` without
+    /// it, and of which `n_tokens` come.
+    pub(crate) fn draft(
+        &mut self,
+        experience: &Experience,
+        n_context: usize,
+        (n_rows, n_tokens): (usize, usize),
+    ) -> Option<Draft> {
+        let Stats { n_prompt, n_output, .. } = self.stats;
+        // The token after the draft comes for nothing.
+        let n_max = self.job.max_tokens.min(n_context - n_prompt) - n_output - 1;
+        let room = Room { n_rows, n_tokens, n_max };
+        self.governor.choose(&self.tokens, n_output, experience, room)
+    }
+
+    /// Takes the tokens that the logits of a step give: after the last token, and after each one of
+    /// the draft for as long as it says the same. `rows` holds the logits, in this order.
+    pub(crate) fn take<'a>(
+        &mut self,
+        rows: impl Iterator<Item = &'a [f32]>,
+        draft: Option<&Draft>,
+        n_context: usize,
+    ) {
+        self.prefilled();
+        let guesses = draft.map_or(&[][..], |draft| &draft.ids);
+        let (n_before, mut n_right) = (self.tokens.len(), 0);
+        // Counted before the tokens are taken: the last one may send the counts off.
+        self.stats.n_steps += 1;
+        if let Some(draft) = draft {
+            self.stats.drafts[draft.kind as usize].n_drafted += draft.ids.len();
+        }
+        for row in rows {
+            let id = match self.job.forced.get(self.stats.n_output) {
+                Some(&id) => id,
+                None => sample::choose(&self.job.sampling, row, &self.tokens, self.tokens.len()),
+            };
+            let right = guesses.get(n_right) == Some(&id);
+            if let Some(draft) = draft.filter(|_| right) {
+                self.stats.drafts[draft.kind as usize].n_accepted += 1;
+                n_right += 1;
+            }
+            self.push(id, n_context);
+            if !right || self.state == State::Done {
+                break;
+            }
+        }
+        if let Some(kv) = &mut self.kv {
+            kv.truncate(self.tokens.len().min(n_before + n_right));
+        }
+        if let Some(draft) = draft {
+            self.governor.saw(draft, n_right);
+        }
+    }
+
     /// The whole prompt has been computed.
-    pub(crate) fn prefilled(&mut self) {
+    fn prefilled(&mut self) {
         if self.state == State::Prefilling {
             self.state = State::Decoding;
             self.stats.prefill = self.submitted.elapsed();
@@ -96,7 +159,7 @@ impl Running {
     }
 
     /// Takes the chosen token.
-    pub(crate) fn push(&mut self, id: u32, n_context: usize) {
+    fn push(&mut self, id: u32, n_context: usize) {
         if self.first_token.is_none() {
             self.stats.ttft = self.submitted.elapsed();
             self.first_token = Some(Instant::now());
@@ -124,7 +187,8 @@ impl Running {
         self.place = None;
         self.stats.total = self.submitted.elapsed();
         self.stats.decode = self.first_token.map(|t| t.elapsed()).unwrap_or_default();
-        self.send(Step::Done(Finish { reason, stats: self.stats.clone() }));
+        let finish = Finish { reason, stats: self.stats.clone() };
+        self.send(Step::Done(Box::new(finish)));
     }
 
     fn send(&mut self, step: Step) {

@@ -2,26 +2,23 @@
 
 use crate::Sampling;
 use cerium_model::argmax;
+use std::borrow::Cow;
 
-/// Chooses a token from `logits`, which are changed on the way.
+/// Chooses a token from `logits`.
 ///
 /// * `seen`: the sequence so far, for the repetition penalty
 /// * `position`: of the token to be chosen; with the seed it determines the draw
 ///
 /// Equal logits count as ordered by id, so the choice is a function of the arguments alone.
-pub(crate) fn choose(
-    sampling: &Sampling,
-    logits: &mut [f32],
-    seen: &[u32],
-    position: usize,
-) -> u32 {
+pub(crate) fn choose(sampling: &Sampling, logits: &[f32], seen: &[u32], position: usize) -> u32 {
+    let mut logits = Cow::Borrowed(logits);
     if sampling.repetition_penalty != 1.0 {
-        penalise(sampling.repetition_penalty, logits, seen);
+        penalise(sampling.repetition_penalty, logits.to_mut(), seen);
     }
     if sampling.temperature <= 0.0 {
-        return argmax(logits).unwrap_or(0) as u32;
+        return argmax(&logits).unwrap_or(0) as u32;
     }
-    let mut candidates = candidates(sampling, logits);
+    let mut candidates = candidates(sampling, &logits);
     weigh(sampling.temperature, &mut candidates);
     keep_nucleus(sampling, &mut candidates);
     draw(&candidates, uniform(sampling.seed, position as u64))
@@ -126,14 +123,14 @@ mod tests {
     fn counts(sampling: &Sampling, logits: &[f32], n: usize) -> Vec<usize> {
         let mut counts = vec![0; logits.len()];
         for position in 0..n {
-            counts[choose(sampling, &mut logits.to_vec(), &[], position) as usize] += 1;
+            counts[choose(sampling, logits, &[], position) as usize] += 1;
         }
         counts
     }
 
     #[test]
     fn greedy_takes_the_first_of_the_likeliest() {
-        assert_eq!(choose(&sampling(0.0), &mut [1.0, 5.0, 5.0, f32::NAN], &[], 0), 1);
+        assert_eq!(choose(&sampling(0.0), &[1.0, 5.0, 5.0, f32::NAN], &[], 0), 1);
     }
 
     #[test]
@@ -168,7 +165,7 @@ mod tests {
     #[test]
     fn the_penalty_pushes_seen_tokens_down() {
         let s = Sampling { repetition_penalty: 2.0, ..sampling(0.0) };
-        assert_eq!(choose(&s, &mut [4.0, 3.0, -1.0], &[0], 0), 1);
-        assert_eq!(choose(&s, &mut [-1.0, -1.5, -9.0], &[0, 0], 0), 1);
+        assert_eq!(choose(&s, &[4.0, 3.0, -1.0], &[0], 0), 1);
+        assert_eq!(choose(&s, &[-1.0, -1.5, -9.0], &[0, 0], 0), 1);
     }
 }

@@ -144,7 +144,13 @@ impl Service {
         let max_tokens = work.max_tokens.map_or(n_free, |n| n_free.min(n as usize));
         let mut stop_tokens = work.end_tokens;
         stop_tokens.extend(end_tokens);
-        let job = Job { prompt: work.prompt, max_tokens, stop_tokens, sampling: work.sampling };
+        let job = Job {
+            prompt: work.prompt,
+            max_tokens,
+            stop_tokens,
+            sampling: work.sampling,
+            ..Job::default()
+        };
         let steps = generator.submit(job).map_err(|error| refused(&error, param))?;
         Ok(Stream::new(StreamParts {
             steps,

@@ -171,8 +171,8 @@ fn usage(stats: &Stats) -> Usage {
         prompt_tokens: stats.n_prompt as u64,
         cached_tokens: stats.n_cached as u64,
         output_tokens: stats.n_output as u64,
-        drafted_tokens: stats.n_drafted as u64,
-        accepted_tokens: stats.n_accepted as u64,
+        drafted_tokens: stats.n_drafted() as u64,
+        accepted_tokens: stats.n_accepted() as u64,
     }
 }
 

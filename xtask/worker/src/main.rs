@@ -5,7 +5,7 @@
 //! each engine has its own peak of memory, and rounds of several can take turns.
 
 use anyhow::{Context, Result, bail};
-use cerium_engine::{Engine, EngineOptions, Job, Step};
+use cerium_engine::{Drafts, Engine, EngineOptions, Job, Step};
 use cerium_hub::{Home, Located, Sources};
 use cerium_model::file::ModelFile;
 use cerium_model::tokenizer::Tokenizer;
@@ -97,7 +97,9 @@ fn hash(path: &Path) -> Result<String> {
 /// Wall-clock times as the receiver of the steps sees them.
 fn run(engine: &Engine, prompt: Vec<u32>, n_output: usize) -> Result<Value> {
     let start = Instant::now();
-    let job = Job { prompt, max_tokens: n_output, ..Job::default() };
+    // One token a step: what is compared is decoding.
+    let drafts = Drafts::none();
+    let job = Job { prompt, max_tokens: n_output, drafts, ..Job::default() };
     let mut generation = engine.submit(job)?;
     let (mut prefill, mut first, mut last) = (None, None, start);
     let mut output = Vec::with_capacity(n_output);

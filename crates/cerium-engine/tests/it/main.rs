@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod drafts;
+
 use cerium_engine::{
     Engine, EngineOptions, Finish, FinishReason, Job, Sampling, Step, SubmitError,
 };
@@ -27,7 +29,7 @@ fn drain(engine: &Engine, job: Job) -> (Vec<u32>, usize, Finish) {
         match step {
             Step::Prefilled { n_cached, .. } => cached = n_cached,
             Step::Token { id } => tokens.push(id),
-            Step::Done(finish) => return (tokens, cached, finish),
+            Step::Done(finish) => return (tokens, cached, *finish),
         }
     }
     panic!("the generation ended without `Done`");
@@ -36,18 +38,18 @@ fn drain(engine: &Engine, job: Job) -> (Vec<u32>, usize, Finish) {
 #[test]
 fn output_depends_on_the_job_alone() {
     let engine_alone = engine(1, EngineOptions::default());
-    let sampled =
-        Sampling { temperature: 0.8, top_k: 50, top_p: 0.95, seed: 7, ..Sampling::default() };
-    let jobs = [
-        job(1, 70, 24),
-        Job { sampling: sampled, ..job(900, 20, 24) },
-        job(40, 300, 12),
-        Job {
-            sampling: Sampling { repetition_penalty: 1.3, ..Sampling::default() },
-            ..job(7, 9, 24)
-        },
-    ];
-    let alone: Vec<_> = jobs.iter().map(|job| drain(&engine_alone, job.clone())).collect();
+    let job = |i: usize| {
+        let sampled =
+            Sampling { temperature: 0.8, top_k: 50, top_p: 0.95, seed: 7, ..Sampling::default() };
+        let penalised = Sampling { repetition_penalty: 1.3, ..Sampling::default() };
+        match i {
+            0 => job(1, 70, 24),
+            1 => Job { sampling: sampled, ..job(900, 20, 24) },
+            2 => job(40, 300, 12),
+            _ => Job { sampling: penalised, ..job(7, 9, 24) },
+        }
+    };
+    let alone: Vec<_> = (0..4).map(|i| drain(&engine_alone, job(i))).collect();
     assert!(alone.iter().all(|(_, cached, _)| *cached == 0));
     assert_eq!(alone[0].2.reason, FinishReason::Length);
     assert_eq!(alone[0].2.stats.n_output, 24);
@@ -56,11 +58,11 @@ fn output_depends_on_the_job_alone() {
     let engine = engine(2, EngineOptions::default());
     for round in 0..2 {
         let results: Vec<_> = std::thread::scope(|scope| {
-            let run = |job: &Job| (engine.clone(), job.clone());
-            let threads: Vec<_> = jobs
-                .iter()
-                .map(run)
-                .map(|(engine, job)| scope.spawn(move || drain(&engine, job)))
+            let threads: Vec<_> = (0..4)
+                .map(|i| {
+                    let engine = engine.clone();
+                    scope.spawn(move || drain(&engine, job(i)))
+                })
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
@@ -68,7 +70,7 @@ fn output_depends_on_the_job_alone() {
             assert_eq!(got.0, want.0, "job {i}, round {round}");
         }
     }
-    let (tokens, cached, _) = drain(&engine, jobs[2].clone());
+    let (tokens, cached, _) = drain(&engine, job(2));
     assert_eq!((tokens, cached), (alone[2].0.clone(), 299), "all but the last prompt token");
 }
 

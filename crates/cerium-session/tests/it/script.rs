@@ -212,14 +212,14 @@ impl Playing {
             n_prompt: self.n_prompt,
             n_cached: 3,
             n_output: self.n_steps.saturating_sub(2),
-            n_drafted: 0,
-            n_accepted: 0,
+            n_steps: 0,
+            drafts: Default::default(),
             prefill: Duration::from_millis(10),
             ttft: Duration::from_millis(11),
             decode: Duration::from_millis(20),
             total: Duration::from_millis(31),
         };
-        Step::Done(Finish { reason, stats })
+        Step::Done(Box::new(Finish { reason, stats }))
     }
 }
 
