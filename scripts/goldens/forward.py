@@ -1,4 +1,4 @@
-"""A plain forward pass of `qwen2` and `llama` GGUF files in numpy: the reference for logits.
+"""A plain forward pass of the GGUF files of all our families in numpy: the reference for logits.
 
 Written from the papers and the file format, sharing no code with the engine. Weights are
 dequantised by the `gguf` package and nothing is rounded afterwards: no int8 activations, no
@@ -7,6 +7,23 @@ softmaxes are f64. Needs: pip install numpy gguf
 """
 import gguf
 import numpy as np
+
+# What is not in a file: which pairs are rotated, every how many layers one has no window, the base
+# of the rotations where there is one, and how a gate is applied.
+FAMILIES = {
+    "qwen2": dict(),
+    "qwen3": dict(),
+    "llama": dict(neighbours=True),
+}
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def softmax(x):
+    x = np.exp(x - x.max(-1, keepdims=True))
+    return x / x.sum(-1, keepdims=True)
 
 
 class Model:
@@ -18,9 +35,7 @@ class Model:
         self.dtype = dtype
         self.weights = {t.name: gguf.dequantize(t.data, t.tensor_type).astype(dtype) for t in reader.tensors}
         self.arch = self.field("general.architecture")
-        if self.arch not in ("qwen2", "llama"):
-            raise ValueError(f"architecture is {self.arch!r}, the reference knows qwen2 and llama")
-        assert "blk.0.attn_q_norm.weight" not in self.weights, "no place for query norms here"
+        self.family = FAMILIES[self.arch]
         assert self.hyper("rope.scaling.type", "none") == "none"
         self.n_layers = self.hyper("block_count")
         self.n_heads = self.hyper("attention.head_count")
@@ -53,43 +68,46 @@ class Model:
     def rotate(self, x):
         """RoPE (Su et al. 2021, eq. 34) on `x[position, head, dim]`.
 
-        `qwen2` rotates the pairs (i, i + n_rot/2). Files of `llama` hold query and key rows permuted
-        so that the same pairs lie side by side: (2i, 2i + 1). Llama 3 divides the frequencies.
+        Most families rotate the pairs (i, i + n_rot/2). Files of `llama` hold query and key rows
+        permuted so that the same pairs lie side by side: (2i, 2i + 1). Llama 3 divides the frequencies.
         """
         half = self.n_rot // 2
         frequency = self.theta ** (-np.arange(half) / half) / self.weights.get("rope_freqs.weight", 1.0)
         angle = np.arange(x.shape[0])[:, None] * frequency
         cos, sin = np.cos(angle)[:, None, :], np.sin(angle)[:, None, :]
-        first, second = (slice(0, half), slice(half, 2 * half)) if self.arch == "qwen2" else \
-            (slice(0, 2 * half, 2), slice(1, 2 * half, 2))
+        first, second = slice(0, half), slice(half, 2 * half)
+        if self.family.get("neighbours"):
+            first, second = slice(0, 2 * half, 2), slice(1, 2 * half, 2)
         a, b = x[..., first].astype(np.float64), x[..., second].astype(np.float64)
         out = x.copy()
         out[..., first], out[..., second] = a * cos - b * sin, a * sin + b * cos
         return out
 
     def attention(self, x, layer):
-        n = len(x)
-        split = lambda name, heads: self.linear(x, f"blk.{layer}.attn_{name}").reshape(n, heads, -1)
-        q, k = self.rotate(split("q", self.n_heads)), self.rotate(split("k", self.n_kv))
-        v = split("v", self.n_kv)
+        n, name = len(x), f"blk.{layer}.attn_"
+        split = lambda part, heads: self.linear(x, name + part).reshape(n, heads, -1)
+        q, k, v = split("q", self.n_heads), split("k", self.n_kv), split("v", self.n_kv)
+        if name + "q_norm.weight" in self.weights:
+            q, k = self.norm(q, name + "q_norm"), self.norm(k, name + "k_norm")
+        q, k = self.rotate(q), self.rotate(k)
         out = np.empty((n, self.n_heads, v.shape[-1]), self.dtype)
-        future = np.triu(np.ones((n, n), bool), 1)
+        hidden = np.triu(np.ones((n, n), bool), 1)
         for head in range(self.n_heads):
             kv = head // (self.n_heads // self.n_kv)
             scores = (q[:, head] @ k[:, kv].T).astype(np.float64) / np.sqrt(self.head_dim)
-            scores[future] = -np.inf
-            scores = np.exp(scores - scores.max(-1, keepdims=True))
-            scores /= scores.sum(-1, keepdims=True)
-            out[:, head] = scores.astype(self.dtype) @ v[:, kv]
-        return self.linear(out.reshape(n, -1), f"blk.{layer}.attn_output")
+            scores[hidden] = -np.inf
+            out[:, head] = softmax(scores).astype(self.dtype) @ v[:, kv]
+        return self.linear(out.reshape(n, -1), name + "output")
+
+    def feed_forward(self, x, layer):
+        name = f"blk.{layer}.ffn_"
+        return self.linear(silu(self.linear(x, name + "gate")) * self.linear(x, name + "up"), name + "down")
 
     def logits(self, ids):
         """Logits after each of `ids`, which start at position 0: `[len(ids), n_vocab]`."""
         x = self.weights["token_embd.weight"][ids]
         for layer in range(self.n_layers):
             x = x + self.attention(self.norm(x, f"blk.{layer}.attn_norm"), layer)
-            h = self.norm(x, f"blk.{layer}.ffn_norm")
-            gate, up = self.linear(h, f"blk.{layer}.ffn_gate"), self.linear(h, f"blk.{layer}.ffn_up")
-            x = x + self.linear(gate / (1 + np.exp(-gate)) * up, f"blk.{layer}.ffn_down")
+            x = x + self.feed_forward(self.norm(x, f"blk.{layer}.ffn_norm"), layer)
         head = "output" if "output.weight" in self.weights else "token_embd"
         return self.linear(self.norm(x, "output_norm"), head)

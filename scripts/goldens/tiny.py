@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Whole models of a few hundred kilobytes with random weights, and their reference logits.
 
-    python3 scripts/goldens/tiny.py         (pip install numpy gguf; llama-cpp-python adds its error)
+    python3 scripts/goldens/tiny.py [NAME...]   (pip install numpy gguf; llama-cpp-python adds its error)
 
 Writes NAME.gguf and NAME.golden under crates/cerium-model/tests/data/tiny/, for tests without a
 download. Each file is complete: metadata, a byte-level vocabulary with merges and control
-tokens, a chat template. Between them they hold both architectures, all tensor types, tied and
+tokens, a chat template. Between them they hold all architectures, all tensor types, tied and
 separate heads, biases, 1 to 4 query heads per key head, frequency factors and an odd vocabulary.
 
 NAME.golden: UTF-8 header lines up to an empty line, then little-endian arrays:
@@ -22,6 +22,7 @@ llama.cpp rounds activations to 8 bits for quantised weights, so its error is wh
 engine has too; with F32 weights it shows that the reference and llama.cpp agree on the model.
 """
 import pathlib
+import sys
 
 import gguf
 import numpy as np
@@ -45,17 +46,30 @@ MODELS = {
         [T.F16, T.BF16, T.F16, T.BF16, T.F16, T.BF16, T.F16]], embedding=T.Q8_0, head=None),
     "llama-float": dict(arch="llama", width=64, heads=(4, 2), head_dim=16, ffn=64, theta=5e5, eps=1e-5, kinds=[
         [T.F32] * 7, [T.F32] * 7], embedding=T.F32, head=None, rope_factors=True),
+    "qwen3-codes": dict(arch="qwen3", width=96, heads=(4, 2), head_dim=48, ffn=128, theta=1e6, eps=1e-6, kinds=[
+        [T.IQ4_NL, T.MXFP4, T.IQ4_NL, T.MXFP4, T.MXFP4, T.IQ4_NL, T.Q8_0],
+        [T.MXFP4, T.IQ4_NL, T.Q5_0, T.IQ4_NL, T.IQ4_NL, T.IQ4_NL, T.MXFP4]], embedding=T.Q8_0, head=None),
+    "qwen3-k": dict(arch="qwen3", width=256, heads=(3, 1), head_dim=64, ffn=256, theta=1e6, eps=1e-6, kinds=[
+        [T.IQ4_XS, T.Q4_K, T.Q6_K, T.Q8_0, T.IQ4_XS, T.Q2_K, T.IQ4_XS]], embedding=T.Q3_K, head=T.IQ4_XS),
+    "qwen3-float": dict(arch="qwen3", width=64, heads=(2, 1), head_dim=48, ffn=64, theta=1e6, eps=1e-6, kinds=[
+        [T.F32] * 7], embedding=T.F32, head=None),
 }
 # Byte offsets of scale and minimum in a block, the largest sub-scale, the quant's mid value, and
 # how much larger the minimum must be for a mean of zero (its sub-scale counts alike).
 K_BLOCKS = {T.Q2_K: (80, 82, 15, 1.5), T.Q3_K: (108, None, 32, 0), T.Q4_K: (0, 2, 63, 7.5),
-            T.Q5_K: (0, 2, 63, 15.5), T.Q6_K: (208, None, 128, 0)}
+            T.Q5_K: (0, 2, 63, 15.5), T.Q6_K: (208, None, 128, 0),
+            T.IQ4_NL: (0, None, 1, 0), T.IQ4_XS: (0, None, 32, 0)}
 
 
 def k_quant(rng, rows, columns, kind, spread):
-    """Random blocks of a k-quant (the package cannot quantise to those), about `spread` in size."""
+    """Random blocks of a type that the package cannot quantise to, about `spread` in size."""
     values, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = rng.integers(0, 256, (rows * columns // values, size), dtype=np.uint8)
+    if kind == T.MXFP4:  # The scale is a power of two.
+        blocks[:, 0] = 127
+        power = np.log2(spread / gguf.dequantize(blocks.reshape(-1), kind).std())
+        blocks[:, 0] = 127 + round(power) - rng.integers(0, 2, len(blocks))
+        return blocks.reshape(rows, -1)
     scale_at, min_at, largest, mid = K_BLOCKS[kind]
     set_half = lambda at, x: blocks.__setitem__((slice(None), slice(at, at + 2)), np.full(len(blocks), x, "<f2")
                                                 .view(np.uint8).reshape(-1, 2))
@@ -104,6 +118,9 @@ def write(name, spec, seed):
     writer.add_layer_norm_rms_eps(spec["eps"])
     if spec["arch"] == "llama":
         writer.add_rope_dimension_count(head_dim)
+    if head_dim * heads != width:
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
     tokens, token_types, merges = vocabulary()
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
@@ -119,7 +136,7 @@ def write(name, spec, seed):
         "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
     def matrix(tensor, rows, columns, kind, spread):
-        if kind in K_BLOCKS:
+        if kind in K_BLOCKS or kind == T.MXFP4:
             data = k_quant(rng, rows, columns, kind, spread)
         else:
             data = gguf.quantize((rng.standard_normal((rows, columns)) * spread).astype(np.float32), kind)
@@ -140,6 +157,9 @@ def write(name, spec, seed):
                 vector(f"blk.{layer}.{role}.bias", rng.standard_normal(shapes[role][0]) * 0.5)
         for norm in ("attn_norm", "ffn_norm"):
             vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, width))
+        if spec["arch"] == "qwen3":
+            for norm in ("attn_q_norm", "attn_k_norm"):
+                vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, head_dim))
     vector("output_norm.weight", rng.uniform(0.5, 1.5, width))
     if spec["head"] is not None:
         matrix("output.weight", len(tokens), width, spec["head"], 2.0 / np.sqrt(width))
@@ -155,6 +175,8 @@ def write(name, spec, seed):
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for seed, (name, spec) in enumerate(MODELS.items()):
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         ids = write(name, spec, seed)
         path = OUT / f"{name}.gguf"
         logits = Model(path).logits(ids)

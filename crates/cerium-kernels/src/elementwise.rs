@@ -8,21 +8,65 @@ use crate::cpu::{Cpu, per_isa};
 /// Lanes of a sum.
 const LANES: usize = 16;
 
-/// `out[i] = x[i] * weight[i] / sqrt(mean(x^2) + eps)`.
+/// `row[i] *= weight[i] / sqrt(mean(row^2) + eps)`, for every run of a row as long as the weights: the
+/// whole row, or each of its heads.
 ///
 /// Source: Zhang and Sennrich 2019.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn rms_norm(cpu: Cpu, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    assert!(x.len() == weight.len() && x.len() == out.len(), "lengths differ");
-    per_isa!(cpu, rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]));
+/// If the row is not whole runs.
+pub fn rms_norm(cpu: Cpu, row: &mut [f32], weight: &[f32], eps: f32) {
+    assert!(!weight.is_empty() && row.len().is_multiple_of(weight.len()), "whole runs");
+    for run in row.chunks_exact_mut(weight.len()) {
+        per_isa!(cpu, rms_norm_body(run: &mut [f32], weight: &[f32], eps: f32));
+    }
 }
 
 #[inline(always)]
-fn rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+fn rms_norm_body(run: &mut [f32], weight: &[f32], eps: f32) {
+    let scale = 1.0 / (sum_of_squares(run) / run.len() as f32 + eps).sqrt();
+    for (v, w) in run.iter_mut().zip(weight) {
+        *v = *v * scale * w;
+    }
+}
+
+/// `row[i] = (row[i] - mean) / sqrt(variance + eps) * weight[i] + bias[i]`.
+///
+/// Source: Ba, Kiros and Hinton 2016.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn layer_norm(cpu: Cpu, row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    assert!(row.len() == weight.len() && row.len() == bias.len(), "lengths differ");
+    per_isa!(cpu, layer_norm_body(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32));
+}
+
+#[inline(always)]
+fn layer_norm_body(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
     let mut lanes = [0.0f32; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane += v;
+        }
+    }
+    for (lane, v) in lanes.iter_mut().zip(rest) {
+        *lane += v;
+    }
+    let mean = fold(lanes) / row.len() as f32;
+    for v in &mut *row {
+        *v -= mean;
+    }
+    let scale = 1.0 / (sum_of_squares(row) / row.len() as f32 + eps).sqrt();
+    for ((v, w), b) in row.iter_mut().zip(weight).zip(bias) {
+        *v = *v * scale * w + b;
+    }
+}
+
+#[inline(always)]
+fn sum_of_squares(values: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {
         for (lane, v) in lanes.iter_mut().zip(chunk) {
             *lane = v.mul_add(*v, *lane);
@@ -31,10 +75,7 @@ fn rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     for (lane, v) in lanes.iter_mut().zip(rest) {
         *lane = v.mul_add(*v, *lane);
     }
-    let scale = 1.0 / (fold(lanes) / x.len() as f32 + eps).sqrt();
-    for ((out, v), w) in out.iter_mut().zip(x).zip(weight) {
-        *out = v * scale * w;
-    }
+    fold(lanes)
 }
 
 /// Sums lanes pairwise, in a fixed order.
@@ -65,21 +106,15 @@ fn add_body(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-/// `gate[i] = silu(gate[i]) * up[i]`, where `silu(v) = v / (1 + exp(-v))`.
-///
-/// Source: Shazeer 2020 (`SwiGLU`).
-///
-/// # Panics
-/// If the lengths differ.
-pub fn silu_mul(cpu: Cpu, gate: &mut [f32], up: &[f32]) {
-    assert_eq!(gate.len(), up.len(), "lengths differ");
-    per_isa!(cpu, silu_mul_body(gate: &mut [f32], up: &[f32]));
+/// `x = cap * tanh(x / cap)`: values stay below `cap`.
+pub fn softcap(cpu: Cpu, x: &mut [f32], cap: f32) {
+    per_isa!(cpu, softcap_body(x: &mut [f32], cap: f32));
 }
 
 #[inline(always)]
-fn silu_mul_body(gate: &mut [f32], up: &[f32]) {
-    for (gate, up) in gate.iter_mut().zip(up) {
-        *gate = *gate / (1.0 + exp(-*gate)) * up;
+fn softcap_body(x: &mut [f32], cap: f32) {
+    for x in x {
+        *x = cap * (1.0 - 2.0 / (1.0 + exp(2.0 * *x / cap)));
     }
 }
 
@@ -190,10 +225,11 @@ mod tests {
         let (x, w, up) = (wave(899, 0.37), wave(899, 0.11), wave(899, 0.77));
         let turn: Vec<_> = (0..16).map(|i| ((i as f32).cos(), (i as f32).sin())).collect();
         let run = |cpu| {
-            let mut normed = vec![0.0; x.len()];
-            rms_norm(cpu, &x, &w, 1e-6, &mut normed);
-            silu_mul(cpu, &mut normed, &up);
+            let mut normed = x.clone();
+            rms_norm(cpu, &mut normed, &w, 1e-6);
+            layer_norm(cpu, &mut normed, &w, &up, 1e-5);
             add(cpu, &mut normed, &x);
+            softcap(cpu, &mut normed, 3.0);
             let mut heads = normed[..64 * 3].to_vec();
             rope(cpu, &mut heads, 64, RopePairs::Halves, &turn);
             rope(cpu, &mut heads, 64, RopePairs::Neighbours, &turn);
@@ -207,17 +243,38 @@ mod tests {
 
     #[test]
     fn norm_and_rotation_are_what_they_say() {
-        let mut out = [0.0; 4];
-        rms_norm(Cpu::best(), &[1.0, -2.0, 3.0, -4.0], &[1.0, 1.0, 2.0, 1.0], 0.0, &mut out);
-        let rms = 7.5f32.sqrt();
-        for (got, want) in out.iter().zip([1.0 / rms, -2.0 / rms, 6.0 / rms, -4.0 / rms]) {
-            assert!((got - want).abs() < 1e-6, "{got} {want}");
-        }
+        let close = |got: &[f32], want: &[f64]| {
+            assert_eq!(got.len(), want.len());
+            for (got, want) in got.iter().zip(want) {
+                assert!((f64::from(*got) - want).abs() < 1e-6, "{got} {want}");
+            }
+        };
+        let mut row = [1.0, -2.0, 3.0, -4.0];
+        rms_norm(Cpu::best(), &mut row, &[1.0, 1.0, 2.0, 1.0], 0.0);
+        close(&row, &[1.0, -2.0, 6.0, -4.0].map(|v| v / 7.5f64.sqrt()));
+        let mut heads = [3.0, 4.0, -4.0, 3.0];
+        rms_norm(Cpu::best(), &mut heads, &[1.0, 10.0], 0.0);
+        close(&heads, &[3.0, 40.0, -4.0, 30.0].map(|v| v / 12.5f64.sqrt()));
+        let mut row = [1.0, 3.0, 5.0, 7.0];
+        layer_norm(Cpu::best(), &mut row, &[1.0, 1.0, 2.0, 1.0], &[0.0, 1.0, 0.0, 0.0], 0.0);
+        let sd = 5.0f64.sqrt();
+        close(&row, &[-3.0 / sd, 1.0 - 1.0 / sd, 2.0 / sd, 3.0 / sd]);
         let mut head = [1.0, 2.0, 3.0, 4.0];
         rope(Cpu::best(), &mut head, 4, RopePairs::Halves, &[(0.0, 1.0), (1.0, 0.0)]);
         assert_eq!(head, [-3.0, 2.0, 1.0, 4.0]);
         rope(Cpu::best(), &mut head, 4, RopePairs::Neighbours, &[(0.0, 1.0)]);
         assert_eq!(head, [-2.0, -3.0, 1.0, 4.0]);
+    }
+
+    #[test]
+    fn a_softcap_is_a_hyperbolic_tangent() {
+        for i in -2000..=2000 {
+            let x = i as f32 / 20.0;
+            let mut got = [x];
+            softcap(Cpu::best(), &mut got, 30.0);
+            let want = 30.0 * (f64::from(x) / 30.0).tanh();
+            assert!((f64::from(got[0]) - want).abs() < 1e-5, "{x}: {} {want}", got[0]);
+        }
     }
 
     #[test]

@@ -17,26 +17,39 @@ pub(crate) struct Weights {
     rope_factors: Option<Vec<f32>>,
 }
 
-/// One decoder layer. Matrices are `[out, in]`.
+/// One decoder layer.
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) attention_norm: Vec<f32>,
-    pub(crate) q: PackedMatrix,
-    pub(crate) q_bias: Option<Vec<f32>>,
-    pub(crate) k: PackedMatrix,
-    pub(crate) k_bias: Option<Vec<f32>>,
-    pub(crate) v: PackedMatrix,
-    pub(crate) v_bias: Option<Vec<f32>>,
-    pub(crate) o: PackedMatrix,
+    pub(crate) q: Linear,
+    pub(crate) k: Linear,
+    pub(crate) v: Linear,
+    pub(crate) head_norms: Option<HeadNorms>,
+    pub(crate) o: Linear,
     pub(crate) ffn_norm: Vec<f32>,
-    pub(crate) gate: PackedMatrix,
-    pub(crate) up: PackedMatrix,
-    pub(crate) down: PackedMatrix,
+    pub(crate) gate: Linear,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
+}
+
+/// A matrix, `[out, in]`, and what is added to its products.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    pub(crate) weights: PackedMatrix,
+    pub(crate) bias: Option<Vec<f32>>,
+}
+
+/// Norms of every head of the queries and keys.
+#[derive(Debug)]
+pub(crate) struct HeadNorms {
+    pub(crate) q: Vec<f32>,
+    pub(crate) k: Vec<f32>,
 }
 
 impl Layer {
     fn matrices(&self) -> [&PackedMatrix; 7] {
         [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
+            .map(|linear| &linear.weights)
     }
 }
 
@@ -49,19 +62,22 @@ impl Weights {
         let embedding = source.info("token_embd.weight", &[d_model, n_vocab])?.clone();
         let layer = |i: usize| {
             let name = |part: &str| format!("blk.{i}.{part}");
+            let norm = |part: &str, n| source.vector(&name(&format!("{part}.weight")), n);
+            let head_norms = || {
+                let (q, k) = (norm("attn_q_norm", head_dim)?, norm("attn_k_norm", head_dim)?);
+                Ok::<_, LoadError>(HeadNorms { q, k })
+            };
             Ok(Layer {
-                attention_norm: source.vector(&name("attn_norm.weight"), d_model)?,
-                q: source.matrix(&name("attn_q.weight"), d_q, d_model)?,
-                q_bias: source.optional_vector(&name("attn_q.bias"), d_q)?,
-                k: source.matrix(&name("attn_k.weight"), d_kv, d_model)?,
-                k_bias: source.optional_vector(&name("attn_k.bias"), d_kv)?,
-                v: source.matrix(&name("attn_v.weight"), d_kv, d_model)?,
-                v_bias: source.optional_vector(&name("attn_v.bias"), d_kv)?,
-                o: source.matrix(&name("attn_output.weight"), d_model, d_q)?,
-                ffn_norm: source.vector(&name("ffn_norm.weight"), d_model)?,
-                gate: source.matrix(&name("ffn_gate.weight"), d_ffn, d_model)?,
-                up: source.matrix(&name("ffn_up.weight"), d_ffn, d_model)?,
-                down: source.matrix(&name("ffn_down.weight"), d_model, d_ffn)?,
+                attention_norm: norm("attn_norm", d_model)?,
+                q: source.linear(&name("attn_q"), d_q, d_model)?,
+                k: source.linear(&name("attn_k"), d_kv, d_model)?,
+                v: source.linear(&name("attn_v"), d_kv, d_model)?,
+                head_norms: config.family.head_norms.then(head_norms).transpose()?,
+                o: source.linear(&name("attn_output"), d_model, d_q)?,
+                ffn_norm: norm("ffn_norm", d_model)?,
+                gate: source.linear(&name("ffn_gate"), d_ffn, d_model)?,
+                up: source.linear(&name("ffn_up"), d_ffn, d_model)?,
+                down: source.linear(&name("ffn_down"), d_model, d_ffn)?,
             })
         };
         let layers: Vec<Layer> =
@@ -136,6 +152,14 @@ impl Source<'_> {
             });
         }
         Ok(info)
+    }
+
+    /// The matrix of this name, with its bias where the file has one.
+    fn linear(&self, name: &str, n_out: usize, n_in: usize) -> Result<Linear, LoadError> {
+        Ok(Linear {
+            weights: self.matrix(&format!("{name}.weight"), n_out, n_in)?,
+            bias: self.optional_vector(&format!("{name}.bias"), n_out)?,
+        })
     }
 
     fn matrix(&self, name: &str, n_out: usize, n_in: usize) -> Result<PackedMatrix, LoadError> {

@@ -6,14 +6,20 @@ use cerium_kernels::{Heads, RopePairs};
 
 /// What differs between families and is not in a file's metadata.
 #[derive(Clone, Copy, Debug)]
-struct Family {
+pub(crate) struct Family {
     name: &'static str,
-    rope_pairs: RopePairs,
+    pub(super) rope_pairs: RopePairs,
+    /// Whether every head of queries and keys is normed before it is rotated.
+    pub(crate) head_norms: bool,
 }
 
-const FAMILIES: [Family; 2] = [
-    Family { name: "qwen2", rope_pairs: RopePairs::Halves },
-    Family { name: "llama", rope_pairs: RopePairs::Neighbours },
+/// What most families are; the others say where they differ.
+const PLAIN: Family = Family { name: "", rope_pairs: RopePairs::Halves, head_norms: false };
+
+const FAMILIES: [Family; 3] = [
+    Family { name: "qwen2", ..PLAIN },
+    Family { name: "qwen3", head_norms: true, ..PLAIN },
+    Family { name: "llama", rope_pairs: RopePairs::Neighbours, ..PLAIN },
 ];
 
 /// Sizes and constants of a model, read from its file and checked.
@@ -33,8 +39,8 @@ pub struct Config {
     pub n_vocab: usize,
     /// Longest sequence the model was made for, in tokens.
     pub n_context: usize,
+    pub(crate) family: Family,
     pub(super) norm_eps: f32,
-    pub(super) rope_pairs: RopePairs,
     pub(super) rope_theta: f32,
     /// Rotated values per head.
     pub(super) n_rot: usize,
@@ -47,11 +53,12 @@ impl Config {
     /// [`LoadError`] for an unknown architecture, a missing key or sizes that no model has.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, LoadError> {
         let name = gguf.architecture()?;
-        let family =
-            FAMILIES.iter().find(|f| f.name == name).ok_or_else(|| LoadError::Architecture {
+        let family = FAMILIES.into_iter().find(|f| f.name == name).ok_or_else(|| {
+            LoadError::Architecture {
                 found: name.to_owned(),
                 supported: FAMILIES.map(|f| f.name).join(", "),
-            })?;
+            }
+        })?;
         let size = |key: &str, max: u32| {
             let value = gguf.arch_u32(key)?;
             if value == 0 || value > max {
@@ -92,8 +99,8 @@ impl Config {
             heads: Heads { n_heads, n_kv_heads, head_dim },
             n_vocab: embedding.shape.last().map_or(0, |&n| n as usize),
             n_context: size("context_length", 1 << 24)?,
+            family,
             norm_eps: gguf.arch_f32("attention.layer_norm_rms_epsilon")?,
-            rope_pairs: family.rope_pairs,
             rope_theta: optional(gguf.arch_f32("rope.freq_base"))?.unwrap_or(1e4),
             n_rot,
         })

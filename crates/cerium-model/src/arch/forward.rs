@@ -3,10 +3,10 @@
 use super::{Config, Segment, rope};
 use crate::file::ModelFile;
 use crate::profile::{Clock, Work};
-use crate::weights::{Layer, Weights};
+use crate::weights::{Layer, Linear, Weights};
 use cerium_kernels::{
-    Activations, Attention, Cpu, Detail, Heads, PackedMatrix, Product, Span, Team, add, attention,
-    dequantize, matmul, rms_norm, silu_mul,
+    Activations, Attention, Cpu, Detail, Gate, Heads, PackedMatrix, Product, Span, Team, add,
+    apply_gate, attention, dequantize, matmul, rms_norm,
 };
 
 /// Buffers that grow to the largest step seen and stay.
@@ -77,7 +77,7 @@ impl Pass<'_> {
     /// One layer's attention: the rows' keys and values are stored, and what they attend to is added to
     /// the stream.
     pub(super) fn attend(&mut self, i_layer: usize, layer: &Layer, segments: &mut [Segment<'_>]) {
-        self.norm(&layer.attention_norm, &[&layer.q, &layer.k, &layer.v]);
+        self.norm(&layer.attention_norm, &[&layer.q, &layer.k, &layer.v].map(|l| &l.weights));
         self.clock.lap(Work::Norms);
         let (config, cpu, team, s) = (self.config, self.cpu, self.team, &mut *self.scratch);
         let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
@@ -87,25 +87,27 @@ impl Pass<'_> {
             team,
             &s.quantised,
             &mut [
-                Product { weights: &layer.q, out: &mut s.q },
-                Product { weights: &layer.k, out: &mut s.k },
-                Product { weights: &layer.v, out: &mut s.v },
+                Product { weights: &layer.q.weights, out: &mut s.q },
+                Product { weights: &layer.k.weights, out: &mut s.k },
+                Product { weights: &layer.v.weights, out: &mut s.v },
             ],
         );
         self.clock.lap(Work::Qkv);
         let n_pairs = config.n_rot / 2;
         let turns = &s.turns;
-        let turn = |i: usize, row: &mut [f32], bias: Option<&Vec<f32>>| {
-            if let Some(bias) = bias {
-                add(cpu, row, bias);
+        let turn = |i: usize, row: &mut [f32], linear: &Linear, norm: Option<&Vec<f32>>| {
+            add_bias(cpu, row, linear);
+            if let Some(norm) = norm {
+                rms_norm(cpu, row, norm, config.norm_eps);
             }
             let turn = &turns[i * n_pairs..(i + 1) * n_pairs];
-            cerium_kernels::rope(cpu, row, head_dim, config.rope_pairs, turn);
+            cerium_kernels::rope(cpu, row, head_dim, config.family.rope_pairs, turn);
         };
-        team.for_each_chunk(&mut s.q, d_q, |i, row| turn(i, row, layer.q_bias.as_ref()));
-        team.for_each_chunk(&mut s.k, d_kv, |i, row| turn(i, row, layer.k_bias.as_ref()));
-        if let Some(bias) = &layer.v_bias {
-            team.for_each_chunk(&mut s.v, d_kv, |_, row| add(cpu, row, bias));
+        let (q_norm, k_norm) = layer.head_norms.as_ref().map(|norms| (&norms.q, &norms.k)).unzip();
+        team.for_each_chunk(&mut s.q, d_q, |i, row| turn(i, row, &layer.q, q_norm));
+        team.for_each_chunk(&mut s.k, d_kv, |i, row| turn(i, row, &layer.k, k_norm));
+        if layer.v.bias.is_some() {
+            team.for_each_chunk(&mut s.v, d_kv, |_, row| add_bias(cpu, row, &layer.v));
         }
         let mut row = 0;
         for segment in &mut *segments {
@@ -122,17 +124,17 @@ impl Pass<'_> {
         let how = Attention { heads: config.heads, scale, window: None, sinks: None };
         attention(cpu, team, how, &spans, &s.q, &mut s.attended);
         self.clock.lap(Work::Attention);
-        let detail = Detail::of(self.fine, &[&layer.o]);
+        let detail = Detail::of(self.fine, &[&layer.o.weights]);
         s.quantised.quantize(cpu, team, &mut s.attended, d_q, detail, |_, _| {});
-        let product = Product { weights: &layer.o, out: &mut s.delta };
+        let product = Product { weights: &layer.o.weights, out: &mut s.delta };
         matmul(cpu, team, &s.quantised, &mut [product]);
         self.clock.lap(Work::Output);
-        self.add_delta();
+        self.add_delta(&layer.o);
     }
 
     /// One layer's feed-forward network, added to the stream.
     pub(super) fn feed_forward(&mut self, layer: &Layer) {
-        self.norm(&layer.ffn_norm, &[&layer.gate, &layer.up]);
+        self.norm(&layer.ffn_norm, &[&layer.gate.weights, &layer.up.weights]);
         self.clock.lap(Work::Norms);
         let (cpu, team, s) = (self.cpu, self.team, &mut *self.scratch);
         matmul(
@@ -140,21 +142,27 @@ impl Pass<'_> {
             team,
             &s.quantised,
             &mut [
-                Product { weights: &layer.gate, out: &mut s.gate },
-                Product { weights: &layer.up, out: &mut s.up },
+                Product { weights: &layer.gate.weights, out: &mut s.gate },
+                Product { weights: &layer.up.weights, out: &mut s.up },
             ],
         );
         self.clock.lap(Work::GateUp);
-        let (up, d_ffn) = (&s.up, self.config.d_ffn);
-        let activate =
-            |i: usize, row: &mut [f32]| silu_mul(cpu, row, &up[i * d_ffn..(i + 1) * d_ffn]);
-        let detail = Detail::of(self.fine, &[&layer.down]);
+        let d_ffn = self.config.d_ffn;
+        if layer.up.bias.is_some() {
+            team.for_each_chunk(&mut s.up, d_ffn, |_, row| add_bias(cpu, row, &layer.up));
+        }
+        let up = &s.up;
+        let activate = |i: usize, row: &mut [f32]| {
+            add_bias(cpu, row, &layer.gate);
+            apply_gate(cpu, Gate::Silu, row, &up[i * d_ffn..(i + 1) * d_ffn]);
+        };
+        let detail = Detail::of(self.fine, &[&layer.down.weights]);
         s.quantised.quantize(cpu, team, &mut s.gate, d_ffn, detail, activate);
         self.clock.lap(Work::Activation);
-        let product = Product { weights: &layer.down, out: &mut s.delta };
+        let product = Product { weights: &layer.down.weights, out: &mut s.delta };
         matmul(cpu, team, &s.quantised, &mut [product]);
         self.clock.lap(Work::Down);
-        self.add_delta();
+        self.add_delta(&layer.down);
     }
 
     /// The logits of the rows that were asked for. The stream is used up.
@@ -186,22 +194,33 @@ impl Pass<'_> {
         let (cpu, s) = (self.cpu, &mut *self.scratch);
         let (x, d_model, eps) = (&s.x, self.config.d_model, self.config.norm_eps);
         let produce = |i: usize, row: &mut [f32]| {
-            rms_norm(cpu, &x[i * d_model..(i + 1) * d_model], norm, eps, row);
+            row.copy_from_slice(&x[i * d_model..(i + 1) * d_model]);
+            rms_norm(cpu, row, norm, eps);
         };
         s.normed.resize(x.len(), 0.0);
         let detail = Detail::of(self.fine, weights);
         s.quantised.quantize(cpu, self.team, &mut s.normed, d_model, detail, produce);
     }
 
-    /// What a projection made is added to the stream.
-    fn add_delta(&mut self) {
+    /// What a projection made is added to the stream, and its bias.
+    fn add_delta(&mut self, made_by: &Linear) {
         const ROWS: usize = 16;
-        let (cpu, len, s) = (self.cpu, ROWS * self.config.d_model, &mut *self.scratch);
+        let (cpu, d_model, s) = (self.cpu, self.config.d_model, &mut *self.scratch);
         let delta = &s.delta;
-        self.team.for_each_chunk(&mut s.x, len, |i, rows| {
-            add(cpu, rows, &delta[i * len..][..rows.len()]);
+        self.team.for_each_chunk(&mut s.x, ROWS * d_model, |i, rows| {
+            add(cpu, rows, &delta[i * ROWS * d_model..][..rows.len()]);
+            if made_by.bias.is_some() {
+                rows.chunks_exact_mut(d_model).for_each(|row| add_bias(cpu, row, made_by));
+            }
         });
         self.clock.lap(Work::Norms);
+    }
+}
+
+/// Adds the bias of what made a row, where there is one.
+fn add_bias(cpu: Cpu, row: &mut [f32], made_by: &Linear) {
+    if let Some(bias) = &made_by.bias {
+        add(cpu, row, bias);
     }
 }
 

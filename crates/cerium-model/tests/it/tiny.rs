@@ -5,6 +5,16 @@ use crate::golden::Tiny;
 use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
+const NAMES: [&str; 7] = [
+    "llama-float",
+    "llama-mha",
+    "qwen2-k",
+    "qwen2-legacy",
+    "qwen3-codes",
+    "qwen3-float",
+    "qwen3-k",
+];
+
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name)
 }
@@ -23,7 +33,7 @@ fn logits(name: &str, cpu: Cpu, tokens: &[u32], batch: usize) -> Vec<f32> {
 
 #[test]
 fn tiny_models_agree_with_the_reference_on_every_path() {
-    for name in ["llama-float", "llama-mha", "qwen2-k", "qwen2-legacy"] {
+    for name in NAMES {
         let golden = Tiny::read(&path(&format!("{name}.golden")));
         let got = logits(name, Cpu::best(), &golden.tokens, 64);
         assert_eq!(got.len(), golden.tokens.len() * golden.n_vocab);
