@@ -14,11 +14,17 @@ FAMILIES = {
     "qwen2": dict(),
     "qwen3": dict(),
     "llama": dict(neighbours=True),
+    "gemma3": dict(period=6, window_theta=1e4, gelu=True, post_norms=True),
 }
 
 
 def silu(x):
     return x / (1 + np.exp(-x))
+
+
+def gelu(x):
+    """The approximation by tanh: Hendrycks & Gimpel 2016."""
+    return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
 
 
 def softmax(x):
@@ -36,13 +42,19 @@ class Model:
         self.weights = {t.name: gguf.dequantize(t.data, t.tensor_type).astype(dtype) for t in reader.tensors}
         self.arch = self.field("general.architecture")
         self.family = FAMILIES[self.arch]
-        assert self.hyper("rope.scaling.type", "none") == "none"
+        scaling = self.hyper("rope.scaling.type", "none")
+        assert scaling in ("none", "linear")
+        self.divisor = self.hyper("rope.scaling.factor") if scaling == "linear" else 1.0
         self.n_layers = self.hyper("block_count")
         self.n_heads = self.hyper("attention.head_count")
         self.n_kv = self.hyper("attention.head_count_kv", self.n_heads)
         self.head_dim = self.hyper("attention.key_length", self.hyper("embedding_length") // self.n_heads)
         self.n_rot = self.hyper("rope.dimension_count", self.head_dim)
         self.theta = self.hyper("rope.freq_base", 10000.0)
+        self.window = self.hyper("attention.sliding_window", 0)
+        # Gemma 3 27B alone, which has 62 layers, scales its queries by the width per head.
+        wide = self.arch == "gemma3" and self.n_layers == 62
+        self.scaled_by = self.hyper("embedding_length") // self.n_heads if wide else self.head_dim
         self.eps = self.hyper("attention.layer_norm_rms_epsilon")
 
     def field(self, name, default=None):
@@ -65,14 +77,19 @@ class Model:
         wide /= np.sqrt((wide * wide).mean(-1, keepdims=True) + self.eps)
         return (wide * self.weights[name + ".weight"]).astype(self.dtype)
 
-    def rotate(self, x):
+    def has_window(self, layer):
+        return self.window > 0 and (layer + 1) % self.family["period"] != 0
+
+    def rotate(self, x, layer):
         """RoPE (Su et al. 2021, eq. 34) on `x[position, head, dim]`.
 
         Most families rotate the pairs (i, i + n_rot/2). Files of `llama` hold query and key rows
         permuted so that the same pairs lie side by side: (2i, 2i + 1). Llama 3 divides the frequencies.
         """
-        half = self.n_rot // 2
-        frequency = self.theta ** (-np.arange(half) / half) / self.weights.get("rope_freqs.weight", 1.0)
+        half, theta, divisor = self.n_rot // 2, self.theta, self.divisor
+        if self.has_window(layer) and "window_theta" in self.family:
+            theta, divisor = self.hyper("rope.freq_base_swa", self.family["window_theta"]), 1.0
+        frequency = theta ** (-np.arange(half) / half) / divisor / self.weights.get("rope_freqs.weight", 1.0)
         angle = np.arange(x.shape[0])[:, None] * frequency
         cos, sin = np.cos(angle)[:, None, :], np.sin(angle)[:, None, :]
         first, second = slice(0, half), slice(half, 2 * half)
@@ -89,25 +106,34 @@ class Model:
         q, k, v = split("q", self.n_heads), split("k", self.n_kv), split("v", self.n_kv)
         if name + "q_norm.weight" in self.weights:
             q, k = self.norm(q, name + "q_norm"), self.norm(k, name + "k_norm")
-        q, k = self.rotate(q), self.rotate(k)
+        q, k = self.rotate(q, layer), self.rotate(k, layer)
         out = np.empty((n, self.n_heads, v.shape[-1]), self.dtype)
         hidden = np.triu(np.ones((n, n), bool), 1)
+        if self.has_window(layer):  # Its own position is the last of the window.
+            hidden |= np.tril(np.ones((n, n), bool), -self.window)
         for head in range(self.n_heads):
             kv = head // (self.n_heads // self.n_kv)
-            scores = (q[:, head] @ k[:, kv].T).astype(np.float64) / np.sqrt(self.head_dim)
+            scores = (q[:, head] @ k[:, kv].T).astype(np.float64) / np.sqrt(self.scaled_by)
             scores[hidden] = -np.inf
             out[:, head] = softmax(scores).astype(self.dtype) @ v[:, kv]
         return self.linear(out.reshape(n, -1), name + "output")
 
     def feed_forward(self, x, layer):
         name = f"blk.{layer}.ffn_"
-        return self.linear(silu(self.linear(x, name + "gate")) * self.linear(x, name + "up"), name + "down")
+        activation = gelu if self.family.get("gelu") else silu
+        return self.linear(activation(self.linear(x, name + "gate")) * self.linear(x, name + "up"), name + "down")
 
     def logits(self, ids):
         """Logits after each of `ids`, which start at position 0: `[len(ids), n_vocab]`."""
         x = self.weights["token_embd.weight"][ids]
+        if self.arch == "gemma3":
+            x = x * self.dtype(np.sqrt(x.shape[1]))
+        post = (lambda y, name: self.norm(y, name)) if self.family.get("post_norms") else (lambda y, name: y)
         for layer in range(self.n_layers):
-            x = x + self.attention(self.norm(x, f"blk.{layer}.attn_norm"), layer)
-            x = x + self.feed_forward(self.norm(x, f"blk.{layer}.ffn_norm"), layer)
+            name = f"blk.{layer}."
+            x = x + post(self.attention(self.norm(x, name + "attn_norm"), layer), name + "post_attention_norm")
+            x = x + post(self.feed_forward(self.norm(x, name + "ffn_norm"), layer), name + "post_ffw_norm")
         head = "output" if "output.weight" in self.weights else "token_embd"
-        return self.linear(self.norm(x, "output_norm"), head)
+        logits = self.linear(self.norm(x, "output_norm"), head)
+        cap = self.hyper("final_logit_softcapping", 0.0)
+        return cap * np.tanh(logits / cap) if cap > 0 else logits

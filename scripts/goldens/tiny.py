@@ -53,6 +53,13 @@ MODELS = {
         [T.IQ4_XS, T.Q4_K, T.Q6_K, T.Q8_0, T.IQ4_XS, T.Q2_K, T.IQ4_XS]], embedding=T.Q3_K, head=T.IQ4_XS),
     "qwen3-float": dict(arch="qwen3", width=64, heads=(2, 1), head_dim=48, ffn=64, theta=1e6, eps=1e-6, kinds=[
         [T.F32] * 7], embedding=T.F32, head=None),
+    "gemma3-window": dict(arch="gemma3", width=64, heads=(4, 1), head_dim=32, ffn=96, theta=1e6, eps=1e-6, window=10,
+        scaling=("linear", 8.0), embedding=T.Q8_0, head=None, kinds=[
+        [T.Q5_0, T.Q5_0, T.Q8_0, T.Q4_0, T.Q5_0, T.Q5_0, T.Q8_0]] * 7),
+    "gemma3-float": dict(arch="gemma3", width=32, heads=(2, 2), head_dim=16, ffn=32, theta=1e6, eps=1e-6, window=7,
+        embedding=T.F32, head=None, kinds=[[T.F32] * 7] * 6),
+    "gemma3-cap": dict(arch="gemma3", width=64, heads=(3, 1), head_dim=32, ffn=96, theta=1e4, eps=1e-6, cap=4.0,
+        embedding=T.Q8_0, head=None, kinds=[[T.Q8_0] * 7] * 2),
 }
 # Byte offsets of scale and minimum in a block, the largest sub-scale, the quant's mid value, and
 # how much larger the minimum must be for a mean of zero (its sub-scale counts alike).
@@ -116,6 +123,13 @@ def write(name, spec, seed):
     writer.add_head_count_kv(kv)
     writer.add_rope_freq_base(spec["theta"])
     writer.add_layer_norm_rms_eps(spec["eps"])
+    if "window" in spec:
+        writer.add_sliding_window(spec["window"])
+    if "scaling" in spec:
+        writer.add_rope_scaling_type(gguf.RopeScalingType(spec["scaling"][0]))
+        writer.add_rope_scaling_factor(spec["scaling"][1])
+    if "cap" in spec:
+        writer.add_final_logit_softcapping(spec["cap"])
     if spec["arch"] == "llama":
         writer.add_rope_dimension_count(head_dim)
     if head_dim * heads != width:
@@ -157,9 +171,12 @@ def write(name, spec, seed):
                 vector(f"blk.{layer}.{role}.bias", rng.standard_normal(shapes[role][0]) * 0.5)
         for norm in ("attn_norm", "ffn_norm"):
             vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, width))
-        if spec["arch"] == "qwen3":
+        if spec["arch"] in ("qwen3", "gemma3"):
             for norm in ("attn_q_norm", "attn_k_norm"):
                 vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, head_dim))
+        if spec["arch"] == "gemma3":
+            for norm in ("post_attention_norm", "post_ffw_norm"):
+                vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, width))
     vector("output_norm.weight", rng.uniform(0.5, 1.5, width))
     if spec["head"] is not None:
         matrix("output.weight", len(tokens), width, spec["head"], 2.0 / np.sqrt(width))

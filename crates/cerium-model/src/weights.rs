@@ -30,6 +30,7 @@ pub(crate) struct Layer {
     pub(crate) gate: Linear,
     pub(crate) up: Linear,
     pub(crate) down: Linear,
+    pub(crate) post_norms: Option<PostNorms>,
 }
 
 /// A matrix, `[out, in]`, and what is added to its products.
@@ -44,6 +45,13 @@ pub(crate) struct Linear {
 pub(crate) struct HeadNorms {
     pub(crate) q: Vec<f32>,
     pub(crate) k: Vec<f32>,
+}
+
+/// Norms of what a layer adds to the stream.
+#[derive(Debug)]
+pub(crate) struct PostNorms {
+    pub(crate) attention: Vec<f32>,
+    pub(crate) ffn: Vec<f32>,
 }
 
 impl Layer {
@@ -67,6 +75,10 @@ impl Weights {
                 let (q, k) = (norm("attn_q_norm", head_dim)?, norm("attn_k_norm", head_dim)?);
                 Ok::<_, LoadError>(HeadNorms { q, k })
             };
+            let post_norms = || {
+                let attention = norm("post_attention_norm", d_model)?;
+                Ok::<_, LoadError>(PostNorms { attention, ffn: norm("post_ffw_norm", d_model)? })
+            };
             Ok(Layer {
                 attention_norm: norm("attn_norm", d_model)?,
                 q: source.linear(&name("attn_q"), d_q, d_model)?,
@@ -78,6 +90,7 @@ impl Weights {
                 gate: source.linear(&name("ffn_gate"), d_ffn, d_model)?,
                 up: source.linear(&name("ffn_up"), d_ffn, d_model)?,
                 down: source.linear(&name("ffn_down"), d_model, d_ffn)?,
+                post_norms: config.family.post_norms.then(post_norms).transpose()?,
             })
         };
         let layers: Vec<Layer> =

@@ -1,25 +1,64 @@
 //! What a file says of its model, read and checked: which family it is of, and its sizes.
 
+use super::rope::Rope;
 use crate::LoadError;
 use crate::gguf::{Gguf, optional};
-use cerium_kernels::{Heads, RopePairs};
+use cerium_kernels::{Gate, Heads, RopePairs};
 
 /// What differs between families and is not in a file's metadata.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Family {
     name: &'static str,
     pub(super) rope_pairs: RopePairs,
+    pub(super) gate: Gate,
     /// Whether every head of queries and keys is normed before it is rotated.
     pub(crate) head_norms: bool,
+    /// Whether what a layer adds to the stream is normed before.
+    pub(crate) post_norms: bool,
+    /// Whether rows of the embedding are multiplied with the square root of the width.
+    scales_embedding: bool,
+    /// Queries are scaled by the width of the model per head, not by that of the head, in the one size
+    /// that has this many layers.
+    layers_if_scaled_by_width: Option<usize>,
+    /// Where a file has a window: who sees it.
+    windows: Option<Windows>,
+}
+
+/// Layers that see a window.
+#[derive(Clone, Copy, Debug)]
+struct Windows {
+    /// The last of this many layers sees everything, the others do not.
+    period: usize,
+    /// Their own base of the rotations, which are not scaled then.
+    theta: Option<f32>,
 }
 
 /// What most families are; the others say where they differ.
-const PLAIN: Family = Family { name: "", rope_pairs: RopePairs::Halves, head_norms: false };
+const PLAIN: Family = Family {
+    name: "",
+    rope_pairs: RopePairs::Halves,
+    gate: Gate::Silu,
+    head_norms: false,
+    post_norms: false,
+    scales_embedding: false,
+    layers_if_scaled_by_width: None,
+    windows: None,
+};
 
-const FAMILIES: [Family; 3] = [
+const FAMILIES: [Family; 4] = [
     Family { name: "qwen2", ..PLAIN },
     Family { name: "qwen3", head_norms: true, ..PLAIN },
     Family { name: "llama", rope_pairs: RopePairs::Neighbours, ..PLAIN },
+    Family {
+        name: "gemma3",
+        gate: Gate::Gelu,
+        head_norms: true,
+        post_norms: true,
+        scales_embedding: true,
+        layers_if_scaled_by_width: Some(62),
+        windows: Some(Windows { period: 6, theta: Some(1e4) }),
+        ..PLAIN
+    },
 ];
 
 /// Sizes and constants of a model, read from its file and checked.
@@ -41,9 +80,27 @@ pub struct Config {
     pub n_context: usize,
     pub(crate) family: Family,
     pub(super) norm_eps: f32,
-    pub(super) rope_theta: f32,
+    /// What rows of the embedding are multiplied with.
+    pub(super) embedding_scale: Option<f32>,
+    /// What scores of attention are multiplied with.
+    pub(super) attention_scale: f32,
+    /// Rotations of layers without a window.
+    pub(super) rope: Rope,
+    window: Option<Window>,
     /// Rotated values per head.
     pub(super) n_rot: usize,
+    /// What logits stay below.
+    pub(super) softcap: Option<f32>,
+}
+
+/// A window, and who sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    /// Positions in it.
+    pub(super) n_positions: usize,
+    /// Rotations of layers that see it.
+    pub(super) rope: Rope,
+    period: usize,
 }
 
 impl Config {
@@ -83,17 +140,28 @@ impl Config {
         {
             return Err(LoadError::Heads { n_heads, n_kv_heads, head_dim, n_rot });
         }
-        if let Some(found) = optional(gguf.arch_str("rope.scaling.type"))?
-            && found != "none"
-        {
-            return Err(LoadError::RopeScaling { found: found.to_owned() });
-        }
+        let n_layers = size("block_count", 1 << 10)?;
+        let rope = Rope::from_gguf(gguf)?;
+        let has_window = gguf.get(&format!("{name}.attention.sliding_window")).is_some();
+        let window = |windows: Windows| {
+            let theta = optional(gguf.arch_f32("rope.freq_base_swa"))?;
+            let rope = match (windows.theta, theta) {
+                (Some(own), theta) => Rope::plain(theta.unwrap_or(own)),
+                (None, Some(theta)) => rope.with_theta(theta),
+                (None, None) => rope,
+            };
+            let n_positions = size("attention.sliding_window", 1 << 24)?;
+            let period = size_or("attention.sliding_window_pattern", 1 << 10, windows.period)?;
+            Ok::<_, LoadError>(Window { n_positions, rope, period })
+        };
+        let by_width = family.layers_if_scaled_by_width == Some(n_layers);
+        let scaled_by = if by_width { d_model / n_heads } else { head_dim };
         let embedding = gguf
             .tensor("token_embd.weight")
             .ok_or_else(|| LoadError::Missing { name: "token_embd.weight".to_owned() })?;
         Ok(Self {
             architecture: family.name,
-            n_layers: size("block_count", 1 << 10)?,
+            n_layers,
             d_model,
             d_ffn: size("feed_forward_length", 1 << 20)?,
             heads: Heads { n_heads, n_kv_heads, head_dim },
@@ -101,8 +169,62 @@ impl Config {
             n_context: size("context_length", 1 << 24)?,
             family,
             norm_eps: gguf.arch_f32("attention.layer_norm_rms_epsilon")?,
-            rope_theta: optional(gguf.arch_f32("rope.freq_base"))?.unwrap_or(1e4),
+            embedding_scale: family.scales_embedding.then(|| (d_model as f32).sqrt()),
+            attention_scale: 1.0 / (scaled_by as f32).sqrt(),
+            rope,
+            window: family.windows.filter(|_| has_window).map(window).transpose()?,
             n_rot,
+            softcap: optional(gguf.arch_f32("final_logit_softcapping"))?
+                .filter(|cap| cap.is_finite() && *cap > 0.0),
         })
+    }
+
+    /// The window that a layer sees; `None` where it sees everything.
+    pub(super) fn window(&self, layer: usize) -> Option<&Window> {
+        self.window.as_ref().filter(|window| layer % window.period + 1 < window.period)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::GgufBuilder;
+    use cerium_kernels::TensorType;
+
+    /// Sizes like those of Gemma 3, in so many layers.
+    fn gemma3(n_layers: u32) -> Config {
+        let file = GgufBuilder::new(3)
+            .kv("general.architecture", "gemma3")
+            .kv("gemma3.block_count", n_layers)
+            .kv("gemma3.embedding_length", 640u32)
+            .kv("gemma3.feed_forward_length", 2048u32)
+            .kv("gemma3.context_length", 32768u32)
+            .kv("gemma3.attention.head_count", 4u32)
+            .kv("gemma3.attention.head_count_kv", 1u32)
+            .kv("gemma3.attention.key_length", 256u32)
+            .kv("gemma3.attention.layer_norm_rms_epsilon", 1e-6f32)
+            .kv("gemma3.attention.sliding_window", 512u32)
+            .kv("gemma3.rope.freq_base", 1e6f32)
+            .tensor("token_embd.weight", &[1, 1], TensorType::F32, &[0; 4])
+            .build();
+        Config::from_gguf(&Gguf::parse(&file).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn five_of_six_layers_see_a_window_and_turn_faster() {
+        let config = gemma3(18);
+        for layer in 0..18 {
+            let window = config.window(layer).map(|window| (window.n_positions, window.rope));
+            let want = (layer % 6 != 5).then_some((512, Rope::plain(1e4)));
+            assert_eq!(window, want, "layer {layer}");
+        }
+        assert_eq!(config.rope, Rope::plain(1e6));
+    }
+
+    /// Of the five sizes only the 27B, with 62 layers, was trained so.
+    #[test]
+    fn one_size_scales_its_queries_by_the_width_per_head() {
+        assert_eq!(gemma3(18).attention_scale, 1.0 / 16.0);
+        assert_eq!(gemma3(62).attention_scale, 1.0 / 160.0f32.sqrt());
     }
 }

@@ -1,12 +1,12 @@
 //! One pass of a batch through the layers.
 
-use super::{Config, Segment, rope};
+use super::{Config, Segment};
 use crate::file::ModelFile;
 use crate::profile::{Clock, Work};
 use crate::weights::{Layer, Linear, Weights};
 use cerium_kernels::{
-    Activations, Attention, Cpu, Detail, Gate, Heads, PackedMatrix, Product, Span, Team, add,
-    apply_gate, attention, dequantize, matmul, rms_norm,
+    Activations, Attention, Cpu, Detail, Heads, PackedMatrix, Product, Span, Team, add, apply_gate,
+    attention, dequantize, matmul, rms_norm, softcap,
 };
 
 /// Buffers that grow to the largest step seen and stay.
@@ -24,8 +24,8 @@ pub(super) struct Scratch {
     up: Vec<f32>,
     /// Output of the projections back into the stream.
     delta: Vec<f32>,
-    /// Cosine and sine per row and pair.
-    turns: Vec<(f32, f32)>,
+    /// Cosine and sine per row and pair, for layers that see everything and for those with a window.
+    turns: [Vec<(f32, f32)>; 2],
     pub(super) logits: Vec<f32>,
 }
 
@@ -62,7 +62,12 @@ impl Pass<'_> {
             segment.kv.reserve(segment.tokens.len());
             positions.extend((segment.kv.n_tokens()..).take(segment.tokens.len()));
         }
-        rope::fill_turns(config, self.weights.rope_factors(), &positions, &mut s.turns);
+        let factors = self.weights.rope_factors();
+        let [everywhere, windowed] = &mut s.turns;
+        config.rope.fill_turns(config.n_rot, factors, &positions, everywhere);
+        if let Some(window) = (0..config.n_layers).find_map(|layer| config.window(layer)) {
+            window.rope.fill_turns(config.n_rot, factors, &positions, windowed);
+        }
         let tokens: Vec<u32> =
             segments.iter().flat_map(|segment| segment.tokens).copied().collect();
         let (kind, table) = self.weights.embedding(file);
@@ -70,6 +75,11 @@ impl Pass<'_> {
         self.team.for_each_chunk(&mut s.x, d_model, |i, row| {
             let at = tokens[i] as usize * row_bytes;
             dequantize(kind, &table[at..at + row_bytes], row);
+            if let Some(scale) = config.embedding_scale {
+                for x in row {
+                    *x *= scale;
+                }
+            }
         });
         self.clock.lap(Work::Embedding);
     }
@@ -94,7 +104,8 @@ impl Pass<'_> {
         );
         self.clock.lap(Work::Qkv);
         let n_pairs = config.n_rot / 2;
-        let turns = &s.turns;
+        let window = config.window(i_layer);
+        let turns = &s.turns[usize::from(window.is_some())];
         let turn = |i: usize, row: &mut [f32], linear: &Linear, norm: Option<&Vec<f32>>| {
             add_bias(cpu, row, linear);
             if let Some(norm) = norm {
@@ -120,8 +131,12 @@ impl Pass<'_> {
         }
         self.clock.lap(Work::Positions);
         let spans = spans(segments, i_layer);
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        let how = Attention { heads: config.heads, scale, window: None, sinks: None };
+        let how = Attention {
+            heads: config.heads,
+            scale: config.attention_scale,
+            window: window.map(|window| window.n_positions),
+            sinks: None,
+        };
         attention(cpu, team, how, &spans, &s.q, &mut s.attended);
         self.clock.lap(Work::Attention);
         let detail = Detail::of(self.fine, &[&layer.o.weights]);
@@ -129,7 +144,7 @@ impl Pass<'_> {
         let product = Product { weights: &layer.o.weights, out: &mut s.delta };
         matmul(cpu, team, &s.quantised, &mut [product]);
         self.clock.lap(Work::Output);
-        self.add_delta(&layer.o);
+        self.add_delta(&layer.o, layer.post_norms.as_ref().map(|norms| &norms.attention));
     }
 
     /// One layer's feed-forward network, added to the stream.
@@ -151,10 +166,10 @@ impl Pass<'_> {
         if layer.up.bias.is_some() {
             team.for_each_chunk(&mut s.up, d_ffn, |_, row| add_bias(cpu, row, &layer.up));
         }
-        let up = &s.up;
+        let (up, gate) = (&s.up, self.config.family.gate);
         let activate = |i: usize, row: &mut [f32]| {
             add_bias(cpu, row, &layer.gate);
-            apply_gate(cpu, Gate::Silu, row, &up[i * d_ffn..(i + 1) * d_ffn]);
+            apply_gate(cpu, gate, row, &up[i * d_ffn..(i + 1) * d_ffn]);
         };
         let detail = Detail::of(self.fine, &[&layer.down.weights]);
         s.quantised.quantize(cpu, team, &mut s.gate, d_ffn, detail, activate);
@@ -162,7 +177,7 @@ impl Pass<'_> {
         let product = Product { weights: &layer.down.weights, out: &mut s.delta };
         matmul(cpu, team, &s.quantised, &mut [product]);
         self.clock.lap(Work::Down);
-        self.add_delta(&layer.down);
+        self.add_delta(&layer.down, layer.post_norms.as_ref().map(|norms| &norms.ffn));
     }
 
     /// The logits of the rows that were asked for. The stream is used up.
@@ -186,6 +201,11 @@ impl Pass<'_> {
         self.norm(self.weights.output_norm(), &[head]);
         let product = Product { weights: head, out: &mut self.scratch.logits };
         matmul(self.cpu, self.team, &self.scratch.quantised, &mut [product]);
+        if let Some(cap) = self.config.softcap {
+            let (cpu, n_vocab) = (self.cpu, self.config.n_vocab);
+            let logits = &mut self.scratch.logits;
+            self.team.for_each_chunk(logits, n_vocab, |_, row| softcap(cpu, row, cap));
+        }
         self.clock.lap(Work::Head);
     }
 
@@ -202,16 +222,22 @@ impl Pass<'_> {
         s.quantised.quantize(cpu, self.team, &mut s.normed, d_model, detail, produce);
     }
 
-    /// What a projection made is added to the stream, and its bias.
-    fn add_delta(&mut self, made_by: &Linear) {
+    /// What a projection made is added to the stream, after its bias and its norm.
+    fn add_delta(&mut self, made_by: &Linear, norm: Option<&Vec<f32>>) {
         const ROWS: usize = 16;
-        let (cpu, d_model, s) = (self.cpu, self.config.d_model, &mut *self.scratch);
+        let (cpu, team, config, s) = (self.cpu, self.team, self.config, &mut *self.scratch);
+        let (d_model, eps) = (config.d_model, config.norm_eps);
+        if made_by.bias.is_some() || norm.is_some() {
+            team.for_each_chunk(&mut s.delta, d_model, |_, row| {
+                add_bias(cpu, row, made_by);
+                if let Some(norm) = norm {
+                    rms_norm(cpu, row, norm, eps);
+                }
+            });
+        }
         let delta = &s.delta;
-        self.team.for_each_chunk(&mut s.x, ROWS * d_model, |i, rows| {
+        team.for_each_chunk(&mut s.x, ROWS * d_model, |i, rows| {
             add(cpu, rows, &delta[i * ROWS * d_model..][..rows.len()]);
-            if made_by.bias.is_some() {
-                rows.chunks_exact_mut(d_model).for_each(|row| add_bias(cpu, row, made_by));
-            }
         });
         self.clock.lap(Work::Norms);
     }

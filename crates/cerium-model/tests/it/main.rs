@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as loudly and write as plainly as tests do"
 )]
 
+mod families;
 mod gguf;
 mod golden;
 mod logits;

@@ -5,7 +5,10 @@ use crate::golden::Tiny;
 use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 10] = [
+    "gemma3-cap",
+    "gemma3-float",
+    "gemma3-window",
     "llama-float",
     "llama-mha",
     "qwen2-k",
@@ -15,7 +18,8 @@ const NAMES: [&str; 7] = [
     "qwen3-k",
 ];
 
-fn path(name: &str) -> PathBuf {
+/// A file of the tiny models' data.
+pub(crate) fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name)
 }
 
