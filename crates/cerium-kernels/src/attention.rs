@@ -1,23 +1,41 @@
-//! Causal attention over pages of half-precision keys and values.
+//! Causal attention over pages of keys and values, in integers.
 //!
 //! A sequence's keys and values lie in pages of 64 positions. A query's softmax is computed page by
-//! page on that absolute grid and the partial results are merged in page order, so its bits depend
-//! on its own position alone: not on the batch, the thread or where the prompt was cut.
+//! page; the pages of a stretch are merged in order, then the stretches. Both grids are absolute, so a
+//! query's bits depend on its own position alone: not on the batch, on the thread, on where the prompt
+//! was cut, nor on whether threads shared its stretches.
+//!
+//! Queries and the weights of the softmax have 16 bits, keys and values 16 or 8 (`page`); their products
+//! are exact in integers (`products`), and everything between them (`softmax`) is computed for sixteen
+//! queries side by side. A work item is a few rows with all heads that share a key head, so that what a
+//! page costs is shared by them.
 
-use crate::cpu::{Cpu, Isa, per_isa};
-use crate::elementwise::{exp, fold};
-use crate::half::f16s_to_f32s;
+mod lanes;
+mod operand;
+mod page;
+mod products;
+mod softmax;
+#[cfg(test)]
+mod tests;
+
+use crate::cpu::{Cpu, Isa};
 use crate::team::{Shareable, Team};
+use lanes::{LANES, Lanes};
+use operand::{QueryRow, Unpacked, inner_len, right_len};
+pub use page::{KvFormat, KvLayout, KvPage};
+use softmax::{HEADER, Scale, Seen};
+use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Positions per page.
 pub const PAGE: usize = 64;
 
-/// Columns that a weighted sum keeps in registers.
-const COLUMNS: usize = 64;
+/// Pages per stretch: what threads share of one row's work.
+const STRETCH: usize = 8;
 
-/// Rows that one work item serves, so that a page's conversion to f32 is shared.
-const ROWS_PER_ITEM: usize = 8;
+/// Rows that one work item serves.
+const ROWS_PER_ITEM: usize = 64;
 
 /// Heads of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +49,9 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Halves in one layer's keys (or values) of a page.
-    pub fn page_len(self) -> usize {
-        self.n_kv_heads * self.head_dim * PAGE
+    /// Query heads of a key head.
+    fn group(self) -> usize {
+        self.n_heads / self.n_kv_heads
     }
 }
 
@@ -57,8 +75,8 @@ impl Attention<'_> {
     }
 }
 
-/// The rows of a batch that belong to one sequence, with that sequence's pages of one layer.
-#[derive(Debug)]
+/// The rows of a batch that belong to one sequence, with that sequence's pages.
+#[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
     /// Index of the first row in the batch.
     pub first_row: usize,
@@ -66,35 +84,10 @@ pub struct Span<'a> {
     pub n_rows: usize,
     /// Position of the first row in its sequence.
     pub first_pos: usize,
-    /// Keys per page, `[n_kv_heads, head_dim, PAGE]`, halves.
-    pub keys: Vec<&'a [u16]>,
-    /// Values per page, `[n_kv_heads, PAGE, head_dim]`, halves.
-    pub values: Vec<&'a [u16]>,
-}
-
-/// Writes one position's key and value into a page.
-///
-/// * `key`, `value`: `[n_kv_heads, head_dim]`
-/// * `slot`: position inside the page
-///
-/// # Panics
-/// If lengths do not fit `heads` or `slot` is outside the page.
-pub fn store_kv(
-    heads: Heads,
-    (key, value): (&[f32], &[f32]),
-    slot: usize,
-    (keys, values): (&mut [u16], &mut [u16]),
-) {
-    let dim = heads.head_dim;
-    assert!(slot < PAGE && key.len() == heads.n_kv_heads * dim && value.len() == key.len());
-    assert!(keys.len() == heads.page_len() && values.len() == keys.len(), "page length");
-    for (i, &k) in key.iter().enumerate() {
-        keys[i * PAGE + slot] = crate::f32_to_f16(k);
-    }
-    for (head, value) in value.chunks_exact(dim).enumerate() {
-        let at = (head * PAGE + slot) * dim;
-        crate::f32s_to_f16s(Cpu::SCALAR, value, &mut values[at..at + dim]);
-    }
+    /// The sequence's pages.
+    pub pages: &'a [Arc<KvPage>],
+    /// Which of their layers is attended to.
+    pub layer: usize,
 }
 
 /// Attends every row of the spans to its own position and those before it that it sees.
@@ -118,411 +111,337 @@ pub fn attention(
     assert!(how.sinks.is_none_or(|sinks| sinks.len() == heads.n_heads), "a sink per head");
     assert!(heads.head_dim.is_multiple_of(16) && heads.n_heads.is_multiple_of(heads.n_kv_heads));
     assert_eq!(queries.len(), out.len(), "as many outputs as queries");
-    let mut items = Vec::new();
     for span in spans {
         assert!((span.first_row + span.n_rows) * width <= queries.len(), "rows of the batch");
         let n_pages = (span.first_pos + span.n_rows).div_ceil(PAGE);
-        assert!(span.keys.len() >= n_pages && span.values.len() >= n_pages, "pages");
-        let page_len = heads.page_len();
-        assert!(span.keys.iter().chain(&span.values).all(|p| p.len() == page_len), "page length");
-        for row in (0..span.n_rows).step_by(ROWS_PER_ITEM) {
-            for kv_head in 0..heads.n_kv_heads {
-                items.push((span, row, kv_head));
-            }
-        }
+        assert!(span.pages.len() >= n_pages, "pages");
+        assert!(span.pages.iter().all(|page| page.layout().heads == heads), "heads of the pages");
+        assert!(span.pages.iter().all(|page| span.layer < page.layout().n_layers), "layer");
     }
-    let out = Shareable(out.as_mut_ptr());
-    // Later rows attend to more: longest first balances the threads.
-    team.run(items.len(), &|i| {
-        let (span, row, kv_head) = items[items.len() - 1 - i];
-        let rows = row..span.n_rows.min(row + ROWS_PER_ITEM);
-        attend(cpu, how, span, rows, kv_head, queries, &out);
+    let pass = Pass { cpu, how, queries, out: Shareable(out.as_mut_ptr()) };
+    let works = || spans.iter().map(|span| Work::new(how, span, team.n_threads()));
+    let n_states: usize = works().map(|work| work.n_states()).sum();
+    PARTS.with_borrow_mut(|parts| {
+        parts.resize(n_states * pass.state_len(), Lanes::splat(0.0));
+        let parts = Shareable(parts.as_mut_ptr());
+        team.run(works().map(|work| work.n_items()).sum(), &|mut item| {
+            let mut at = 0;
+            for work in works() {
+                if item < work.n_items() {
+                    return pass.run(work, item, at, &parts);
+                }
+                item -= work.n_items();
+                at += work.n_states();
+            }
+        });
+        team.run(works().filter(Work::is_shared).map(|work| work.n_blocks).sum(), &|mut block| {
+            let mut at = 0;
+            for work in works().filter(Work::is_shared) {
+                if block < work.n_blocks {
+                    return pass.join(work, block, at, &parts);
+                }
+                block -= work.n_blocks;
+                at += work.n_states();
+            }
+        });
     });
 }
 
-/// A query's softmax so far.
-#[derive(Clone, Copy, Debug)]
-struct Partial {
-    /// Greatest score.
-    max: f32,
-    /// Sum of `exp(score - max)`.
-    sum: f32,
+thread_local! {
+    /// States of stretches that threads share, of the pass that this thread leads.
+    static PARTS: RefCell<Vec<Lanes<f32>>> = const { RefCell::new(Vec::new()) };
+    /// What a work item needs.
+    static ROOM: RefCell<Room> = RefCell::default();
 }
 
-/// One key head for a few rows: all query heads of its group.
-fn attend(
-    cpu: Cpu,
-    how: Attention<'_>,
-    span: &Span<'_>,
+/// How products read integers: see `operand`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Words,
+    #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), expect(dead_code))]
+    Bytes,
+}
+
+impl Form {
+    fn of(cpu: Cpu) -> Self {
+        match cpu.0 {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Isa::Amx => Self::Bytes,
+            _ => Self::Words,
+        }
+    }
+}
+
+/// A span, cut into blocks of a few rows and one key head.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    span: &'a Span<'a>,
+    n_kv_heads: usize,
+    n_blocks: usize,
+    /// Lanes that a block fills, in sixteens.
+    n_tiles: usize,
+    first_stretch: usize,
+    /// Stretches that are items of their own; 1 where a block is not shared.
+    n_parts: usize,
+}
+
+/// Rows of a span and the key head whose queries they are.
+#[derive(Clone, Debug)]
+struct Block {
     rows: Range<usize>,
     kv_head: usize,
-    queries: &[f32],
-    out: &Shareable<f32>,
-) {
-    let heads = how.heads;
-    let dim = heads.head_dim;
-    let group = heads.n_heads / heads.n_kv_heads;
-    let width = heads.n_heads * dim;
-    let mut keys = vec![0.0; dim * PAGE];
-    // Rows of values are padded to whole runs of 64 columns.
-    let padded = dim.next_multiple_of(COLUMNS);
-    let mut values = vec![0.0; padded * PAGE];
-    // A sink comes before all pages: its score is the greatest so far, and its own share is 1.
-    let start = |head: usize| match how.sinks {
-        Some(sinks) => Partial { max: sinks[kv_head * group + head], sum: 1.0 },
-        None => Partial { max: f32::NEG_INFINITY, sum: 0.0 },
-    };
-    let mut state: Vec<_> = (0..rows.len() * group).map(|i| start(i % group)).collect();
-    let mut sums = vec![0.0; rows.len() * group * dim];
-    let first_page = how.visible(span.first_pos + rows.start).start / PAGE;
-    let n_pages = (span.first_pos + rows.end).div_ceil(PAGE);
-    for page in first_page..n_pages {
-        let at = kv_head * dim * PAGE;
-        f16s_to_f32s(cpu, &span.keys[page][at..at + dim * PAGE], &mut keys);
-        let rows_of_values = span.values[page][at..at + dim * PAGE].chunks_exact(dim);
-        for (from, to) in rows_of_values.zip(values.chunks_exact_mut(padded)) {
-            f16s_to_f32s(cpu, from, &mut to[..dim]);
-        }
-        for (i, row) in rows.clone().enumerate() {
-            let visible = how.visible(span.first_pos + row);
-            let slot = |pos: usize| pos.saturating_sub(page * PAGE).min(PAGE);
-            let valid = slot(visible.start)..slot(visible.end);
-            if valid.is_empty() {
-                continue;
-            }
-            let at = (span.first_row + row) * width + kv_head * group * dim;
-            let scale = how.scale;
-            let page = Page { keys: &keys, values: &values, padded, scale, valid };
-            let (queries, j) = (&queries[at..at + group * dim], i * group);
-            let (state, sums) = (&mut state[j..j + group], &mut sums[j * dim..(j + group) * dim]);
-            // Four heads at a time share the loads of a page.
-            let heads =
-                queries.chunks(4 * dim).zip(state.chunks_mut(4)).zip(sums.chunks_mut(4 * dim));
-            for ((queries, state), sums) in heads {
-                match state.len() {
-                    4 => page.attend::<4>(cpu, queries, state, sums),
-                    3 => page.attend::<3>(cpu, queries, state, sums),
-                    2 => page.attend::<2>(cpu, queries, state, sums),
-                    _ => page.attend::<1>(cpu, queries, state, sums),
-                }
-            }
-        }
+}
+
+impl<'a> Work<'a> {
+    fn new(how: Attention<'_>, span: &'a Span<'a>, n_threads: usize) -> Self {
+        let n_kv_heads = how.heads.n_kv_heads;
+        let n_blocks = span.n_rows.div_ceil(ROWS_PER_ITEM) * n_kv_heads;
+        let n_tiles = (span.n_rows.min(ROWS_PER_ITEM) * how.heads.group()).div_ceil(LANES);
+        let first_stretch = how.visible(span.first_pos).start / (STRETCH * PAGE);
+        let n_stretches = (span.first_pos + span.n_rows).div_ceil(STRETCH * PAGE) - first_stretch;
+        // Few blocks are shared, so that all threads have work.
+        let n_parts = if n_blocks < 4 * n_threads { n_stretches } else { 1 };
+        Self { span, n_kv_heads, n_blocks, n_tiles, first_stretch, n_parts }
     }
-    for (i, row) in rows.enumerate() {
-        for g in 0..group {
-            let j = i * group + g;
-            let at = (span.first_row + row) * width + (kv_head * group + g) * dim;
-            // SAFETY: the row is inside the batch (checked in `attention`), and this row's values
-            // of this key head's group are written by this item alone.
-            let out = unsafe { std::slice::from_raw_parts_mut(out.0.add(at), dim) };
-            let inverse = 1.0 / state[j].sum;
-            for (out, sum) in out.iter_mut().zip(&sums[j * dim..][..dim]) {
-                *out = sum * inverse;
-            }
-        }
+
+    fn is_shared(&self) -> bool {
+        self.n_parts > 1
+    }
+
+    fn n_items(&self) -> usize {
+        self.n_blocks * self.n_parts
+    }
+
+    /// States that outlive their item.
+    fn n_states(&self) -> usize {
+        if self.is_shared() { self.n_items() * self.n_tiles } else { 0 }
+    }
+
+    /// Later rows attend to more: longest first balances the threads.
+    fn block(&self, i: usize) -> Block {
+        let i = self.n_blocks - 1 - i;
+        let row = i / self.n_kv_heads * ROWS_PER_ITEM;
+        let rows = row..self.span.n_rows.min(row + ROWS_PER_ITEM);
+        Block { rows, kv_head: i % self.n_kv_heads }
     }
 }
 
-/// One key head of a page, as floats.
-#[derive(Clone, Debug)]
-struct Page<'a> {
-    /// `[head_dim, PAGE]`
-    keys: &'a [f32],
-    /// `[PAGE, padded]`
-    values: &'a [f32],
-    /// `head_dim`, padded to whole runs of [`COLUMNS`].
-    padded: usize,
-    /// See [`Attention::scale`].
-    scale: f32,
-    /// Slots that the row sees.
-    valid: Range<usize>,
-}
-
-impl Page<'_> {
-    /// Adds this page to the softmax of `N` heads of one row.
-    ///
-    /// * `queries`, `sums`: `[N, head_dim]`
-    fn attend<const N: usize>(
-        &self,
-        cpu: Cpu,
-        queries: &[f32],
-        state: &mut [Partial],
-        sums: &mut [f32],
-    ) {
-        let dim = queries.len() / N;
-        let mut heads = [queries; N];
-        for (head, query) in heads.iter_mut().zip(queries.chunks_exact(dim)) {
-            *head = query;
-        }
-        let mut weights = weighted_sums(cpu, heads, self.keys, PAGE);
-        let (mut keep, mut take) = ([0.0; N], [0.0; N]);
-        for (i, (weights, state)) in weights.iter_mut().zip(state).enumerate() {
-            for score in weights.iter_mut() {
-                *score *= self.scale;
-            }
-            let part = softmax(cpu, weights, self.valid.clone());
-            let max = if part.max > state.max { part.max } else { state.max };
-            (keep[i], take[i]) = (exp(state.max - max), exp(part.max - max));
-            *state = Partial { max, sum: state.sum * keep[i] + part.sum * take[i] };
-        }
-        let weights = weights.each_ref().map(|weights| &weights[self.valid.clone()]);
-        let values = &self.values[self.valid.start * self.padded..];
-        for c in (0..dim).step_by(COLUMNS) {
-            let page = weighted_sums(cpu, weights, &values[c..], self.padded);
-            let n = COLUMNS.min(dim - c);
-            for (i, page) in page.iter().enumerate() {
-                let sums = &mut sums[i * dim + c..][..n];
-                merge(cpu, keep[i], take[i], sums, &page[..n]);
-            }
-        }
-    }
-}
-
-/// Softmax over the `valid` scores of a page, unnormalised; the rest become 0.
-fn softmax(cpu: Cpu, scores: &mut [f32; PAGE], valid: Range<usize>) -> Partial {
-    per_isa!(cpu, softmax_body(scores: &mut [f32; PAGE], valid: Range<usize>) -> Partial)
-}
-
-#[inline(always)]
-fn softmax_body(scores: &mut [f32; PAGE], valid: Range<usize>) -> Partial {
-    for (i, score) in scores.iter_mut().enumerate() {
-        *score = if valid.start <= i && i < valid.end { *score } else { f32::NEG_INFINITY };
-    }
-    let mut greatest = [f32::NEG_INFINITY; 16];
-    for scores in scores.as_chunks::<16>().0 {
-        for (max, &s) in greatest.iter_mut().zip(scores) {
-            *max = if s > *max { s } else { *max };
-        }
-    }
-    let max = greatest.iter().fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
-    let mut lanes = [0.0f32; 16];
-    for scores in scores.as_chunks_mut::<16>().0 {
-        for (lane, score) in lanes.iter_mut().zip(scores) {
-            *score = exp(*score - max);
-            *lane += *score;
-        }
-    }
-    Partial { max, sum: fold(lanes) }
-}
-
-/// For each of `N` lists of weights `sum over i of weights[i] * rows[i * stride + c]` for 64 columns
-/// `c`, `i` in ascending order. The columns stay in registers while all rows pass.
-fn weighted_sums<const N: usize>(
+/// What all items of a call share.
+struct Pass<'a> {
     cpu: Cpu,
-    weights: [&[f32]; N],
-    rows: &[f32],
-    stride: usize,
-) -> [[f32; COLUMNS]; N] {
-    let n = weights[0].len();
-    assert!(weights.iter().all(|weights| weights.len() == n), "as many weights in each list");
-    assert!(n == 0 || rows.len() >= (n - 1) * stride + COLUMNS, "rows");
-    let mut sums = [[0.0f32; COLUMNS]; N];
-    match cpu.0 {
-        Isa::Scalar => {
-            for (sums, weights) in sums.iter_mut().zip(weights) {
-                for (w, row) in weights.iter().zip(rows.chunks(stride)) {
-                    sums.iter_mut().zip(row).for_each(|(sum, v)| *sum = w.mul_add(*v, *sum));
+    how: Attention<'a>,
+    queries: &'a [f32],
+    out: Shareable<f32>,
+}
+
+impl Pass<'_> {
+    /// Lines of a softmax so far.
+    fn state_len(&self) -> usize {
+        HEADER + self.how.heads.head_dim
+    }
+
+    /// One item: a block, or a stretch of one whose states go to `parts`, from state `at` of it on.
+    fn run(&self, work: Work<'_>, item: usize, at: usize, parts: &Shareable<Lanes<f32>>) {
+        ROOM.with_borrow_mut(|room| {
+            let block = work.block(item / work.n_parts);
+            if work.is_shared() {
+                let stretch = work.first_stretch + item % work.n_parts;
+                room.begin(self, &work, &block, None);
+                room.attend(self, work.span, &block, stretch..stretch + 1);
+                let from = (at + item * work.n_tiles) * self.state_len();
+                // SAFETY: every item of shared work has its own `n_tiles` states of `parts`, which
+                // is that long, and is filled before anything reads it.
+                let part = unsafe {
+                    let len = work.n_tiles * self.state_len();
+                    std::slice::from_raw_parts_mut(parts.0.add(from), len)
+                };
+                part[..room.totals.len()].copy_from_slice(&room.totals);
+            } else {
+                room.begin(self, &work, &block, self.how.sinks);
+                room.attend(self, work.span, &block, 0..usize::MAX);
+                self.finish(work.span, &block, &room.totals);
+            }
+        });
+    }
+
+    /// Merges the stretches of a shared block.
+    fn join(&self, work: Work<'_>, i: usize, at: usize, parts: &Shareable<Lanes<f32>>) {
+        ROOM.with_borrow_mut(|room| {
+            let block = work.block(i);
+            room.start(self, &block, self.how.sinks);
+            for part in 0..work.n_parts {
+                let item = i * work.n_parts + part;
+                let from = (at + item * work.n_tiles) * self.state_len();
+                // SAFETY: as in `run`; all items have been run.
+                let part =
+                    unsafe { std::slice::from_raw_parts(parts.0.add(from), room.totals.len()) };
+                let states = room.totals.chunks_exact_mut(self.state_len());
+                for (total, part) in states.zip(part.chunks_exact(self.state_len())) {
+                    softmax::merge(self.cpu, total, part);
                 }
             }
-        }
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => {
-            for (sums, weights) in sums.iter_mut().zip(weights) {
-                // SAFETY: `available` makes this value only after detecting AVX2 and FMA, and the
-                // rows are as long as asserted.
-                *sums = unsafe { weighted_sum_avx2(weights, rows, stride) };
+            self.finish(work.span, &block, &room.totals);
+        });
+    }
+
+    /// Writes what a block attended to.
+    fn finish(&self, span: &Span<'_>, block: &Block, totals: &[Lanes<f32>]) {
+        let dim = self.how.heads.head_dim;
+        for i in 0..block.n_queries(self.how.heads) {
+            let at = self.at(span, block, i);
+            // SAFETY: the query is inside the batch (checked in `attention`), and nobody else
+            // writes what it attends to.
+            let out = unsafe { std::slice::from_raw_parts_mut(self.out.0.add(at), dim) };
+            let (state, lane) = (&totals[i / LANES * self.state_len()..], i % LANES);
+            let inverse = 1.0 / state[1].0[lane];
+            for (out, value) in out.iter_mut().zip(&state[HEADER..]) {
+                // A negative zero becomes a positive one: whether pages that a query does not see
+                // were merged must not be seen.
+                *out = value.0[lane] * inverse + 0.0;
             }
         }
-        // SAFETY: as above, with AVX-512.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512Vnni => unsafe { weighted_sums_avx512(weights, rows, stride, &mut sums) },
-        // SAFETY: as above.
+    }
+
+    /// Where query `i` of a block is in the batch.
+    fn at(&self, span: &Span<'_>, block: &Block, i: usize) -> usize {
+        let Heads { n_heads, head_dim, .. } = self.how.heads;
+        let group = self.how.heads.group();
+        let row = span.first_row + block.rows.start + i / group;
+        (row * n_heads + block.kv_head * group + i % group) * head_dim
+    }
+}
+
+impl Block {
+    /// A query for each row and head of the group; those of a row are neighbours.
+    fn n_queries(&self, heads: Heads) -> usize {
+        self.rows.len() * heads.group()
+    }
+}
+
+/// What a work item needs, kept from item to item.
+#[derive(Default)]
+struct Room {
+    keys: Unpacked,
+    values: Unpacked,
+    query: QueryRow,
+    /// By tile of sixteen queries: right operands, and what their integers count.
+    queries: Vec<Lanes<u32>>,
+    steps: Vec<Lanes<f32>>,
+    /// By tile: the positions that each query sees.
+    seen: Vec<(Lanes<i32>, Lanes<i32>)>,
+    scores: Vec<Lanes<f32>>,
+    weights: Vec<Lanes<u32>>,
+    /// Sums of products, and room for them.
+    sums: [Vec<Lanes<i32>>; 2],
+    /// States of the stretch and of all before it, by tile.
+    stretch: Vec<Lanes<f32>>,
+    totals: Vec<Lanes<f32>>,
+}
+
+impl Room {
+    /// Empty states, or such that begin with a sink: its score is the greatest so far, and its own
+    /// share is 1.
+    fn start(&mut self, pass: &Pass<'_>, block: &Block, sinks: Option<&[f32]>) {
+        let heads = pass.how.heads;
+        let n_tiles = block.n_queries(heads).div_ceil(LANES);
+        self.totals.resize(n_tiles * pass.state_len(), Lanes::splat(0.0));
+        for (tile, state) in self.totals.chunks_exact_mut(pass.state_len()).enumerate() {
+            softmax::clear(state);
+            let Some(sinks) = sinks else { continue };
+            for lane in 0..LANES {
+                let head = block.kv_head * heads.group() + (tile * LANES + lane) % heads.group();
+                state[0].0[lane] = sinks[head] * std::f32::consts::LOG2_E;
+                state[1].0[lane] = 1.0;
+            }
+        }
+    }
+
+    /// Makes ready for a block's queries.
+    fn begin(&mut self, pass: &Pass<'_>, work: &Work<'_>, block: &Block, sinks: Option<&[f32]>) {
+        self.start(pass, block, sinks);
+        let (heads, form) = (pass.how.heads, Form::of(pass.cpu));
+        let (dim, n_queries) = (heads.head_dim, block.n_queries(heads));
+        let n_tiles = n_queries.div_ceil(LANES);
+        let format = work.span.pages[0].layout().format;
+        let len = right_len(form, format, inner_len(dim));
+        self.queries.clear();
+        self.queries.resize(n_tiles * len, Lanes::splat(0));
+        self.steps.clear();
+        self.steps.resize(n_tiles, Lanes::splat(0.0));
+        self.seen.clear();
+        let scale = pass.how.scale * std::f32::consts::LOG2_E * 256.0;
+        for tile in 0..n_tiles {
+            let right = &mut self.queries[tile * len..(tile + 1) * len];
+            let (mut first, mut end) = (Lanes::splat(0), Lanes::splat(0));
+            for lane in 0..LANES {
+                let i = tile * LANES + lane;
+                if i < n_queries {
+                    let query = &pass.queries[pass.at(work.span, block, i)..][..dim];
+                    let step = self.query.pack((pass.cpu, form, format), query, lane, right);
+                    self.steps[tile].0[lane] = step * scale;
+                }
+                // Lanes without a query see what the last one does.
+                let row = block.rows.start + i.min(n_queries - 1) / heads.group();
+                let visible = pass.how.visible(work.span.first_pos + row);
+                (first.0[lane], end.0[lane]) = (visible.start as i32, visible.end as i32);
+            }
+            self.seen.push((first, end));
+        }
+        self.stretch.resize(self.totals.len(), Lanes::splat(0.0));
+        self.scores.resize(PAGE, Lanes::splat(0.0));
+        self.weights.resize(right_len(form, format, PAGE), Lanes::splat(0));
+        for sums in &mut self.sums {
+            sums.resize(dim.max(PAGE), Lanes::splat(0));
+        }
+    }
+
+    /// Adds stretches, as far as the block's rows see them, to the totals.
+    fn attend(&mut self, pass: &Pass<'_>, span: &Span<'_>, block: &Block, stretches: Range<usize>) {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Isa::Amx => unsafe { weighted_sums_avx512(weights, rows, stride, &mut sums) },
-    }
-    sums
-}
-
-/// # Safety
-/// `rows` holds `weights.len()` rows at distance `stride`, of at least 64 values each.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn weighted_sum_avx2(weights: &[f32], rows: &[f32], stride: usize) -> [f32; COLUMNS] {
-    use std::arch::x86_64::*;
-    let mut acc = [_mm256_setzero_ps(); COLUMNS / 8];
-    let mut row = rows.as_ptr();
-    for &w in weights {
-        let w = _mm256_set1_ps(w);
-        for (i, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            *acc = _mm256_fmadd_ps(w, unsafe { _mm256_loadu_ps(row.add(8 * i)) }, *acc);
-        }
-        row = row.wrapping_add(stride);
-    }
-    let mut sums = [0.0; COLUMNS];
-    for (sums, acc) in sums.as_chunks_mut::<8>().0.iter_mut().zip(acc) {
-        // SAFETY: eight floats are stored into eight.
-        unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), acc) };
-    }
-    sums
-}
-
-/// Sixteen sums in registers: enough to keep both multipliers busy, and each row is loaded once.
-///
-/// # Safety
-/// As for [`weighted_sum_avx2`], and all lists have the length of the first.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn weighted_sums_avx512<const N: usize>(
-    weights: [&[f32]; N],
-    rows: &[f32],
-    stride: usize,
-    sums: &mut [[f32; COLUMNS]; N],
-) {
-    use std::arch::x86_64::*;
-    let mut acc = [[_mm512_setzero_ps(); COLUMNS / 16]; N];
-    for i in 0..weights[0].len() {
-        let row = rows.as_ptr().wrapping_add(i * stride);
-        for c in 0..COLUMNS / 16 {
-            // SAFETY: the caller's promise.
-            let row = unsafe { _mm512_loadu_ps(row.add(16 * c)) };
-            for (acc, weights) in acc.iter_mut().zip(weights) {
-                // SAFETY: `i` is below the common length.
-                let w = _mm512_set1_ps(unsafe { *weights.get_unchecked(i) });
-                acc[c] = _mm512_fmadd_ps(w, row, acc[c]);
+        // SAFETY: bytes are the form of AMX alone, whose licence `cpu` is.
+        let _tiles = (Form::of(pass.cpu) == Form::Bytes)
+            .then(|| unsafe { crate::tiles::Tiles::new(&crate::tiles::Shapes::full()) });
+        let first = pass.how.visible(span.first_pos + block.rows.start).start / PAGE;
+        let end = (span.first_pos + block.rows.end).div_ceil(PAGE);
+        let seen = first / STRETCH..end.div_ceil(STRETCH);
+        for stretch in stretches.start.max(seen.start)..stretches.end.min(seen.end) {
+            self.stretch.chunks_exact_mut(pass.state_len()).for_each(softmax::clear);
+            for page in first.max(stretch * STRETCH)..end.min((stretch + 1) * STRETCH) {
+                self.page(pass, span, block.kv_head, page);
             }
-        }
-    }
-    for (sums, acc) in sums.iter_mut().zip(acc) {
-        for (sums, acc) in sums.as_chunks_mut::<16>().0.iter_mut().zip(acc) {
-            // SAFETY: sixteen floats are stored into sixteen.
-            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), acc) };
-        }
-    }
-}
-
-/// Joins a page's weighted values to those of the pages before it.
-fn merge(cpu: Cpu, keep: f32, take: f32, sums: &mut [f32], page: &[f32]) {
-    per_isa!(cpu, merge_body(keep: f32, take: f32, sums: &mut [f32], page: &[f32]));
-}
-
-#[inline(always)]
-fn merge_body(keep: f32, take: f32, sums: &mut [f32], page: &[f32]) {
-    for (sum, page) in sums.iter_mut().zip(page) {
-        *sum = *sum * keep + page * take;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::half::{f16_to_f32, f32_to_f16};
-
-    fn wave(n: usize, f: f32) -> Vec<f32> {
-        (0..n).map(|i| (i as f32 * f).sin() * 2.0).collect()
-    }
-
-    /// Pages of a sequence of `n` positions.
-    fn pages(heads: Heads, keys: &[f32], values: &[f32]) -> (Vec<Vec<u16>>, Vec<Vec<u16>>) {
-        let width = heads.n_kv_heads * heads.head_dim;
-        let n_pages = (keys.len() / width).div_ceil(PAGE);
-        // Stale contents must not matter: fill with a finite value.
-        let mut k = vec![vec![0x5555; heads.page_len()]; n_pages];
-        let mut v = k.clone();
-        for (pos, kv) in keys.chunks(width).zip(values.chunks(width)).enumerate() {
-            store_kv(heads, kv, pos % PAGE, (&mut k[pos / PAGE], &mut v[pos / PAGE]));
-        }
-        (k, v)
-    }
-
-    fn run(
-        cpu: Cpu,
-        team: &Team,
-        how: Attention<'_>,
-        q: &[f32],
-        first: usize,
-        kv: &(Vec<Vec<u16>>, Vec<Vec<u16>>),
-    ) -> Vec<f32> {
-        let n_rows = q.len() / (how.heads.n_heads * how.heads.head_dim);
-        let keys = kv.0.iter().map(Vec::as_slice).collect();
-        let values = kv.1.iter().map(Vec::as_slice).collect();
-        let span = Span { first_row: 0, n_rows, first_pos: first, keys, values };
-        let mut out = vec![f32::NAN; q.len()];
-        attention(cpu, team, how, &[span], q, &mut out);
-        out
-    }
-
-    #[test]
-    fn it_is_softmax_attention_and_its_bits_do_not_depend_on_the_batch() {
-        let sinks = [0.5, -3.0, 2.0, 0.0, 9.0, -0.5];
-        for (n_heads, n_kv_heads, head_dim, window, has_sinks) in [
-            (6, 2, 64, None, false),
-            (2, 2, 128, None, true),
-            (4, 1, 48, None, false),
-            (4, 1, 48, Some(1), false),
-            (6, 2, 64, Some(10), true),
-            (2, 2, 16, Some(64), false),
-            (4, 2, 16, Some(100), true),
-            (4, 2, 16, Some(1000), false),
-        ] {
-            let heads = Heads { n_heads, n_kv_heads, head_dim };
-            let sinks = has_sinks.then_some(&sinks[..n_heads]);
-            let how = Attention { heads, scale: 0.11, window, sinks };
-            let n = 150;
-            let (width, kv_width) = (n_heads * head_dim, n_kv_heads * head_dim);
-            let (q, k, v) =
-                (wave(n * width, 0.37), wave(n * kv_width, 0.73), wave(n * kv_width, 0.19));
-            let kv = pages(heads, &k, &v);
-            let all = run(Cpu::best(), &Team::new(2), how, &q, 0, &kv);
-            for pos in [0, 1, 63, 64, 100, 149] {
-                for head in 0..n_heads {
-                    let q = &q[pos * width + head * head_dim..][..head_dim];
-                    let want = attended(how, q, head, pos, &k, &v);
-                    let got = &all[pos * width + head * head_dim..][..head_dim];
-                    for (got, want) in got.iter().zip(want) {
-                        assert!((f64::from(*got) - want).abs() < 2e-5, "{how:?}: {got} {want}");
-                    }
-                }
-            }
-            // Alone, in another cut, on other paths and teams: the same bits.
-            for cpu in Cpu::available() {
-                for team in [Team::new(1), Team::new(2)] {
-                    let mut got = Vec::new();
-                    for (first, n_rows) in [(0, 1), (1, 6), (7, 64), (71, 79)] {
-                        let q = &q[first * width..(first + n_rows) * width];
-                        got.extend(run(cpu, &team, how, q, first, &kv));
-                    }
-                    let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-                    assert_eq!(bits(&got), bits(&all), "{how:?} on {}", cpu.name());
-                }
+            let states = self.totals.chunks_exact_mut(pass.state_len());
+            for (total, stretch) in states.zip(self.stretch.chunks_exact(pass.state_len())) {
+                softmax::merge(pass.cpu, total, stretch);
             }
         }
     }
 
-    /// One head of one query in f64, over keys and values as they are stored.
-    fn attended(
-        how: Attention<'_>,
-        query: &[f32],
-        head: usize,
-        pos: usize,
-        keys: &[f32],
-        values: &[f32],
-    ) -> Vec<f64> {
-        let Heads { n_heads, n_kv_heads, head_dim } = how.heads;
-        let first = how.window.map_or(0, |window| (pos + 1).saturating_sub(window));
-        let at = |pos: usize| (pos * n_kv_heads + head * n_kv_heads / n_heads) * head_dim;
-        let half = |x: f32| f64::from(f16_to_f32(f32_to_f16(x)));
-        let mut total = how.sinks.map_or(0.0, |sinks| f64::from(sinks[head]).exp());
-        let mut sums = vec![0.0; head_dim];
-        for pos in first..=pos {
-            let key = &keys[at(pos)..][..head_dim];
-            let dot: f64 = query.iter().zip(key).map(|(&q, &k)| f64::from(q) * half(k)).sum();
-            let weight = (dot * f64::from(how.scale)).exp();
-            total += weight;
-            for (sum, &value) in sums.iter_mut().zip(&values[at(pos)..][..head_dim]) {
-                *sum += weight * half(value);
-            }
+    /// Adds a page to the stretch.
+    fn page(&mut self, pass: &Pass<'_>, span: &Span<'_>, kv_head: usize, page: usize) {
+        let (cpu, form, dim) = (pass.cpu, Form::of(pass.cpu), pass.how.heads.head_dim);
+        let format = span.pages[page].layout().format;
+        let head = span.pages[page].head(span.layer, kv_head);
+        let keys = self.keys.keys((cpu, form), head.keys, head.key_steps);
+        let values = self.values.values((cpu, form), head.values, head.value_steps);
+        let scores = self.scores.first_chunk_mut().expect("a page of scores");
+        let [room, sums] = &mut self.sums;
+        let tiles = self.queries.chunks_exact(right_len(form, format, inner_len(dim)));
+        let states = self.stretch.chunks_exact_mut(pass.state_len());
+        for (((queries, state), steps), seen) in tiles.zip(states).zip(&self.steps).zip(&self.seen)
+        {
+            let Some(seen) = Seen::of_page(seen, page) else { continue };
+            products::products(cpu, keys, queries, &mut room[..PAGE], &mut sums[..PAGE]);
+            let part = softmax::softmax(
+                cpu,
+                (form, format),
+                sums.first_chunk().expect("a page of sums"),
+                Scale { queries: steps, keys: head.key_steps, values: head.value_steps },
+                &seen,
+                scores,
+                &mut self.weights,
+            );
+            products::products(cpu, values, &self.weights, &mut room[..dim], &mut sums[..dim]);
+            softmax::merge_page(cpu, state, &part, &sums[..dim]);
         }
-        sums.iter().map(|sum| sum / total).collect()
     }
 }

@@ -33,9 +33,11 @@ mod pack;
 mod roofline;
 mod team;
 mod tensor_type;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiles;
 
 pub use activations::{Activations, Detail};
-pub use attention::{Attention, Heads, PAGE, Span, attention, store_kv};
+pub use attention::{Attention, Heads, KvFormat, KvLayout, KvPage, PAGE, Span, attention};
 pub use block::dequantize;
 pub use cpu::Cpu;
 pub use elementwise::{RopePairs, add, argmax, layer_norm, rms_norm, rope, softcap};

@@ -1,0 +1,192 @@
+//! Keys and values as they are stored: a page holds 64 positions of all layers.
+//!
+//! Keys lie position by position, values feature by feature: each as the rows of the product that reads
+//! them. Every position and head has a step for its key and one for its value, by which attention
+//! counts them as integers of 16 bits. So what a position stores depends on itself alone.
+
+use super::lanes::Buffer;
+use super::{Heads, PAGE};
+use crate::{f16_to_f32, f32_to_f16};
+
+/// Steps of a 16-bit integer to the greatest value of a key, value or query: its high byte, rounded, is
+/// then 127 at most.
+pub(super) const STEPS: f32 = 127.0 * 256.0;
+
+/// The greatest half. Beyond it values are cut: infinities would spoil every sum that they enter.
+const HALF_MAX: f32 = 65504.0;
+
+/// The smallest half: keys and values of nothing greater count as zeros.
+const HALF_MIN: f32 = 5.960_464_5e-8;
+
+/// How keys and values are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KvFormat {
+    /// As halves.
+    #[default]
+    F16,
+    /// As integers of 8 bits.
+    Q8,
+}
+
+/// What pages look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvLayout {
+    /// Heads of each layer.
+    pub heads: Heads,
+    /// Decoder layers.
+    pub n_layers: usize,
+    /// How numbers are stored.
+    pub format: KvFormat,
+}
+
+impl KvLayout {
+    /// Bytes of a page.
+    pub fn page_bytes(self) -> usize {
+        let Heads { n_kv_heads, head_dim, .. } = self.heads;
+        let value_bytes = match self.format {
+            KvFormat::F16 => 2,
+            KvFormat::Q8 => 1,
+        };
+        2 * self.n_layers * n_kv_heads * PAGE * (head_dim * value_bytes + size_of::<f32>())
+    }
+}
+
+/// Keys and values of [`PAGE`] positions.
+#[derive(Clone, Debug)]
+pub struct KvPage {
+    layout: KvLayout,
+    /// `[n_layers, n_kv_heads, PAGE, head_dim]`
+    keys: Store,
+    /// `[n_layers, n_kv_heads, head_dim, PAGE]`
+    values: Store,
+    /// `[n_layers, n_kv_heads, PAGE]`
+    key_steps: Vec<f32>,
+    value_steps: Vec<f32>,
+}
+
+#[derive(Clone, Debug)]
+enum Store {
+    Halves(Vec<u16>),
+    /// Counted in 256 steps.
+    Bytes(Buffer),
+}
+
+/// One layer's keys, or values, of a head, as they are stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stored<'a> {
+    Halves(&'a [u16]),
+    Bytes(&'a [i8]),
+}
+
+/// One layer's keys and values of a head: `[PAGE, head_dim]`, `[head_dim, PAGE]` and their steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadPage<'a> {
+    pub(super) keys: Stored<'a>,
+    pub(super) values: Stored<'a>,
+    pub(super) key_steps: &'a [f32; PAGE],
+    pub(super) value_steps: &'a [f32; PAGE],
+}
+
+impl KvPage {
+    /// A page of zeros.
+    pub fn new(layout: KvLayout) -> Self {
+        let n_steps = layout.n_layers * layout.heads.n_kv_heads * PAGE;
+        let n = n_steps * layout.heads.head_dim;
+        let store = match layout.format {
+            KvFormat::F16 => Store::Halves(vec![0; n]),
+            KvFormat::Q8 => {
+                let mut bytes = Buffer::default();
+                bytes.bytes(n);
+                Store::Bytes(bytes)
+            }
+        };
+        let (key_steps, value_steps) = (vec![0.0; n_steps], vec![0.0; n_steps]);
+        Self { layout, keys: store.clone(), values: store, key_steps, value_steps }
+    }
+
+    /// What it looks like.
+    pub fn layout(&self) -> KvLayout {
+        self.layout
+    }
+
+    /// Stores one position's key and value in one layer.
+    ///
+    /// * `key`, `value`: `[n_kv_heads, head_dim]`
+    /// * `slot`: position inside the page
+    ///
+    /// # Panics
+    /// If lengths do not fit the layout, or `layer` or `slot` is outside.
+    pub fn store(&mut self, layer: usize, slot: usize, key: &[f32], value: &[f32]) {
+        let Heads { n_kv_heads, head_dim: dim, .. } = self.layout.heads;
+        assert!(slot < PAGE && layer < self.layout.n_layers, "place in the page");
+        assert!(key.len() == n_kv_heads * dim && value.len() == key.len(), "lengths");
+        for head in 0..n_kv_heads {
+            let at = layer * n_kv_heads + head;
+            let range = head * dim..(head + 1) * dim;
+            self.key_steps[at * PAGE + slot] =
+                self.keys.put(&key[range.clone()], (at * PAGE + slot) * dim, 1);
+            self.value_steps[at * PAGE + slot] =
+                self.values.put(&value[range], at * PAGE * dim + slot, PAGE);
+        }
+    }
+
+    pub(super) fn head(&self, layer: usize, head: usize) -> HeadPage<'_> {
+        let Heads { n_kv_heads, head_dim, .. } = self.layout.heads;
+        let at = layer * n_kv_heads + head;
+        let range = at * PAGE * head_dim..(at + 1) * PAGE * head_dim;
+        HeadPage {
+            keys: self.keys.get(range.clone()),
+            values: self.values.get(range),
+            key_steps: &self.key_steps.as_chunks().0[at],
+            value_steps: &self.value_steps.as_chunks().0[at],
+        }
+    }
+}
+
+impl Store {
+    /// Stores a head's values, `distance` apart from `at` on; returns their step.
+    fn put(&mut self, values: &[f32], at: usize, distance: usize) -> f32 {
+        match self {
+            Self::Halves(halves) => {
+                let mut greatest = 0;
+                for (i, &value) in values.iter().enumerate() {
+                    let half = f32_to_f16(finite(value));
+                    halves[at + i * distance] = half;
+                    greatest = greatest.max(half & 0x7fff);
+                }
+                f16_to_f32(greatest) / STEPS
+            }
+            Self::Bytes(bytes) => {
+                let size = |&value: &f32| finite(value).to_bits() & 0x7fff_ffff;
+                let max = f32::from_bits(values.iter().map(size).fold(0, u32::max));
+                let step = if max < HALF_MIN { 0.0 } else { max / STEPS };
+                let inverse = inverse(step * 256.0);
+                let n = bytes.as_bytes().len();
+                let bytes = bytes.bytes(n);
+                for (i, &value) in values.iter().enumerate() {
+                    bytes[at + i * distance] = (finite(value) * inverse).round_ties_even() as i8;
+                }
+                step
+            }
+        }
+    }
+
+    fn get(&self, range: std::ops::Range<usize>) -> Stored<'_> {
+        match self {
+            Self::Halves(halves) => Stored::Halves(&halves[range]),
+            Self::Bytes(bytes) => Stored::Bytes(&bytes.as_bytes()[range]),
+        }
+    }
+}
+
+/// Within what halves hold; NaN becomes its end, too.
+fn finite(value: f32) -> f32 {
+    let low = if value > -HALF_MAX { value } else { -HALF_MAX };
+    if low < HALF_MAX { low } else { HALF_MAX }
+}
+
+/// What values are multiplied with to count steps.
+#[inline(always)]
+pub(super) fn inverse(step: f32) -> f32 {
+    if step > 0.0 { 1.0 / step } else { 0.0 }
+}
