@@ -3,6 +3,7 @@
 use crate::{Entry, HubError};
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The directory that holds models and caches.
@@ -48,6 +49,21 @@ impl Home {
     /// Where model files are: `models/<name>/<file>`.
     pub fn models_dir(&self) -> PathBuf {
         self.root.join("models")
+    }
+
+    /// Where weights are kept as they are used, files that can be made again: each has a name that
+    /// begins with its model's hash.
+    pub fn packed_dir(&self) -> PathBuf {
+        self.root.join("packed")
+    }
+
+    /// The packed weights of a model.
+    pub(crate) fn packed_files(&self, entry: &Entry) -> Vec<PathBuf> {
+        let Ok(files) = fs::read_dir(self.packed_dir()) else { return Vec::new() };
+        let is_its = |file: &fs::DirEntry| {
+            file.file_name().as_encoded_bytes().starts_with(entry.sha256.as_bytes())
+        };
+        files.flatten().filter(is_its).map(|file| file.path()).collect()
     }
 
     /// Final place of a model's file.

@@ -33,7 +33,7 @@ mod testing;
 pub use catalogue::{Entry, Source, catalogue, default_entry, find};
 pub use error::{Attempt, HubError};
 pub use home::Home;
-pub use locate::{Installed, Located, installed, remove, resolve};
+pub use locate::{Installed, Located, installed, remove, resolve, size_of_dir};
 pub use progress::{Progress, PullEvent};
 pub use pull::{Sources, pull};
 pub use testing::test_model;

@@ -25,6 +25,8 @@ pub struct Installed {
     pub path: PathBuf,
     /// Length of the file, in bytes.
     pub bytes: u64,
+    /// Length of its packed weights, in bytes; 0 until they are packed.
+    pub packed_bytes: u64,
     /// Whether its hash was checked and the file has not changed since.
     pub verified: bool,
 }
@@ -64,13 +66,15 @@ pub fn installed(home: &Home) -> Vec<Installed> {
         let path = home.model_path(entry);
         let meta = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let verified = Record::read(&path, &meta).is_some_and(|r| r.sha256 == entry.sha256);
-        Some(Installed { entry, path, bytes: meta.len(), verified })
+        let packed = home.packed_files(entry);
+        let packed_bytes = packed.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+        Some(Installed { entry, path, bytes: meta.len(), packed_bytes, verified })
     };
     catalogue().iter().filter_map(here).collect()
 }
 
-/// Removes a model of the catalogue and what a broken-off download left of it. Returns the bytes
-/// that became free.
+/// Removes a model of the catalogue, its packed weights and what a broken-off download left of it.
+/// Returns the bytes that became free.
 ///
 /// # Errors
 /// [`HubError::NotInstalled`] when there is nothing, [`HubError::Unknown`] for a name that is not
@@ -78,11 +82,20 @@ pub fn installed(home: &Home) -> Vec<Installed> {
 pub fn remove(home: &Home, name: &str) -> Result<u64, HubError> {
     let entry = find(name).ok_or_else(|| unknown(name))?;
     let dirs = [home.models_dir().join(entry.name), home.partial_dir(entry.name)];
-    if !dirs.iter().any(|dir| dir.exists()) {
+    let packed = home.packed_files(entry);
+    if packed.is_empty() && !dirs.iter().any(|dir| dir.exists()) {
         return Err(HubError::NotInstalled(name.to_owned()));
     }
     let _lock = lock::acquire(home, entry.name, &mut ())?;
     let mut freed = 0;
+    for file in packed {
+        freed += fs::metadata(&file).map_or(0, |meta| meta.len());
+        match fs::remove_file(&file) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(HubError::io("remove", &file)(error)),
+        }
+    }
     for dir in dirs {
         freed += size_of_dir(&dir);
         match fs::remove_dir_all(&dir) {
@@ -139,7 +152,7 @@ fn unknown(asked: &str) -> HubError {
 }
 
 /// Bytes of the regular files below a directory; links are not followed.
-pub(crate) fn size_of_dir(dir: &Path) -> u64 {
+pub fn size_of_dir(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     entries
         .flatten()

@@ -44,7 +44,7 @@ pub use elementwise::{RopePairs, add, argmax, layer_norm, rms_norm, rope, softca
 pub use gate::{Gate, apply_gate, gelu};
 pub use half::{f16_to_f32, f16s_to_f32s, f32_to_f16, f32s_to_f16s};
 pub use matmul::{Product, matmul};
-pub use pack::{PackError, PackedMatrix};
+pub use pack::{MatrixShape, PackError, PackedMatrix, layout_sample};
 pub use roofline::{float_products, int8_products, read_bandwidth};
 pub use team::Team;
 pub use tensor_type::TensorType;

@@ -19,7 +19,7 @@ mod simd;
 
 use crate::activations::Activations;
 use crate::cpu::{Cpu, Isa};
-use crate::pack::{Form, PANEL, PackedMatrix, Panels, panel_bytes, with_layout};
+use crate::pack::{Form, PANEL, PackedMatrix, with_layout};
 use crate::team::{Shareable, Team};
 use std::ops::Range;
 
@@ -135,29 +135,19 @@ fn pair_product(
 ) {
     let n_rows = weights.n_rows();
     let n_panels = panels.len();
-    match weights.panels() {
-        Panels::Float(values) => {
-            let len = PANEL * weights.n_cols();
-            let values = &values[panels.start * len..panels.end * len];
-            float::panels(cpu, values, x, first_token, sums);
-        }
-        Panels::Quantised(bytes) => with_layout!(weights.kind(), L => {
-            let len = panel_bytes::<L>(weights.n_cols());
-            let bytes = &bytes[panels.start * len..panels.end * len];
-            match cpu.0 {
-                Isa::Scalar => scalar::panels::<L>(bytes, x, first_token, sums),
-                // SAFETY: `available` makes this value only after detecting the features.
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => unsafe { avx2::panels::<L>(bytes, x, first_token, sums) },
-                // SAFETY: as above.
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx512Vnni => unsafe { avx512::panels::<L>(bytes, x, first_token, sums) },
-                // SAFETY: as above.
-                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                Isa::Amx => unsafe { amx::panels::<L>(bytes, x, first_token, sums) },
-            }
-        }, float => unreachable!("float types have float panels")),
-    }
+    let bytes = weights.panels(panels.clone());
+    with_layout!(weights.kind(), L => match cpu.0 {
+        Isa::Scalar => scalar::panels::<L>(bytes, x, first_token, sums),
+        // SAFETY: `available` makes this value only after detecting the features.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { avx2::panels::<L>(bytes, x, first_token, sums) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Vnni => unsafe { avx512::panels::<L>(bytes, x, first_token, sums) },
+        // SAFETY: as above.
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::Amx => unsafe { amx::panels::<L>(bytes, x, first_token, sums) },
+    }, float => float::panels(cpu, bytes, x, first_token, sums));
     for (token, sums) in sums.chunks_exact(n_panels).enumerate() {
         for (panel, sums) in panels.clone().zip(sums) {
             let n = PANEL.min(n_rows - panel * PANEL);

@@ -15,10 +15,12 @@
 //!           8 bits: instead 8 runs of 64 bytes; byte 4r+j of run s holds row r, column 4s+j
 //! ```
 //!
-//! Float matrices are kept as f32, interleaved the same way: `[panel][column][16 rows]`.
+//! Float matrices are kept as little-endian f32, interleaved the same way: `[panel][column][16 rows]`.
 
 use crate::block::{self, BLOCK, Block, IQ4_CODES, MXFP4_CODES};
 use crate::{Team, TensorType};
+use bytes::Bytes;
+use std::ops::Range;
 
 /// Rows per panel.
 pub(crate) const PANEL: usize = 16;
@@ -166,14 +168,20 @@ macro_rules! with_layout {
 }
 pub(crate) use with_layout;
 
-/// A weight matrix ready for [`crate::matmul`].
-#[derive(Debug)]
-pub struct PackedMatrix {
+/// Type and shape of a weight matrix that can be packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixShape {
     kind: TensorType,
     n_rows: usize,
     n_cols: usize,
-    /// Quantised panels, or the little-endian f32 panels of a float matrix.
-    panels: Panels,
+}
+
+/// A weight matrix ready for [`crate::matmul`]. A copy shares the panels.
+#[derive(Clone, Debug)]
+pub struct PackedMatrix {
+    shape: MatrixShape,
+    /// On the heap, or wherever else packed bytes are held: a mapped file, say.
+    panels: Bytes,
 }
 
 /// What a matrix reads of its activations.
@@ -184,12 +192,6 @@ pub(crate) enum Form {
     /// Quants with a scale per super-block.
     Supers,
     Floats,
-}
-
-#[derive(Debug)]
-pub(crate) enum Panels {
-    Quantised(Vec<u8>),
-    Float(Vec<f32>),
 }
 
 /// Why a tensor cannot be packed.
@@ -222,10 +224,78 @@ pub enum PackError {
     },
 }
 
-impl PackedMatrix {
-    /// Packs `bytes`, `[n_rows, n_cols]` in row-major order as a GGUF file stores them.
+impl MatrixShape {
+    /// A matrix of `n_rows` outputs and `n_cols` inputs.
+    ///
+    /// # Errors
+    /// [`PackError::Columns`] when rows are not whole blocks.
+    pub fn new(kind: TensorType, n_rows: usize, n_cols: usize) -> Result<Self, PackError> {
+        // Activations come in blocks of 32, so even float rows must divide into them.
+        let block_len = kind.block_len().max(BLOCK);
+        if n_cols == 0 || !n_cols.is_multiple_of(block_len) {
+            return Err(PackError::Columns { n_cols, block_len, kind: kind.name() });
+        }
+        Ok(Self { kind, n_rows, n_cols })
+    }
+
+    /// Type the file stores it in.
+    pub fn kind(self) -> TensorType {
+        self.kind
+    }
+
+    /// Output features.
+    pub fn n_rows(self) -> usize {
+        self.n_rows
+    }
+
+    /// Input features.
+    pub fn n_cols(self) -> usize {
+        self.n_cols
+    }
+
+    /// Bytes once packed; `usize::MAX` for a matrix that no memory holds.
+    pub fn n_bytes(self) -> usize {
+        self.panel_bytes().saturating_mul(self.n_rows.div_ceil(PANEL))
+    }
+
+    fn panel_bytes(self) -> usize {
+        with_layout!(self.kind, L => panel_bytes::<L>(self.n_cols), float => 4 * PANEL * self.n_cols)
+    }
+
+    /// Packs `bytes`, `[n_rows, n_cols]` in row-major order as a GGUF file stores them, into
+    /// `packed`, which is zeroed and [`n_bytes`](Self::n_bytes) long.
     ///
     /// Rows are padded with zeros to whole panels.
+    ///
+    /// # Errors
+    /// [`PackError::Length`] when the bytes are not those of such a matrix.
+    ///
+    /// # Panics
+    /// If `packed` has another length.
+    pub fn pack(self, team: &Team, bytes: &[u8], packed: &mut [u8]) -> Result<(), PackError> {
+        let Self { kind, n_rows, n_cols } = self;
+        let row_bytes = n_cols / kind.block_len() * kind.block_bytes();
+        let wanted = row_bytes.saturating_mul(n_rows);
+        if bytes.len() != wanted {
+            let (found, kind) = (bytes.len(), kind.name());
+            return Err(PackError::Length { found, wanted, n_rows, n_cols, kind });
+        }
+        assert_eq!(packed.len(), self.n_bytes(), "room for the panels");
+        team.for_each_chunk(packed, self.panel_bytes(), |i, panel| {
+            let rows = &bytes[i * PANEL * row_bytes..bytes.len().min((i + 1) * PANEL * row_bytes)];
+            let rows = rows.chunks_exact(row_bytes);
+            with_layout!(
+                kind,
+                L => pack_panel::<L>(kind, &rows.collect::<Vec<_>>(), panel),
+                float => pack_floats(kind, rows, n_cols, panel)
+            );
+        });
+        Ok(())
+    }
+}
+
+impl PackedMatrix {
+    /// Packs `bytes` onto the heap; see [`MatrixShape::pack`].
     ///
     /// # Errors
     /// [`PackError`] when the shape does not fit the type or the bytes.
@@ -236,84 +306,104 @@ impl PackedMatrix {
         n_rows: usize,
         n_cols: usize,
     ) -> Result<Self, PackError> {
-        // Activations come in blocks of 32, so even float rows must divide into them.
-        let block_len = kind.block_len().max(BLOCK);
-        if n_cols == 0 || !n_cols.is_multiple_of(block_len) {
-            return Err(PackError::Columns { n_cols, block_len, kind: kind.name() });
-        }
-        let block_len = kind.block_len();
-        let row_bytes = n_cols / block_len * kind.block_bytes();
-        let wanted = row_bytes.saturating_mul(n_rows);
-        if bytes.len() != wanted {
-            let (found, kind) = (bytes.len(), kind.name());
-            return Err(PackError::Length { found, wanted, n_rows, n_cols, kind });
-        }
-        let rows: Vec<&[u8]> = bytes.chunks_exact(row_bytes).collect();
-        let panels = with_layout!(kind, L => {
-            let panel_bytes = panel_bytes::<L>(n_cols);
-            let mut packed = vec![0; panel_bytes * n_rows.div_ceil(PANEL)];
-            team.for_each_chunk(&mut packed, panel_bytes, |i, panel| {
-                let rows = &rows[i * PANEL..rows.len().min((i + 1) * PANEL)];
-                pack_panel::<L>(kind, rows, panel);
-            });
-            Panels::Quantised(packed)
-        }, float => {
-            let mut packed = vec![0.0; n_rows.div_ceil(PANEL) * PANEL * n_cols];
-            team.for_each_chunk(&mut packed, PANEL * n_cols, |i, panel| {
-                let mut row = vec![0.0; n_cols];
-                for (r, bytes) in rows[i * PANEL..rows.len().min((i + 1) * PANEL)].iter().enumerate() {
-                    block::dequantize(kind, bytes, &mut row);
-                    panel.iter_mut().skip(r).step_by(PANEL).zip(&row).for_each(|(p, w)| *p = *w);
-                }
-            });
-            Panels::Float(packed)
-        });
-        Ok(Self { kind, n_rows, n_cols, panels })
+        let shape = MatrixShape::new(kind, n_rows, n_cols)?;
+        let mut packed = vec![0; shape.n_bytes()];
+        shape.pack(team, bytes, &mut packed)?;
+        Ok(Self::new(shape, packed.into()))
+    }
+
+    /// A matrix that was packed before, wherever its bytes are.
+    ///
+    /// # Panics
+    /// If they are not [`MatrixShape::n_bytes`].
+    pub fn new(shape: MatrixShape, packed: Bytes) -> Self {
+        assert_eq!(packed.len(), shape.n_bytes(), "bytes of the panels");
+        Self { shape, panels: packed }
     }
 
     /// Type the file stored it in.
     pub fn kind(&self) -> TensorType {
-        self.kind
+        self.shape.kind
     }
 
     /// Output features.
     pub fn n_rows(&self) -> usize {
-        self.n_rows
+        self.shape.n_rows
     }
 
     /// Input features.
     pub fn n_cols(&self) -> usize {
-        self.n_cols
+        self.shape.n_cols
     }
 
-    /// Bytes held.
-    pub fn n_bytes(&self) -> usize {
-        match &self.panels {
-            Panels::Quantised(bytes) => bytes.len(),
-            Panels::Float(values) => size_of_val(&values[..]),
-        }
+    /// Type and shape.
+    pub fn shape(&self) -> MatrixShape {
+        self.shape
+    }
+
+    /// All panels, as [`Self::new`] takes them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.panels
     }
 
     pub(crate) fn form(&self) -> Form {
         with_layout!(
-            self.kind,
+            self.kind(),
             L => if L::BLOCKS > 1 { Form::Supers } else { Form::Blocks },
             float => Form::Floats
         )
     }
 
-    pub(crate) fn panels(&self) -> &Panels {
-        &self.panels
+    /// The bytes of some panels.
+    pub(crate) fn panels(&self, range: Range<usize>) -> &[u8] {
+        let len = self.shape.panel_bytes();
+        &self.panels[range.start * len..range.end * len]
     }
 
     pub(crate) fn n_panels(&self) -> usize {
-        self.n_rows.div_ceil(PANEL)
+        self.n_rows().div_ceil(PANEL)
     }
+}
+
+/// Packed bytes of one small matrix of every type: as long as they are the same, bytes that were packed
+/// before can be read.
+///
+/// # Panics
+/// If a type could not hold the sample, which a test would show.
+pub fn layout_sample() -> Vec<u8> {
+    let (team, n_rows, n_cols) = (Team::new(1), PANEL + 5, 512);
+    let mut sample = Vec::new();
+    for kind in TensorType::ALL {
+        let n = n_rows * n_cols / kind.block_len() * kind.block_bytes();
+        // Any bytes that do not repeat within a block.
+        let bytes: Vec<u8> =
+            (0..n as u32).map(|i| (i.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
+        let matrix = PackedMatrix::pack(&team, kind, &bytes, n_rows, n_cols);
+        sample.extend_from_slice(matrix.expect("the sample fits every type").bytes());
+    }
+    sample
 }
 
 /// Bytes of one panel of `n_cols` columns.
 pub(crate) fn panel_bytes<L: Layout>(n_cols: usize) -> usize {
     n_cols / BLOCK / L::BLOCKS * L::RECORD_BYTES
+}
+
+/// Interleaves up to 16 rows of floats of any width.
+fn pack_floats<'a>(
+    kind: TensorType,
+    rows: impl Iterator<Item = &'a [u8]>,
+    n_cols: usize,
+    panel: &mut [u8],
+) {
+    let mut row = vec![0.0f32; n_cols];
+    let panel = panel.as_chunks_mut::<4>().0;
+    for (r, bytes) in rows.enumerate() {
+        block::dequantize(kind, bytes, &mut row);
+        for (packed, value) in panel.iter_mut().skip(r).step_by(PANEL).zip(&row) {
+            *packed = value.to_le_bytes();
+        }
+    }
 }
 
 /// Interleaves up to 16 rows. `panel` is zeroed and exactly one panel long.

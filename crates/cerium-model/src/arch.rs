@@ -11,6 +11,7 @@ mod rope;
 use crate::LoadError;
 use crate::file::ModelFile;
 use crate::kv::KvCache;
+use crate::packed::Packing;
 use crate::profile::{Clock, Profile};
 use crate::weights::Weights;
 use cerium_kernels::{Cpu, Team};
@@ -57,6 +58,7 @@ pub struct Aborted;
 pub struct Model {
     config: Config,
     weights: Weights,
+    packing: Packing,
     file: ModelFile,
     cpu: Cpu,
     team: Team,
@@ -67,17 +69,18 @@ pub struct Model {
 }
 
 impl Model {
-    /// Packs the weights of an opened file.
+    /// Packs the weights of an opened file, or maps them where they are
+    /// [kept](ModelFile::keep_packed).
     ///
     /// # Errors
     /// [`LoadError`] when the file's metadata or tensors are not those of a supported model.
     pub fn load(file: ModelFile, cpu: Cpu, n_threads: usize) -> Result<Self, LoadError> {
         let team = Team::new(n_threads);
         let config = Config::from_gguf(&file.gguf)?;
-        let weights = Weights::load(&file, &config, &team)?;
+        let (weights, packing) = Weights::load(&file, &config, &team)?;
         let fine = config.d_model < NARROW;
         let (scratch, profile) = (Scratch::default(), Profile::default());
-        Ok(Self { config, weights, file, cpu, team, fine, scratch, profile })
+        Ok(Self { config, weights, packing, file, cpu, team, fine, scratch, profile })
     }
 
     /// Sizes of the model.
@@ -109,6 +112,11 @@ impl Model {
     /// Time spent by kind of work since it was asked last.
     pub fn take_profile(&mut self) -> Profile {
         std::mem::take(&mut self.profile)
+    }
+
+    /// Where the packed weights are.
+    pub fn packing(&self) -> &Packing {
+        &self.packing
     }
 
     /// Bytes of packed weights.

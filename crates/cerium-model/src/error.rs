@@ -80,6 +80,14 @@ pub enum LoadError {
         /// Innermost dimension first.
         expected: Vec<u64>,
     },
+    /// The system gives no more memory.
+    #[error("no memory for {n_bytes} bytes of weights")]
+    Memory {
+        /// What was asked for.
+        n_bytes: usize,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A tensor cannot be packed.
     #[error("tensor `{name}` cannot be used")]
     Pack {

@@ -2,8 +2,8 @@
 //!
 //! The file is mapped ([`mmap`]), its header read and checked ([`gguf`], both through [`file`]);
 //! text becomes ids and back ([`tokenizer`]), and a conversation becomes the ids that the model was
-//! trained to see ([`template`]). The decoder ([`arch`]) turns ids into logits over the pages of a
-//! sequence's keys and values ([`kv`]).
+//! trained to see ([`template`]). Weights are packed once and kept ([`Packing`]). The decoder ([`arch`])
+//! turns ids into logits over the pages of a sequence's keys and values ([`kv`]).
 
 pub mod arch;
 pub mod file;
@@ -17,9 +17,11 @@ pub mod testing;
 pub mod tokenizer;
 
 mod error;
+mod packed;
 mod weights;
 
 pub use arch::{Aborted, Config, Costs, Model, Segment};
 pub use cerium_kernels::{Cpu, argmax};
 pub use error::LoadError;
 pub use kv::KvCache;
+pub use packed::Packing;

@@ -4,6 +4,7 @@ use crate::LoadError;
 use crate::arch::Config;
 use crate::file::ModelFile;
 use crate::gguf::TensorInfo;
+use crate::packed::{Packer, Packing};
 use cerium_kernels::{Heads, PackedMatrix, Team, TensorType, dequantize};
 
 /// All weights of a decoder.
@@ -62,8 +63,12 @@ impl Layer {
 }
 
 impl Weights {
-    pub(crate) fn load(file: &ModelFile, config: &Config, team: &Team) -> Result<Self, LoadError> {
-        let source = Source { file, team };
+    pub(crate) fn load(
+        file: &ModelFile,
+        config: &Config,
+        team: &Team,
+    ) -> Result<(Self, Packing), LoadError> {
+        let source = Source { file, packer: Packer::new(file, team) };
         let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
         let (d_model, d_ffn, n_vocab) = (config.d_model, config.d_ffn, config.n_vocab);
         let (d_q, d_kv) = (n_heads * head_dim, n_kv_heads * head_dim);
@@ -101,7 +106,8 @@ impl Weights {
         let head = source.matrix(head, n_vocab, d_model)?;
         let rope_factors = source.optional_vector("rope_freqs.weight", head_dim / 2)?;
         let output_norm = source.vector("output_norm.weight", d_model)?;
-        Ok(Self { embedding, layers, output_norm, head, rope_factors })
+        let packing = source.packer.keep();
+        Ok((Self { embedding, layers, output_norm, head, rope_factors }, packing))
     }
 
     /// Type and bytes of the embedding table, `[n_vocab, d_model]`.
@@ -138,20 +144,20 @@ impl Weights {
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
-        let layers = self.layers.iter().flat_map(Layer::matrices).map(PackedMatrix::n_bytes);
-        layers.sum::<usize>() + self.head.n_bytes()
+        let layers = self.layers.iter().flat_map(Layer::matrices);
+        layers.chain([&self.head]).map(|matrix| matrix.shape().n_bytes()).sum()
     }
 }
 
 /// Where tensors come from.
 struct Source<'a> {
     file: &'a ModelFile,
-    team: &'a Team,
+    packer: Packer<'a>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// The tensor of this name, with the shape the model needs (innermost first, as in the file).
-    fn info(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo, LoadError> {
+    fn info(&self, name: &str, shape: &[usize]) -> Result<&'a TensorInfo, LoadError> {
         let info = self
             .file
             .gguf
@@ -177,8 +183,7 @@ impl Source<'_> {
 
     fn matrix(&self, name: &str, n_out: usize, n_in: usize) -> Result<PackedMatrix, LoadError> {
         let info = self.info(name, &[n_in, n_out])?;
-        PackedMatrix::pack(self.team, info.kind, self.file.tensor_bytes(info), n_out, n_in)
-            .map_err(|source| LoadError::Pack { name: name.to_owned(), source })
+        self.packer.matrix(info, n_out, n_in)
     }
 
     fn vector(&self, name: &str, n: usize) -> Result<Vec<f32>, LoadError> {

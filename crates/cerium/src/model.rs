@@ -11,10 +11,10 @@ use cerium_hub::{Entry, Home, Located, Sources, default_entry};
 use cerium_model::file::ModelFile;
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
-use cerium_model::{Cpu, Model};
+use cerium_model::{Cpu, Model, Packing};
 use cerium_session::Service;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
@@ -23,10 +23,9 @@ use std::thread;
 /// # Errors
 /// [`Declined`] when the person does not want it fetched.
 pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
-    let (name, path) = find(output, settings)?;
-    let _spinner = Spinner::start(output, format!("loading {name}"));
-    load(name, &path, n_threads(output, settings.threads))
-        .with_context(|| format!("loading `{}`", path.display()))
+    let found = find(output, settings)?;
+    let _spinner = Spinner::start(output, format!("loading {}", found.name));
+    load(output, settings, &found).with_context(|| format!("loading `{}`", found.path.display()))
 }
 
 /// The same without anything around it, for measuring.
@@ -34,27 +33,42 @@ pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
 /// # Errors
 /// As [`open`].
 pub(crate) fn open_bare(output: Output, settings: &Settings) -> Result<(String, Model)> {
-    let (name, path) = find(output, settings)?;
-    let _spinner = Spinner::start(output, format!("loading {name}"));
-    let load =
-        || Model::load(ModelFile::open(&path)?, Cpu::best(), n_threads(output, settings.threads));
-    let model = load().with_context(|| format!("loading `{}`", path.display()))?;
-    Ok((name, model))
+    let found = find(output, settings)?;
+    let _spinner = Spinner::start(output, format!("loading {}", found.name));
+    let load = || load_weights(output, settings, found.file()?);
+    let model = load().with_context(|| format!("loading `{}`", found.path.display()))?;
+    Ok((found.name, model))
 }
 
-/// Name and file of the model of the settings.
-fn find(output: Output, settings: &Settings) -> Result<(String, PathBuf)> {
+/// A model on this machine.
+struct Found {
+    name: String,
+    path: PathBuf,
+    /// Where its packed weights are kept.
+    packed_dir: PathBuf,
+    /// Its hash, if it is known by name: it was checked.
+    sha256: Option<&'static str>,
+}
+
+impl Found {
+    fn file(&self) -> Result<ModelFile> {
+        Ok(ModelFile::open(&self.path)?.keep_packed(&self.packed_dir, self.sha256))
+    }
+}
+
+/// The model of the settings.
+fn find(output: Output, settings: &Settings) -> Result<Found> {
     let asked = settings.model.as_deref().unwrap_or(default_entry().name);
     let home = Home::from_env()?;
     let path = match cerium_hub::resolve(&home, asked)? {
         Located::Ready(path) => path,
         Located::Absent(entry) => offer(output, &home, entry)?,
     };
-    let name = match cerium_hub::find(asked) {
-        Some(entry) => entry.name.to_owned(),
-        None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    let (name, sha256) = match cerium_hub::find(asked) {
+        Some(entry) => (entry.name.to_owned(), Some(entry.sha256)),
+        None => (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), None),
     };
-    Ok((name, path))
+    Ok(Found { name, path, packed_dir: home.packed_dir(), sha256 })
 }
 
 /// Fetches a model after asking, or at once when there is nobody to ask.
@@ -75,18 +89,30 @@ pub(crate) fn fetch(output: Output, home: &Home, entry: &'static Entry) -> Resul
     Ok(cerium_hub::pull(home, entry, &Sources::from_env(), &mut bar)?)
 }
 
-fn load(name: String, path: &Path, n_threads: usize) -> Result<Service> {
-    let file = ModelFile::open(path)?;
+fn load(output: Output, settings: &Settings, found: &Found) -> Result<Service> {
+    let file = found.file()?;
     let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
     let template = ChatTemplate::from_gguf(&file.gguf, &tokenizer)?;
-    let model = Model::load(file, Cpu::best(), n_threads)?;
+    let model = load_weights(output, settings, file)?;
     let options = EngineOptions::default();
     let n_context = match options.n_context {
         0 => model.config().n_context,
         n => n.min(model.config().n_context),
     };
     let engine = Engine::start(model, options);
-    Ok(Service::new(name, Arc::new(tokenizer), Arc::new(template), n_context, engine))
+    let (tokenizer, template) = (Arc::new(tokenizer), Arc::new(template));
+    Ok(Service::new(found.name.clone(), tokenizer, template, n_context, engine))
+}
+
+fn load_weights(output: Output, settings: &Settings, file: ModelFile) -> Result<Model> {
+    let model = Model::load(file, Cpu::best(), n_threads(output, settings.threads))?;
+    if let Packing::NotKept { dir, source } = model.packing() {
+        output.note(format!(
+            "packed weights cannot be kept in `{}` ({source}): every start packs them anew",
+            dir.display()
+        ));
+    }
+    Ok(model)
 }
 
 /// Threads to compute with: one per core this process may use, and never more, because members of

@@ -8,26 +8,27 @@ use crate::pack::PANEL;
 /// ascending order.
 pub(super) fn panels(
     cpu: Cpu,
-    panels: &[f32],
+    panels: &[u8],
     x: &Activations,
     first_token: usize,
     sums: &mut [[f32; PANEL]],
 ) {
-    let n_panels = panels.len() / (PANEL * x.n_cols);
+    let panel_bytes = 4 * PANEL * x.n_cols;
+    let n_panels = panels.len() / panel_bytes;
     for (t, sums) in sums.chunks_exact_mut(n_panels).enumerate() {
         let row = &x.floats[(first_token + t) * x.n_cols..][..x.n_cols];
-        for (panel, sums) in panels.chunks_exact(PANEL * x.n_cols).zip(sums) {
-            per_isa!(cpu, body(panel: &[f32], row: &[f32], sums: &mut [f32; PANEL]));
+        for (panel, sums) in panels.chunks_exact(panel_bytes).zip(sums) {
+            per_isa!(cpu, body(panel: &[u8], row: &[f32], sums: &mut [f32; PANEL]));
         }
     }
 }
 
 #[inline(always)]
-fn body(panel: &[f32], row: &[f32], sums: &mut [f32; PANEL]) {
+fn body(panel: &[u8], row: &[f32], sums: &mut [f32; PANEL]) {
     let mut acc = [0.0f32; PANEL];
-    for (weights, &a) in panel.as_chunks::<PANEL>().0.iter().zip(row) {
-        for (acc, &w) in acc.iter_mut().zip(weights) {
-            *acc = w.mul_add(a, *acc);
+    for (weights, &a) in panel.as_chunks::<4>().0.as_chunks::<PANEL>().0.iter().zip(row) {
+        for (acc, w) in acc.iter_mut().zip(weights) {
+            *acc = f32::from_le_bytes(*w).mul_add(a, *acc);
         }
     }
     *sums = acc;

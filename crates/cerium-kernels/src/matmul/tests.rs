@@ -225,7 +225,7 @@ proptest! {
         let mut x = Activations::new();
         x.quantize(Cpu::SCALAR, &team, &mut rows.clone(), n_cols, Detail::of(fine, &[&w]), |_, _| {});
         let mut sums = vec![[f32::NAN; PANEL]; n_panels * n_tokens];
-        let Panels::Quantised(bytes) = w.panels() else { unreachable!() };
+        let bytes = w.bytes();
         // SAFETY: plain Rust needs no features.
         with_layout!(kind, L => unsafe {
             simd::panels::<Emulated, L>(bytes, &x, 0, &mut sums);

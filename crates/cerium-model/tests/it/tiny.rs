@@ -5,7 +5,8 @@ use crate::golden::Tiny;
 use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
-const NAMES: [&str; 10] = [
+/// All tiny models.
+pub(crate) const NAMES: [&str; 10] = [
     "gemma3-cap",
     "gemma3-float",
     "gemma3-window",

@@ -6,7 +6,7 @@ use crate::config;
 use crate::output::{self, BOLD, bytes};
 use anyhow::Result;
 use cerium_harness::workspace::Workspace;
-use cerium_hub::{Home, default_entry, installed};
+use cerium_hub::{Home, default_entry, installed, size_of_dir};
 use cerium_model::Cpu;
 use serde::Serialize;
 use std::env;
@@ -35,6 +35,8 @@ struct Report {
     memory_available_bytes: Option<u64>,
     home: PathBuf,
     home_free_bytes: Option<u64>,
+    /// Packed weights of all models.
+    packed_bytes: u64,
     model: String,
     models: Vec<Model>,
     advice: Vec<String>,
@@ -79,6 +81,7 @@ fn look(model: Option<String>) -> Result<Report> {
         memory_bytes: kilobytes(&meminfo, "MemTotal"),
         memory_available_bytes: kilobytes(&meminfo, "MemAvailable"),
         home_free_bytes: free_bytes(home.root()),
+        packed_bytes: size_of_dir(&home.packed_dir()),
         home: home.root().to_owned(),
         model: model.unwrap_or_else(|| default_entry().name.to_owned()),
         models: models.collect(),
@@ -142,6 +145,7 @@ fn text(report: &Report) -> String {
     row("memory", format!("{}, {available} available", amount(report.memory_bytes)));
     let free = amount(report.home_free_bytes);
     row("home", format!("{}, {free} free", report.home.display()));
+    row("", format!("{} of packed weights, made again when needed", bytes(report.packed_bytes)));
     row("model", report.model.clone());
     for model in &report.models {
         let state = if model.verified { "checked" } else { "unchecked or damaged" };

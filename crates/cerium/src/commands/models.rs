@@ -63,6 +63,7 @@ pub(crate) fn list(context: &Context) -> Result<Exit> {
                     "sha256": entry.sha256,
                     "default": entry.default,
                     "installed": here.is_some(),
+                    "packed_bytes": here.map(|model| model.packed_bytes),
                     "verified": here.is_some_and(|model| model.verified),
                     "path": here.map(|model| &model.path),
                 })

@@ -2,6 +2,7 @@
 //! command, where the system lets an ordinary user do that.
 
 use crate::world::{Ran, World};
+use cerium_hub::test_model;
 use std::process::Command;
 
 /// Runs a script in which `$TREE` is a file system of 256 KiB and `$CERIUM` the command.
@@ -66,4 +67,20 @@ fn an_edit_that_cannot_be_journalled_is_not_made() {
     };
     let ran = ran.exits(2).says("the edit journal").says("No space left on device");
     assert_eq!(ran.stdout, "def area(): pass\n");
+}
+
+#[test]
+fn a_model_loads_without_room_for_its_packed_weights() {
+    let world = World::new();
+    let model = test_model("smollm2-135m");
+    let script = r#"
+        echo 'def area(): pass' > calc.py
+        export CERIUM_HOME="$TREE/home"
+        "$CERIUM" ask 'what is this?' --json --model MODEL > /dev/null
+        ls home/packed
+        "#;
+    let script = script.replace("MODEL", model.to_str().unwrap());
+    let Some(ran) = on_a_small_disk(&world, &script) else { return };
+    let ran = ran.ok().says("packed weights cannot be kept in").says("No space left on device");
+    assert_eq!(ran.stdout, "", "nothing is left behind");
 }

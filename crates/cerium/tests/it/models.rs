@@ -47,7 +47,12 @@ fn a_model_comes_is_listed_and_goes() {
     let ran = world.run(&["models"]).ok();
     assert!(ran.stdout.contains("installed"), "{ran:#?}");
 
-    world.run(&["rm", "smollm2-135m"]).ok().says("98 MB freed");
+    let packed = || fs::read_dir(world.path("home/packed")).unwrap().flatten();
+    let weights = |file: &fs::DirEntry| file.path().extension().is_some();
+    assert_eq!(packed().filter(weights).count(), 1, "the first command packed its weights");
+    let ran = world.run(&["rm", "smollm2-135m", "--json"]).ok().json();
+    assert!(ran["freed_bytes"].as_u64().unwrap() > 98_362_432, "{ran}");
+    assert_eq!(packed().filter(weights).count(), 0, "they went with the model");
     assert_eq!(state(), (false, false));
     assert!(!path.exists());
     world.run(&["rm", "smollm2-135m"]).exits(2).says("`smollm2-135m` is not installed");
