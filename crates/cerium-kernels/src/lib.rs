@@ -24,6 +24,7 @@
 mod activations;
 mod attention;
 mod block;
+mod cores;
 mod cpu;
 mod elementwise;
 mod gate;
@@ -39,6 +40,7 @@ mod tiles;
 pub use activations::{Activations, Detail};
 pub use attention::{Attention, Heads, KvFormat, KvLayout, KvPage, PAGE, Span, attention};
 pub use block::dequantize;
+pub use cores::n_cores;
 pub use cpu::Cpu;
 pub use elementwise::{RopePairs, add, argmax, layer_norm, rms_norm, rope, softcap};
 pub use gate::{Gate, apply_gate, gelu};

@@ -5,6 +5,7 @@
 //! is not waited for; what an item computes never depends on who takes it. Between loops a worker
 //! spins for some ten microseconds, then sleeps until the next one.
 
+use crate::cores;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -50,7 +51,8 @@ struct Task<'a> {
 impl Team {
     /// Starts a team of `n_threads` members, the caller among them; at least one.
     ///
-    /// Worker `i` is bound to the `i`-th processor this process may use, where the system allows.
+    /// Workers are bound to processors of their own, to other cores as long as there are some, where
+    /// the system allows.
     ///
     /// # Panics
     /// If the system cannot start a thread.
@@ -67,7 +69,9 @@ impl Team {
             .map(|i| {
                 let shared = Arc::clone(&shared);
                 let work = move || {
-                    pin_to_processor(i + 1);
+                    if let Some(processor) = cores::processor(i + 1) {
+                        cores::bind_to(processor);
+                    }
                     shared.work(i);
                 };
                 let name = format!("cerium-{}", i + 1);
@@ -248,27 +252,6 @@ impl fmt::Debug for Team {
         f.debug_struct("Team").field("n_threads", &self.n_threads()).finish_non_exhaustive()
     }
 }
-
-#[cfg(target_os = "linux")]
-fn pin_to_processor(index: usize) {
-    // SAFETY: both calls only read and write the set passed to them, for this thread; a refusal
-    // leaves the thread where the scheduler puts it.
-    unsafe {
-        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
-        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut allowed) != 0 {
-            return;
-        }
-        let mut processors =
-            (0..libc::CPU_SETSIZE as usize).filter(|&i| libc::CPU_ISSET(i, &allowed));
-        let Some(processor) = processors.nth(index) else { return };
-        let mut only: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(processor, &mut only);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const only);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn pin_to_processor(_index: usize) {}
 
 #[cfg(test)]
 mod tests {

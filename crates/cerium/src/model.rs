@@ -8,6 +8,7 @@ use crate::output::{self, Output, bytes};
 use anyhow::{Context as _, Result};
 use cerium_engine::{Engine, EngineOptions};
 use cerium_hub::{Entry, Home, Located, Sources, default_entry};
+use cerium_kernels::n_cores;
 use cerium_model::file::ModelFile;
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
@@ -115,16 +116,16 @@ fn load_weights(output: Output, settings: &Settings, file: ModelFile) -> Result<
     Ok(model)
 }
 
-/// Threads to compute with: one per core this process may use, and never more, because members of
-/// a team that share a core wait for each other.
+/// Threads to compute with: one per core that this process may use, unless told otherwise, and never more
+/// than it has processors, because members of a team that share one wait for each other.
 pub(crate) fn n_threads(output: Output, asked: Option<u16>) -> usize {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
     match asked {
-        Some(n) if usize::from(n) > cores => {
-            output.note(format!("{n} threads were asked for, using the {cores} there are"));
-            cores
+        Some(n) if usize::from(n) > processors => {
+            output.note(format!("{n} threads were asked for, using the {processors} there are"));
+            processors
         }
         Some(n) => usize::from(n),
-        None => cores,
+        None => n_cores(),
     }
 }

@@ -7,6 +7,7 @@ use crate::output::{self, BOLD, bytes};
 use anyhow::Result;
 use cerium_harness::workspace::Workspace;
 use cerium_hub::{Home, default_entry, installed, size_of_dir};
+use cerium_kernels::n_cores;
 use cerium_model::Cpu;
 use serde::Serialize;
 use std::env;
@@ -29,8 +30,8 @@ struct Report {
     path: &'static str,
     /// Processors that this process may use.
     processors: usize,
-    /// Of the whole machine; several processors may share a core.
-    cores: Option<usize>,
+    /// Cores behind them, one thread for each of which is used unless told otherwise.
+    cores: usize,
     memory_bytes: Option<u64>,
     memory_available_bytes: Option<u64>,
     home: PathBuf,
@@ -77,7 +78,7 @@ fn look(model: Option<String>) -> Result<Report> {
         paths: Cpu::available().into_iter().map(Cpu::name).collect(),
         path: Cpu::best().name(),
         processors: thread::available_parallelism().map_or(1, NonZero::get),
-        cores: count_cores(&cpuinfo),
+        cores: n_cores(),
         memory_bytes: kilobytes(&meminfo, "MemTotal"),
         memory_available_bytes: kilobytes(&meminfo, "MemAvailable"),
         home_free_bytes: free_bytes(home.root()),
@@ -118,7 +119,7 @@ fn advise(report: &Report) -> Vec<String> {
         ),
         _ => {}
     }
-    if report.processors == 1 {
+    if report.cores == 1 {
         advice.push("a second core would nearly double the speed".into());
     }
     let needed = known.map_or(0, |entry| entry.bytes * 2);
@@ -136,8 +137,7 @@ fn text(report: &Report) -> String {
     };
     row("cerium", report.version.into());
     row("processor", report.processor.clone());
-    let cores = report.cores.map_or(String::new(), |cores| format!(" on {cores} cores"));
-    row("processors", format!("{}{cores}", report.processors));
+    row("processors", format!("{} on {} cores", report.processors, report.cores));
     row("features", report.features.join(" "));
     row("path", format!("{} (of {})", report.path, report.paths.join(", ")));
     let amount = |n: Option<u64>| n.map_or("unknown".into(), bytes);
@@ -169,16 +169,6 @@ fn kilobytes(meminfo: &str, name: &str) -> Option<u64> {
     field(meminfo, name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Distinct pairs of socket and core.
-fn count_cores(cpuinfo: &str) -> Option<usize> {
-    let pair = |block: &str| {
-        let (socket, core) = (field(block, "physical id")?, field(block, "core id")?);
-        Some((socket.to_owned(), core.to_owned()))
-    };
-    let cores: std::collections::HashSet<_> = cpuinfo.split("\n\n").filter_map(pair).collect();
-    (!cores.is_empty()).then_some(cores.len())
-}
-
 /// Free bytes where a directory is, or will be.
 fn free_bytes(dir: &Path) -> Option<u64> {
     let existing = dir.ancestors().find(|dir| dir.exists())?;
@@ -204,15 +194,6 @@ fn features() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cores_are_counted_once_however_many_threads_they_have() {
-        let one = "processor : 0\nphysical id : 0\ncore id : 0\n";
-        let twin = "processor : 1\nphysical id : 0\ncore id : 0\n";
-        let other = "processor : 2\nphysical id : 0\ncore id : 1\n";
-        assert_eq!(count_cores(&[one, twin, other].join("\n")), Some(2));
-        assert_eq!(count_cores("processor : 0\n"), None);
-    }
 
     #[test]
     fn memory_is_read_in_bytes() {
