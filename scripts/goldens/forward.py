@@ -14,6 +14,7 @@ FAMILIES = {
     "qwen2": dict(),
     "qwen3": dict(),
     "llama": dict(neighbours=True),
+    "starcoder2": dict(gelu=True),
     "gemma3": dict(period=6, window_theta=1e4, gelu=True, post_norms=True),
 }
 
@@ -55,7 +56,7 @@ class Model:
         # Gemma 3 27B alone, which has 62 layers, scales its queries by the width per head.
         wide = self.arch == "gemma3" and self.n_layers == 62
         self.scaled_by = self.hyper("embedding_length") // self.n_heads if wide else self.head_dim
-        self.eps = self.hyper("attention.layer_norm_rms_epsilon")
+        self.eps = self.hyper("attention.layer_norm_epsilon", 0) or self.hyper("attention.layer_norm_rms_epsilon")
 
     def field(self, name, default=None):
         return self.fields[name].contents() if name in self.fields else default
@@ -72,10 +73,12 @@ class Model:
         return y if bias is None else y + bias
 
     def norm(self, x, name):
-        """RMSNorm: Zhang & Sennrich 2019."""
-        wide = x.astype(np.float64)
+        """RMSNorm: Zhang & Sennrich 2019; with a bias LayerNorm: Ba et al. 2016."""
+        wide, bias = x.astype(np.float64), self.weights.get(name + ".bias")
+        if bias is not None:
+            wide -= wide.mean(-1, keepdims=True)
         wide /= np.sqrt((wide * wide).mean(-1, keepdims=True) + self.eps)
-        return (wide * self.weights[name + ".weight"]).astype(self.dtype)
+        return (wide * self.weights[name + ".weight"] + (0 if bias is None else bias)).astype(self.dtype)
 
     def has_window(self, layer):
         return self.window > 0 and (layer + 1) % self.family["period"] != 0
@@ -121,6 +124,8 @@ class Model:
     def feed_forward(self, x, layer):
         name = f"blk.{layer}.ffn_"
         activation = gelu if self.family.get("gelu") else silu
+        if name + "gate.weight" not in self.weights:
+            return self.linear(activation(self.linear(x, name + "up")), name + "down")
         return self.linear(activation(self.linear(x, name + "gate")) * self.linear(x, name + "up"), name + "down")
 
     def logits(self, ids):

@@ -60,6 +60,10 @@ MODELS = {
         embedding=T.F32, head=None, kinds=[[T.F32] * 7] * 6),
     "gemma3-cap": dict(arch="gemma3", width=64, heads=(3, 1), head_dim=32, ffn=96, theta=1e4, eps=1e-6, cap=4.0,
         embedding=T.Q8_0, head=None, kinds=[[T.Q8_0] * 7] * 2),
+    "starcoder2-float": dict(arch="starcoder2", width=64, heads=(2, 1), head_dim=32, ffn=96, theta=1e5, eps=1e-5,
+        embedding=T.F32, head=None, kinds=[[T.F32] * 7] * 2),
+    "starcoder2-legacy": dict(arch="starcoder2", width=96, heads=(6, 2), head_dim=16, ffn=160, theta=1e6, eps=1e-5,
+        embedding=T.Q8_0, head=T.Q5_1, kinds=[[T.Q4_1, T.Q5_0, T.Q8_0, T.Q4_0, None, T.Q4_0, T.Q5_1]] * 2),
 }
 # Byte offsets of scale and minimum in a block, the largest sub-scale, the quant's mid value, and
 # how much larger the minimum must be for a mean of zero (its sub-scale counts alike).
@@ -113,6 +117,7 @@ def vocabulary():
 def write(name, spec, seed):
     rng = np.random.default_rng(seed)
     width, (heads, kv), head_dim, ffn = spec["width"], spec["heads"], spec["head_dim"], spec["ffn"]
+    biased = spec["arch"] == "starcoder2"
     writer = gguf.GGUFWriter(OUT / f"{name}.gguf", spec["arch"])
     writer.add_name(name)
     writer.add_block_count(len(spec["kinds"]))
@@ -122,7 +127,7 @@ def write(name, spec, seed):
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv)
     writer.add_rope_freq_base(spec["theta"])
-    writer.add_layer_norm_rms_eps(spec["eps"])
+    (writer.add_layer_norm_eps if biased else writer.add_layer_norm_rms_eps)(spec["eps"])
     if "window" in spec:
         writer.add_sliding_window(spec["window"])
     if "scaling" in spec:
@@ -159,25 +164,32 @@ def write(name, spec, seed):
     def vector(tensor, values):
         writer.add_tensor(tensor, values.astype(np.float32))
 
+    def norm_vectors(tensor):
+        vector(tensor + ".weight", rng.uniform(0.5, 1.5, width))
+        if biased:
+            vector(tensor + ".bias", rng.standard_normal(width) * 0.5)
+
     shapes = dict(zip(ROLES, [(heads * head_dim, width), (kv * head_dim, width), (kv * head_dim, width),
                               (width, heads * head_dim), (ffn, width), (ffn, width), (width, ffn)]))
     matrix("token_embd.weight", len(tokens), width, spec["embedding"], 1.0)
     for layer, kinds in enumerate(spec["kinds"]):
         for role, kind in zip(ROLES, kinds):
+            if spec["arch"] == "starcoder2" and role == "ffn_gate":
+                continue
             # Sharper attention than 1/sqrt(columns) would give, so that positions matter.
             spread = (2.0 if role in ("attn_q", "attn_k") else 1.0) / np.sqrt(shapes[role][1])
             matrix(f"blk.{layer}.{role}.weight", *shapes[role], kind, spread)
-            if spec["arch"] == "qwen2" and role in ROLES[:3]:
+            if biased or spec["arch"] == "qwen2" and role in ROLES[:3]:
                 vector(f"blk.{layer}.{role}.bias", rng.standard_normal(shapes[role][0]) * 0.5)
         for norm in ("attn_norm", "ffn_norm"):
-            vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, width))
+            norm_vectors(f"blk.{layer}.{norm}")
         if spec["arch"] in ("qwen3", "gemma3"):
             for norm in ("attn_q_norm", "attn_k_norm"):
                 vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, head_dim))
         if spec["arch"] == "gemma3":
             for norm in ("post_attention_norm", "post_ffw_norm"):
                 vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, width))
-    vector("output_norm.weight", rng.uniform(0.5, 1.5, width))
+    norm_vectors("output_norm")
     if spec["head"] is not None:
         matrix("output.weight", len(tokens), width, spec["head"], 2.0 / np.sqrt(width))
     if spec.get("rope_factors"):

@@ -13,7 +13,7 @@ pub(crate) struct Weights {
     /// Rows are read from the file when tokens come: a step touches a few of them only.
     embedding: TensorInfo,
     layers: Vec<Layer>,
-    output_norm: Vec<f32>,
+    output_norm: Norm,
     head: PackedMatrix,
     rope_factors: Option<Vec<f32>>,
 }
@@ -21,17 +21,32 @@ pub(crate) struct Weights {
 /// One decoder layer.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    pub(crate) attention_norm: Vec<f32>,
+    pub(crate) attention_norm: Norm,
     pub(crate) q: Linear,
     pub(crate) k: Linear,
     pub(crate) v: Linear,
     pub(crate) head_norms: Option<HeadNorms>,
     pub(crate) o: Linear,
-    pub(crate) ffn_norm: Vec<f32>,
-    pub(crate) gate: Linear,
-    pub(crate) up: Linear,
-    pub(crate) down: Linear,
+    pub(crate) ffn_norm: Norm,
+    pub(crate) ffn: FeedForward,
     pub(crate) post_norms: Option<PostNorms>,
+}
+
+/// A feed-forward network.
+#[derive(Debug)]
+pub(crate) struct FeedForward {
+    /// What goes into the activation function.
+    pub(crate) gate: Linear,
+    /// What the gate lets through; `None` where there is nothing but the activation function.
+    pub(crate) up: Option<Linear>,
+    pub(crate) down: Linear,
+}
+
+/// Factors of a norm; with what is added, it subtracts the mean too.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Option<Vec<f32>>,
 }
 
 /// A matrix, `[out, in]`, and what is added to its products.
@@ -56,9 +71,10 @@ pub(crate) struct PostNorms {
 }
 
 impl Layer {
-    fn matrices(&self) -> [&PackedMatrix; 7] {
-        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
-            .map(|linear| &linear.weights)
+    fn matrices(&self) -> impl Iterator<Item = &PackedMatrix> {
+        let FeedForward { gate, up, down } = &self.ffn;
+        let all = [&self.q, &self.k, &self.v, &self.o, gate, down];
+        all.into_iter().chain(up).map(|linear| &linear.weights)
     }
 }
 
@@ -84,17 +100,24 @@ impl Weights {
                 let attention = norm("post_attention_norm", d_model)?;
                 Ok::<_, LoadError>(PostNorms { attention, ffn: norm("post_ffw_norm", d_model)? })
             };
+            let ffn = || {
+                let into = |part: &str| source.linear(&name(part), d_ffn, d_model);
+                let (gate, up) = match config.family.gate {
+                    Some(_) => (into("ffn_gate")?, Some(into("ffn_up")?)),
+                    None => (into("ffn_up")?, None),
+                };
+                let down = source.linear(&name("ffn_down"), d_model, d_ffn)?;
+                Ok::<_, LoadError>(FeedForward { gate, up, down })
+            };
             Ok(Layer {
-                attention_norm: norm("attn_norm", d_model)?,
+                attention_norm: source.norm(&name("attn_norm"), config)?,
                 q: source.linear(&name("attn_q"), d_q, d_model)?,
                 k: source.linear(&name("attn_k"), d_kv, d_model)?,
                 v: source.linear(&name("attn_v"), d_kv, d_model)?,
                 head_norms: config.family.head_norms.then(head_norms).transpose()?,
                 o: source.linear(&name("attn_output"), d_model, d_q)?,
-                ffn_norm: norm("ffn_norm", d_model)?,
-                gate: source.linear(&name("ffn_gate"), d_ffn, d_model)?,
-                up: source.linear(&name("ffn_up"), d_ffn, d_model)?,
-                down: source.linear(&name("ffn_down"), d_model, d_ffn)?,
+                ffn_norm: source.norm(&name("ffn_norm"), config)?,
+                ffn: ffn()?,
                 post_norms: config.family.post_norms.then(post_norms).transpose()?,
             })
         };
@@ -105,7 +128,7 @@ impl Weights {
         let head = if tied { "token_embd.weight" } else { "output.weight" };
         let head = source.matrix(head, n_vocab, d_model)?;
         let rope_factors = source.optional_vector("rope_freqs.weight", head_dim / 2)?;
-        let output_norm = source.vector("output_norm.weight", d_model)?;
+        let output_norm = source.norm("output_norm", config)?;
         let packing = source.packer.keep();
         Ok((Self { embedding, layers, output_norm, head, rope_factors }, packing))
     }
@@ -119,7 +142,7 @@ impl Weights {
         &self.layers
     }
 
-    pub(crate) fn output_norm(&self) -> &[f32] {
+    pub(crate) fn output_norm(&self) -> &Norm {
         &self.output_norm
     }
 
@@ -171,6 +194,13 @@ impl<'a> Source<'a> {
             });
         }
         Ok(info)
+    }
+
+    /// The norm of this name, over the width of the model.
+    fn norm(&self, name: &str, config: &Config) -> Result<Norm, LoadError> {
+        let vector = |part: &str| self.vector(&format!("{name}.{part}"), config.d_model);
+        let bias = config.family.layer_norms.then(|| vector("bias")).transpose()?;
+        Ok(Norm { weight: vector("weight")?, bias })
     }
 
     /// The matrix of this name, with its bias where the file has one.

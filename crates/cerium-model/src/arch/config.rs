@@ -7,10 +7,14 @@ use cerium_kernels::{Gate, Heads, RopePairs};
 
 /// What differs between families and is not in a file's metadata.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a family")]
 pub(crate) struct Family {
     name: &'static str,
     pub(super) rope_pairs: RopePairs,
-    pub(super) gate: Gate,
+    /// Whether norms subtract the mean and have biases.
+    pub(crate) layer_norms: bool,
+    /// What the feed-forward network makes of its gate; `None` where it has none, and GELU instead.
+    pub(crate) gate: Option<Gate>,
     /// Whether every head of queries and keys is normed before it is rotated.
     pub(crate) head_norms: bool,
     /// Whether what a layer adds to the stream is normed before.
@@ -37,7 +41,8 @@ struct Windows {
 const PLAIN: Family = Family {
     name: "",
     rope_pairs: RopePairs::Halves,
-    gate: Gate::Silu,
+    layer_norms: false,
+    gate: Some(Gate::Silu),
     head_norms: false,
     post_norms: false,
     scales_embedding: false,
@@ -45,13 +50,13 @@ const PLAIN: Family = Family {
     windows: None,
 };
 
-const FAMILIES: [Family; 4] = [
+const FAMILIES: [Family; 5] = [
     Family { name: "qwen2", ..PLAIN },
     Family { name: "qwen3", head_norms: true, ..PLAIN },
     Family { name: "llama", rope_pairs: RopePairs::Neighbours, ..PLAIN },
     Family {
         name: "gemma3",
-        gate: Gate::Gelu,
+        gate: Some(Gate::Gelu),
         head_norms: true,
         post_norms: true,
         scales_embedding: true,
@@ -59,6 +64,7 @@ const FAMILIES: [Family; 4] = [
         windows: Some(Windows { period: 6, theta: Some(1e4) }),
         ..PLAIN
     },
+    Family { name: "starcoder2", layer_norms: true, gate: None, ..PLAIN },
 ];
 
 /// Sizes and constants of a model, read from its file and checked.
@@ -168,7 +174,11 @@ impl Config {
             n_vocab: embedding.shape.last().map_or(0, |&n| n as usize),
             n_context: size("context_length", 1 << 24)?,
             family,
-            norm_eps: gguf.arch_f32("attention.layer_norm_rms_epsilon")?,
+            norm_eps: gguf.arch_f32(if family.layer_norms {
+                "attention.layer_norm_epsilon"
+            } else {
+                "attention.layer_norm_rms_epsilon"
+            })?,
             embedding_scale: family.scales_embedding.then(|| (d_model as f32).sqrt()),
             attention_scale: 1.0 / (scaled_by as f32).sqrt(),
             rope,

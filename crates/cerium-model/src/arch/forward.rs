@@ -3,10 +3,10 @@
 use super::{Config, Segment};
 use crate::file::ModelFile;
 use crate::profile::{Clock, Work};
-use crate::weights::{Layer, Linear, Weights};
+use crate::weights::{FeedForward, Layer, Linear, Norm, Weights};
 use cerium_kernels::{
     Activations, Attention, Cpu, Detail, Heads, PackedMatrix, Product, Span, Team, add, apply_gate,
-    attention, dequantize, matmul, rms_norm, softcap,
+    attention, dequantize, gelu, layer_norm, matmul, rms_norm, softcap,
 };
 
 /// Buffers that grow to the largest step seen and stay.
@@ -149,35 +149,39 @@ impl Pass<'_> {
 
     /// One layer's feed-forward network, added to the stream.
     pub(super) fn feed_forward(&mut self, layer: &Layer) {
-        self.norm(&layer.ffn_norm, &[&layer.gate.weights, &layer.up.weights]);
+        let FeedForward { gate, up, down } = &layer.ffn;
+        let up_weights = up.as_ref().map(|up| &up.weights);
+        self.norm(&layer.ffn_norm, &[&gate.weights, up_weights.unwrap_or(&gate.weights)]);
         self.clock.lap(Work::Norms);
         let (cpu, team, s) = (self.cpu, self.team, &mut *self.scratch);
-        matmul(
-            cpu,
-            team,
-            &s.quantised,
-            &mut [
-                Product { weights: &layer.gate.weights, out: &mut s.gate },
-                Product { weights: &layer.up.weights, out: &mut s.up },
-            ],
-        );
-        self.clock.lap(Work::GateUp);
-        let d_ffn = self.config.d_ffn;
-        if layer.up.bias.is_some() {
-            team.for_each_chunk(&mut s.up, d_ffn, |_, row| add_bias(cpu, row, &layer.up));
+        let into_gate = Product { weights: &gate.weights, out: &mut s.gate };
+        match up_weights {
+            Some(weights) => {
+                let products = &mut [into_gate, Product { weights, out: &mut s.up }];
+                matmul(cpu, team, &s.quantised, products);
+            }
+            None => matmul(cpu, team, &s.quantised, &mut [into_gate]),
         }
-        let (up, gate) = (&s.up, self.config.family.gate);
+        self.clock.lap(Work::GateUp);
+        let (kind, d_ffn) = (self.config.family.gate, self.config.d_ffn);
+        if let Some(up) = up.as_ref().filter(|up| up.bias.is_some()) {
+            team.for_each_chunk(&mut s.up, d_ffn, |_, row| add_bias(cpu, row, up));
+        }
+        let up = &s.up;
         let activate = |i: usize, row: &mut [f32]| {
-            add_bias(cpu, row, &layer.gate);
-            apply_gate(cpu, gate, row, &up[i * d_ffn..(i + 1) * d_ffn]);
+            add_bias(cpu, row, gate);
+            match kind {
+                Some(kind) => apply_gate(cpu, kind, row, &up[i * d_ffn..(i + 1) * d_ffn]),
+                None => gelu(cpu, row),
+            }
         };
-        let detail = Detail::of(self.fine, &[&layer.down.weights]);
+        let detail = Detail::of(self.fine, &[&down.weights]);
         s.quantised.quantize(cpu, team, &mut s.gate, d_ffn, detail, activate);
         self.clock.lap(Work::Activation);
-        let product = Product { weights: &layer.down.weights, out: &mut s.delta };
+        let product = Product { weights: &down.weights, out: &mut s.delta };
         matmul(cpu, team, &s.quantised, &mut [product]);
         self.clock.lap(Work::Down);
-        self.add_delta(&layer.down, layer.post_norms.as_ref().map(|norms| &norms.ffn));
+        self.add_delta(down, layer.post_norms.as_ref().map(|norms| &norms.ffn));
     }
 
     /// The logits of the rows that were asked for. The stream is used up.
@@ -210,12 +214,15 @@ impl Pass<'_> {
     }
 
     /// Norms the rows of the stream and quantises them for products with `weights`.
-    fn norm(&mut self, norm: &[f32], weights: &[&PackedMatrix]) {
+    fn norm(&mut self, norm: &Norm, weights: &[&PackedMatrix]) {
         let (cpu, s) = (self.cpu, &mut *self.scratch);
         let (x, d_model, eps) = (&s.x, self.config.d_model, self.config.norm_eps);
         let produce = |i: usize, row: &mut [f32]| {
             row.copy_from_slice(&x[i * d_model..(i + 1) * d_model]);
-            rms_norm(cpu, row, norm, eps);
+            match &norm.bias {
+                Some(bias) => layer_norm(cpu, row, &norm.weight, bias, eps),
+                None => rms_norm(cpu, row, &norm.weight, eps),
+            }
         };
         s.normed.resize(x.len(), 0.0);
         let detail = Detail::of(self.fine, weights);

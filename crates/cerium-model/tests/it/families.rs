@@ -75,10 +75,12 @@ fn a_missing_tensor_is_named() {
         ("qwen3-codes", "blk.1.attn_k_norm.weight"),
         ("gemma3-cap", "blk.1.post_attention_norm.weight"),
         ("gemma3-cap", "blk.0.post_ffw_norm.weight"),
+        ("starcoder2-float", "blk.0.attn_norm.bias"),
+        ("starcoder2-float", "output_norm.bias"),
         ("llama-mha", "blk.0.ffn_gate.weight"),
         ("llama-mha", "output_norm.weight"),
     ] {
-        let other = tensor.replace("weight", "weighs");
+        let other = tensor.replace("weight", "weighs").replace("bias", "bies");
         let error = load(model, tensor, &other).unwrap_err();
         assert_eq!(error, format!("the file has no tensor `{tensor}`"), "{model}");
     }

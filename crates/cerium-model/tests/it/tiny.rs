@@ -6,7 +6,7 @@ use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
 /// All tiny models.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 12] = [
     "gemma3-cap",
     "gemma3-float",
     "gemma3-window",
@@ -17,6 +17,8 @@ pub(crate) const NAMES: [&str; 10] = [
     "qwen3-codes",
     "qwen3-float",
     "qwen3-k",
+    "starcoder2-float",
+    "starcoder2-legacy",
 ];
 
 /// A file of the tiny models' data.
