@@ -1,17 +1,20 @@
 //! cerium beside other engines: same file, threads and prompt, taking turns on the same machine.
 //!
 //! All engines stay loaded, one works at a time, and a round asks each once, beginning with another
-//! one every time: a slow minute of the machine hits all of them. Medians over the rounds.
+//! one every time: a slow minute of the machine hits all of them, and its limits, which every round
+//! measures too. Medians over the rounds.
+
+mod limits;
+mod report;
 
 use crate::peer::{Kind, Peer, Timing, cores};
 use crate::run::Run;
-use crate::table::{Table, median};
-use anyhow::{Result, ensure};
-use serde::Serialize;
-use std::fmt::Write as _;
+use anyhow::{Context, Result, ensure};
+use limits::Roofline;
+use report::{Compared, Measured, Round};
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 /// What prompts are cut from.
 const TEXT: &str = concat!(
@@ -22,6 +25,9 @@ const TEXT: &str = concat!(
 
 /// Between runs: spinning threads of the engine before have gone to sleep by then.
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// A peer that needs longer to warm up is asked in the first round only.
+const SLOW: Duration = Duration::from_secs(20);
 
 /// Options of `cargo xtask bench peers`.
 #[derive(clap::Args)]
@@ -52,170 +58,99 @@ pub(crate) struct Peers {
     save: bool,
 }
 
-/// One engine on one model.
-#[derive(Serialize)]
-struct Measured {
-    model: String,
-    sha256: String,
-    engine: String,
-    cpu: String,
-    peak_mib: Option<f64>,
-    rounds: Vec<Round>,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Round {
-    n_prompt: u32,
-    prefill_ms: f64,
-    ttft_ms: f64,
-    /// Of `n_decode` tokens, those after the first.
-    n_decode: u32,
-    decode_ms: f64,
-    /// Leading tokens that are the same as cerium's.
-    n_same: usize,
-}
-
 impl Peers {
     pub(crate) fn run(&self) -> Result<()> {
         let threads = self.threads.unwrap_or_else(cores);
+        let roofline = Roofline::new(threads)?;
         let mut results = Vec::new();
         for model in &self.model {
-            results.extend(self.measure(model, threads)?);
+            results.push(self.compare(model, threads, &roofline)?);
         }
-        let (table, csv) = (table(&results), csv(&results));
+        let (text, csv) = (report::text(&results), report::csv(&results));
         let run = Run::new("peers", threads, results);
         if self.save {
-            eprintln!("saved in {}", run.save(&table, &csv)?.display());
+            eprintln!("saved in {}", run.save(&text, &csv)?.display());
         }
         if self.json {
             println!("{}", serde_json::to_string_pretty(&run)?);
         } else {
-            print!("{table}");
+            print!("{text}");
         }
         Ok(())
     }
 
-    fn measure(&self, model: &str, threads: usize) -> Result<Vec<Measured>> {
+    fn compare(&self, model: &str, threads: usize, roofline: &Roofline) -> Result<Compared> {
         let context = (self.prompt + self.decode + 2).next_multiple_of(256) as usize;
         let mut ours = Peer::start_ours(model, threads, context)?;
         let ids = ours.encode(TEXT)?;
-        let loaded = |key: &str| ours.loaded[key].as_str().unwrap_or_default().to_owned();
-        let (path, sha256) = (PathBuf::from(loaded("path")), loaded("sha256"));
-        let mut engines = vec![ours, Peer::start(Kind::LlamaCpp, &path, threads, context)?];
-        if self.ik {
-            engines.push(Peer::start(Kind::IkLlama, &path, threads, context)?);
-        }
         let n_prompt = self.prompt as usize;
         ensure!(ids.len() >= n_prompt, "the text has only {} tokens", ids.len());
-        for engine in &mut engines {
-            eprintln!("{model}: {} ({})", engine.engine, engine.cpu);
-            engine.run(&ids[..n_prompt], 2)?; // Pages of the file, frequencies, thread pools.
+        let loaded = |key: &str| ours.loaded[key].as_str().unwrap_or_default().to_owned();
+        let (path, sha256) = (PathBuf::from(loaded("path")), loaded("sha256"));
+        let costs = serde_json::from_value(ours.loaded["costs"].clone()).context("costs")?;
+        let mut engines = vec![ours];
+        for kind in self.kinds() {
+            engines.push(Peer::start(kind, &path, threads, context)?);
         }
+        let mut n_rounds = vec![self.rounds as usize; engines.len()];
+        for (i, engine) in engines.iter_mut().enumerate() {
+            eprintln!("{model}: {} ({})", engine.engine, engine.cpu);
+            let start = Instant::now();
+            engine.run(&ids[..n_prompt], 2)?; // Pages of the file, frequencies, thread pools.
+            if i > 0 && start.elapsed() > SLOW {
+                n_rounds[i] = 1;
+            }
+        }
+        let mut limits = Vec::new();
         let mut rounds = vec![Vec::new(); engines.len()];
         for round in 0..self.rounds as usize {
+            thread::sleep(PAUSE);
+            limits.push(roofline.measure()?);
             let first = (round * 61) % (ids.len() - n_prompt + 1);
             let prompt = &ids[first..first + n_prompt];
             let mut timings: Vec<Option<Timing>> = vec![None; engines.len()];
             for turn in 0..engines.len() {
                 let i = (round + turn) % engines.len();
-                thread::sleep(PAUSE);
-                timings[i] = Some(engines[i].run(prompt, self.decode as usize + 1)?);
+                if round < n_rounds[i] {
+                    thread::sleep(PAUSE);
+                    timings[i] = Some(engines[i].run(prompt, self.decode as usize + 1)?);
+                }
             }
-            let timings: Vec<Timing> = timings.into_iter().flatten().collect();
-            let cerium = &timings[0].output;
+            let cerium = timings[0].as_ref().map_or(Vec::new(), |timing| timing.output.clone());
             for (i, timing) in timings.iter().enumerate() {
-                let same = timing.output.iter().zip(cerium).take_while(|(a, b)| a == b).count();
-                let round = self.round(timing, same);
+                let Some(timing) = timing else { continue };
+                let &Timing { prefill_ms, ttft_ms, decode_ms, .. } = timing;
+                let same = timing.output.iter().zip(&cerium).take_while(|(a, b)| a == b);
+                let n_same = same.count();
                 eprintln!(
-                    "  {:>2} {:<28} prefill {:8.1} ms  decode {:8.1} ms  {same} tokens as cerium",
-                    rounds[i].len() + 1,
+                    "  {:>2} {:<28} prefill {prefill_ms:8.1} ms  decode {decode_ms:8.1} ms  {n_same} tokens as cerium",
+                    round + 1,
                     engines[i].engine,
-                    round.prefill_ms,
-                    round.decode_ms,
                 );
-                rounds[i].push(round);
+                rounds[i].push(Round { prefill_ms, ttft_ms, decode_ms, n_same });
             }
         }
         let measured = |(engine, rounds): (&Peer, Vec<Round>)| Measured {
-            model: model.to_owned(),
-            sha256: sha256.clone(),
             engine: engine.engine.clone(),
             cpu: engine.cpu.clone(),
             peak_mib: engine.peak_mib(),
             rounds,
         };
-        Ok(engines.iter().zip(rounds).map(measured).collect())
-    }
-
-    fn round(&self, timing: &Timing, n_same: usize) -> Round {
-        let &Timing { prefill_ms, ttft_ms, decode_ms, .. } = timing;
-        Round {
+        Ok(Compared {
+            model: model.to_owned(),
+            sha256,
+            file_bytes: fs::metadata(&path)?.len(),
             n_prompt: self.prompt,
-            prefill_ms,
-            ttft_ms,
             n_decode: self.decode,
-            decode_ms,
-            n_same,
-        }
-    }
-}
-
-impl Measured {
-    fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
-        median(&self.rounds.iter().map(of).collect::<Vec<_>>())
+            costs,
+            limits,
+            engines: engines.iter().zip(rounds).map(measured).collect(),
+        })
     }
 
-    /// Tokens per second.
-    fn prefill(&self) -> f64 {
-        self.median(|r| f64::from(r.n_prompt) / r.prefill_ms * 1e3)
+    /// Who is measured beside cerium.
+    fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let asked = [(Kind::LlamaCpp, true), (Kind::IkLlama, self.ik)];
+        asked.into_iter().filter_map(|(kind, asked)| asked.then_some(kind))
     }
-
-    /// Tokens per second.
-    fn decode(&self) -> f64 {
-        self.median(|r| f64::from(r.n_decode) / r.decode_ms * 1e3)
-    }
-}
-
-fn table(results: &[Measured]) -> String {
-    let mut table = Table::new([
-        "engine",
-        "model",
-        "prefill tok/s",
-        "decode tok/s",
-        "first token ms",
-        "peak MiB",
-        "cerium prefill",
-        "cerium decode",
-    ]);
-    for result in results {
-        let ours = results.iter().find(|other| other.model == result.model).unwrap_or(result);
-        table.row([
-            result.engine.clone(),
-            result.model.clone(),
-            format!("{:.1}", result.prefill()),
-            format!("{:.1}", result.decode()),
-            format!("{:.0}", result.median(|r| r.ttft_ms)),
-            result.peak_mib.map_or_else(String::new, |mib| format!("{mib:.0}")),
-            format!("{:.2}x", ours.prefill() / result.prefill()),
-            format!("{:.2}x", ours.decode() / result.decode()),
-        ]);
-    }
-    table.to_string()
-}
-
-fn csv(results: &[Measured]) -> String {
-    let mut csv =
-        "model,sha256,engine,round,n_prompt,prefill_ms,ttft_ms,n_decode,decode_ms\n".to_owned();
-    for result in results {
-        for (i, round) in result.rounds.iter().enumerate() {
-            let Measured { model, sha256, engine, .. } = result;
-            let Round { n_prompt, prefill_ms, ttft_ms, n_decode, decode_ms, .. } = round;
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                csv,
-                "{model},{sha256},{engine},{i},{n_prompt},{prefill_ms:.3},{ttft_ms:.3},{n_decode},{decode_ms:.3}"
-            );
-        }
-    }
-    csv
 }

@@ -24,7 +24,8 @@ impl Machine {
             Some(line.split_once(':')?.1.trim())
         };
         let flags: Vec<_> = field("flags").unwrap_or_default().split(' ').collect();
-        let known = ["avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni"];
+        let known =
+            ["avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "amx_int8"];
         let meminfo = read("/proc/meminfo");
         let memory_kib = meminfo.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
         Self {

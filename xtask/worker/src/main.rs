@@ -1,15 +1,15 @@
 //! cerium's side of a comparison: the engine in a process of its own, told what to do by `xtask`.
 //!
-//! One JSON object a line in, one out, as in `xtask/peers/driver.py`, with two more operations:
-//! `load` takes a model's name and says which file that is, `encode` gives the ids of a text. So
-//! each engine has its own peak of memory, and rounds of several can take turns.
+//! One JSON object a line in, one out, as in `xtask/peers/driver.py`, and more: `load` takes a model's
+//! name and says which file that is and what a token costs, `encode` gives the ids of a text. So each
+//! engine has its own peak of memory, and rounds of several can take turns.
 
 use anyhow::{Context, Result, bail};
 use cerium_engine::{Drafts, Engine, EngineOptions, Job, Step};
 use cerium_hub::{Home, Located, Sources};
 use cerium_model::file::ModelFile;
 use cerium_model::tokenizer::Tokenizer;
-use cerium_model::{Cpu, Model};
+use cerium_model::{Costs, Cpu, Model};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -59,12 +59,19 @@ fn answer(line: &str, loaded: &mut Option<Loaded>) -> Result<Value> {
             let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
             let cpu = Cpu::best();
             let model = Model::load(file, cpu, threads)?;
+            let Costs { layer_macs, head_macs, layer_bytes, head_bytes } = model.costs();
+            let costs = json!({
+                "layer_macs": layer_macs, "head_macs": head_macs,
+                "layer_bytes": layer_bytes, "head_bytes": head_bytes,
+            });
             // Nothing kept: each round computes its whole prompt.
             let options =
                 EngineOptions { n_context: context, n_kept_max: 0, ..EngineOptions::default() };
             *loaded = Some(Loaded { engine: Engine::start(model, options), tokenizer });
             let engine = concat!("cerium ", env!("CARGO_PKG_VERSION"));
-            Ok(json!({ "engine": engine, "cpu": cpu.name(), "path": path, "sha256": sha256 }))
+            Ok(json!({
+                "engine": engine, "cpu": cpu.name(), "path": path, "sha256": sha256, "costs": costs,
+            }))
         }
         Request::Encode { text } => {
             let loaded = loaded.as_ref().context("no model is loaded")?;
