@@ -1,6 +1,6 @@
 """Keeps a peer engine's model loaded and does what it is told, one JSON object a line.
 
-    python driver.py llama|ik
+    python driver.py llama|ik|mistralrs
 
     {"op": "load", "model": PATH, "threads": N, "context": N}    -> {"engine", "cpu"}
     {"op": "run", "prompt": [ids], "n_output": N}                -> {"prefill_ms", "ttft_ms", "decode_ms", "output": [ids]}
@@ -8,19 +8,40 @@
 
 Every answer is one line; {"error": TEXT} when something went wrong. `run` decodes greedily and
 ignores end tokens; times are wall-clock milliseconds: until the prompt is computed, until the first
-token is chosen, and from there to the last. cerium's side of the same protocol is `bench-worker`.
+token is chosen, and from there to the last. A run of more than half an hour ends the process.
+cerium's side of the same protocol is `bench-worker`.
 """
 import ctypes
+import importlib.metadata
 import importlib.util
 import json
 import os
+import signal
 import sys
 import time
 
 import numpy as np
 
+RUN_SECONDS_MAX = 1800
 
-class Llama:
+
+class Stepwise:
+    """An engine that is told each step: what it computes, and that it shall forget."""
+
+    def run(self, prompt, n_output):
+        self.reset()
+        start = time.perf_counter()
+        output = [self.eval(prompt, 0)]
+        first = time.perf_counter()
+        while len(output) < n_output:
+            output.append(self.eval(output[-1:], len(prompt) + len(output) - 1))
+        last = time.perf_counter()
+        # Choosing a token is an arg-max over the logits: the prompt is computed when the first is known.
+        return {"prefill_ms": 1e3 * (first - start), "ttft_ms": 1e3 * (first - start),
+                "decode_ms": 1e3 * (last - first), "output": output}
+
+
+class Llama(Stepwise):
     """llama.cpp through llama-cpp-python, flash attention on, f16 keys and values."""
 
     def load(self, model, threads, context):
@@ -46,7 +67,7 @@ class Llama:
                 "n_prompt": usage["prompt_tokens"], "n_output": usage["completion_tokens"]}
 
 
-class Ik:
+class Ik(Stepwise):
     """ik_llama.cpp through ik-llama-cpp-python, flash attention on, weights repacked at load if asked."""
 
     def load(self, model, threads, context):
@@ -82,17 +103,35 @@ class Ik:
         return int(np.ctypeslib.as_array(self.context.get_logits(-1), (self.model.n_vocab,)).argmax())
 
 
-def run(engine, prompt, n_output):
-    engine.reset()
-    start = time.perf_counter()
-    output = [engine.eval(prompt, 0)]
-    first = time.perf_counter()
-    while len(output) < n_output:
-        output.append(engine.eval(output[-1:], len(prompt) + len(output) - 1))
-    last = time.perf_counter()
-    # Choosing a token is an arg-max over the logits: the prompt is computed when the first is known.
-    return {"prefill_ms": 1e3 * (first - start), "ttft_ms": 1e3 * (first - start),
-            "decode_ms": 1e3 * (last - first), "output": output}
+class MistralRs:
+    """mistral.rs as published, f16 keys and values, nothing kept from prompt to prompt.
+
+    It takes and gives text, all at once, and says how long the prompt took. So a prompt is given as the text of
+    its ids, and the ids of the answer are those that its text has.
+    """
+
+    def load(self, model, threads, context):
+        # Read when the library starts. The file brings tokenizer and template: nothing is to be fetched.
+        os.environ.update(RAYON_NUM_THREADS=str(threads), HF_HUB_OFFLINE="1", RUST_LOG="error")
+        import mistralrs
+        self.request = mistralrs.CompletionRequest
+        folder, name = os.path.split(model)
+        self.runner = mistralrs.Runner(mistralrs.Which.GGUF(folder, name), max_seqs=1, prefix_cache_n=0,
+                                       token_source="none")
+        return f"mistralrs {importlib.metadata.version('mistralrs')}", "its wheel, for any x86-64"
+
+    def run(self, prompt, n_output):
+        text = self.runner.detokenize_text(prompt, False)
+        start = time.perf_counter()
+        answer = self.runner.send_completion_request(self.request(
+            text, "default", max_tokens=n_output, temperature=0.0, ignore_eos=True))
+        last = time.perf_counter()
+        n_tokens, wanted = (answer.usage.prompt_tokens, answer.usage.completion_tokens), (len(prompt), n_output)
+        if n_tokens != wanted:
+            raise RuntimeError(f"{n_tokens} tokens of prompt and answer, not {wanted}")
+        prefill_ms = 1e3 * answer.usage.total_prompt_time_sec
+        return {"prefill_ms": prefill_ms, "ttft_ms": prefill_ms, "decode_ms": 1e3 * (last - start) - prefill_ms,
+                "output": self.runner.tokenize_text(answer.choices[0].text, False, None)}
 
 
 def answer(engine, request):
@@ -101,7 +140,10 @@ def answer(engine, request):
         name, cpu = engine.load(**request)
         return {"engine": name, "cpu": cpu}
     if op == "run":
-        return run(engine, **request)
+        signal.alarm(RUN_SECONDS_MAX)  # Nobody catches it: the process ends, whatever it is doing.
+        reply = engine.run(**request)
+        signal.alarm(0)
+        return reply
     if op == "chat":
         return engine.chat(**request)
     raise ValueError(f"unknown op {op!r}")
@@ -111,7 +153,7 @@ def main():
     # Engines print where they like: our answers keep the real stdout, everything else goes to stderr.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    engine = {"llama": Llama, "ik": Ik}[sys.argv[1]]()
+    engine = {"llama": Llama, "ik": Ik, "mistralrs": MistralRs}[sys.argv[1]]()
     for line in sys.stdin:
         try:
             reply = answer(engine, json.loads(line))

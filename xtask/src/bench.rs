@@ -30,6 +30,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 const SLOW: Duration = Duration::from_secs(20);
 
 /// Options of `cargo xtask bench peers`.
+#[expect(clippy::struct_excessive_bools, reason = "flags that have nothing to do with each other")]
 #[derive(clap::Args)]
 pub(crate) struct Peers {
     /// Models, by name or path
@@ -38,6 +39,9 @@ pub(crate) struct Peers {
     /// Also measure the fork ik (about 25 minutes to build, once)
     #[arg(long)]
     ik: bool,
+    /// Also measure mistral.rs, as its published package has it
+    #[arg(long)]
+    mistralrs: bool,
     /// Rounds; at least 5 for a figure to quote
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -150,7 +154,8 @@ impl Peers {
 
     /// Who is measured beside cerium.
     fn kinds(&self) -> impl Iterator<Item = Kind> {
-        let asked = [(Kind::LlamaCpp, true), (Kind::IkLlama, self.ik)];
+        let asked =
+            [(Kind::LlamaCpp, true), (Kind::IkLlama, self.ik), (Kind::MistralRs, self.mistralrs)];
         asked.into_iter().filter_map(|(kind, asked)| asked.then_some(kind))
     }
 }

@@ -33,8 +33,8 @@ enum Task {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// Prefill, decode, first token and memory beside llama.cpp and its fork ik, taking turns, and
-    /// beside the limits of the machine
+    /// Prefill, decode, first token and memory beside llama.cpp, its fork ik and mistral.rs, taking
+    /// turns, and beside the limits of the machine
     Peers(bench::Peers),
 }
 
