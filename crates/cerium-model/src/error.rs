@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{gguf::GgufError, template::TemplateError, tokenizer::TokenizerError};
+use crate::{gguf::GgufError, memory::Bound, template::TemplateError, tokenizer::TokenizerError};
 
 /// Why a model file could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,21 @@ pub enum LoadError {
         /// Innermost dimension first.
         expected: Vec<u64>,
     },
+    /// There is less memory than it needs.
+    #[error(
+        "the model needs {} MB of memory, {n_tokens} tokens of context included; {} MB {bound}",
+        needed.div_ceil(1_000_000), available / 1_000_000
+    )]
+    Room {
+        /// Bytes that it needs.
+        needed: u64,
+        /// Tokens of context counted in.
+        n_tokens: usize,
+        /// Bytes that there are.
+        available: u64,
+        /// What says so.
+        bound: Bound,
+    },
     /// The system gives no more memory.
     #[error("no memory for {n_bytes} bytes of weights")]
     Memory {
@@ -96,4 +111,22 @@ pub enum LoadError {
         /// Why.
         source: cerium_kernels::PackError,
     },
+}
+
+impl LoadError {
+    /// What would help, for the `hint:` line after the error.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Room { bound: Bound::Setting, .. } => {
+                "raise `memory` in your config.toml, or take a smaller model".into()
+            }
+            Self::Room { bound: Bound::Group, .. } => {
+                "give the container or service more memory, or take a smaller model".into()
+            }
+            Self::Room { bound: Bound::Machine, .. } | Self::Memory { .. } => {
+                "close other programs, or take a smaller model".into()
+            }
+            _ => return None,
+        })
+    }
 }

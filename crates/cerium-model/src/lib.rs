@@ -9,6 +9,7 @@ pub mod arch;
 pub mod file;
 pub mod gguf;
 pub mod kv;
+pub mod memory;
 pub mod mmap;
 pub mod profile;
 pub mod template;
@@ -21,7 +22,8 @@ mod packed;
 mod weights;
 
 pub use arch::{Aborted, Config, Costs, Model, Segment};
-pub use cerium_kernels::{Cpu, argmax};
+pub use cerium_kernels::{Cpu, KvFormat, argmax};
 pub use error::LoadError;
 pub use kv::KvCache;
+pub use memory::Budget;
 pub use packed::Packing;

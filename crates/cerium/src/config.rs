@@ -4,9 +4,12 @@
 //! many threads to use; what could send data away, open a door or run something is the person's to
 //! say, and a tree that tries gets an error that names the key.
 
+mod size;
+
 use crate::cli::Global;
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use size::Size;
 use std::env;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -24,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) model: Option<String>,
     /// Threads that compute; `None` for one per core.
     pub(crate) threads: Option<u16>,
+    /// Bytes of memory that a model may take; `None` for what is free.
+    pub(crate) memory: Option<u64>,
     /// Where `serve` listens.
     pub(crate) listen: Option<SocketAddr>,
 }
@@ -33,6 +38,7 @@ pub(crate) struct Settings {
 struct ConfigFile {
     model: Option<String>,
     threads: Option<u16>,
+    memory: Option<Size>,
     serve: Option<ServeTable>,
 }
 
@@ -42,7 +48,8 @@ struct ServeTable {
 }
 
 /// Every key there is, and whether a tree may set it.
-const KEYS: &[(&str, bool)] = &[("model", true), ("threads", true), ("serve.listen", false)];
+const KEYS: &[(&str, bool)] =
+    &[("model", true), ("threads", true), ("memory", false), ("serve.listen", false)];
 
 /// First words of keys that a tree may never set, even though this version reads none of them yet:
 /// where requests go, what opens doors, what is run.
@@ -103,6 +110,7 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             let file = parse(&text, owner).with_context(|| in_file(&path))?;
             settings.model = file.model.or(settings.model);
             settings.threads = file.threads.or(settings.threads);
+            settings.memory = file.memory.map(|Size(n)| n).or(settings.memory);
             settings.listen = file.serve.and_then(|serve| serve.listen).or(settings.listen);
         }
     }
@@ -197,9 +205,11 @@ mod tests {
 
     #[test]
     fn a_person_may_set_everything() {
-        let text = "model = '/m.gguf'\nthreads = 3\n[serve]\nlisten = '0.0.0.0:1'\n";
+        let text =
+            "model = '/m.gguf'\nthreads = 3\nmemory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\n";
         let file = parse(text, Owner::Person).unwrap();
         assert_eq!((file.model.as_deref(), file.threads), (Some("/m.gguf"), Some(3)));
+        assert_eq!(file.memory, Some(Size(2_000_000_000)));
         assert_eq!(file.serve.unwrap().listen, Some("0.0.0.0:1".parse().unwrap()));
     }
 
@@ -210,6 +220,7 @@ mod tests {
             ("[upstream.evil]\nurl = 'http://x'", "upstream"),
             ("keys = ['k']", "keys"),
             ("[commands]\ntest = 'rm -rf ~'", "commands"),
+            ("memory = '1 MB'", "memory"),
             ("[serve]\nlisten = '0.0.0.0:80'", "serve.listen"),
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
         ] {
@@ -235,9 +246,15 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused() {
-        for text in
-            ["model = 3", "threads = -1", "threads = 'all'", "[model]\na = 1", "x", "serve = 1"]
-        {
+        for text in [
+            "model = 3",
+            "threads = -1",
+            "threads = 'all'",
+            "memory = 'much'",
+            "[model]\na = 1",
+            "x",
+            "serve = 1",
+        ] {
             assert!(parse(text, Owner::Person).is_err(), "{text}");
         }
         assert_eq!(refusal("threads = 0", Owner::Person), ConfigError::Threads(0));

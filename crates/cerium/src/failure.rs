@@ -8,6 +8,7 @@ use cerium_harness::edit::{EditError, Failure};
 use cerium_harness::files::FileError;
 use cerium_harness::journal::JournalError;
 use cerium_hub::HubError;
+use cerium_model::LoadError;
 use serde::Serialize;
 use std::io;
 
@@ -49,6 +50,7 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         None.or_else(|| Some(cause.downcast_ref::<Advice>()?.hint.clone()))
             .or_else(|| cause.downcast_ref::<HubError>()?.hint())
+            .or_else(|| cause.downcast_ref::<LoadError>()?.hint())
             .or_else(|| cause.downcast_ref::<ConfigError>()?.hint())
             .or_else(|| cause.downcast_ref::<EditError>()?.hint())
             .or_else(|| cause.downcast_ref::<JournalError>()?.hint())

@@ -12,12 +12,15 @@ use cerium_kernels::n_cores;
 use cerium_model::file::ModelFile;
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
-use cerium_model::{Cpu, Model, Packing};
+use cerium_model::{Budget, Config, Cpu, KvFormat, Model, Packing};
 use cerium_session::Service;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+
+/// A context that cannot hold this many tokens is no use.
+const CONTEXT_LEAST: usize = 2048;
 
 /// Finds the model of the settings, fetches it if need be, and loads it.
 ///
@@ -36,7 +39,11 @@ pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
 pub(crate) fn open_bare(output: Output, settings: &Settings) -> Result<(String, Model)> {
     let found = find(output, settings)?;
     let _spinner = Spinner::start(output, format!("loading {}", found.name));
-    let load = || load_weights(output, settings, found.file()?);
+    let load = || {
+        let file = found.file()?;
+        n_context(output, settings, &file)?;
+        load_weights(output, settings, file)
+    };
     let model = load().with_context(|| format!("loading `{}`", found.path.display()))?;
     Ok((found.name, model))
 }
@@ -94,15 +101,25 @@ fn load(output: Output, settings: &Settings, found: &Found) -> Result<Service> {
     let file = found.file()?;
     let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
     let template = ChatTemplate::from_gguf(&file.gguf, &tokenizer)?;
+    let n_context = n_context(output, settings, &file)?;
     let model = load_weights(output, settings, file)?;
-    let options = EngineOptions::default();
-    let n_context = match options.n_context {
-        0 => model.config().n_context,
-        n => n.min(model.config().n_context),
-    };
+    let options = EngineOptions { n_context, ..EngineOptions::default() };
     let engine = Engine::start(model, options);
     let (tokenizer, template) = (Arc::new(tokenizer), Arc::new(template));
     Ok(Service::new(found.name.clone(), tokenizer, template, n_context, engine))
+}
+
+/// Tokens of a sequence that there is memory for, at most the model's own.
+fn n_context(output: Output, settings: &Settings, file: &ModelFile) -> Result<usize> {
+    let config = Config::from_gguf(&file.gguf)?;
+    let budget = Budget::left().at_most(settings.memory.unwrap_or(u64::MAX));
+    let least = config.n_context.min(CONTEXT_LEAST);
+    let n_context = budget.n_tokens(file, &config, KvFormat::default(), least)?;
+    if n_context < config.n_context {
+        let whole = config.n_context;
+        output.note(format!("there is memory for {n_context} of {whole} tokens of context"));
+    }
+    Ok(n_context.min(config.n_context))
 }
 
 fn load_weights(output: Output, settings: &Settings, file: ModelFile) -> Result<Model> {

@@ -9,6 +9,7 @@ mod families;
 mod gguf;
 mod golden;
 mod logits;
+mod memory;
 mod packed;
 mod template;
 mod tiny;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use cerium_harness::workspace::Workspace;
 use cerium_hub::{Home, default_entry, installed, size_of_dir};
 use cerium_kernels::n_cores;
-use cerium_model::Cpu;
+use cerium_model::{Budget, Cpu};
 use serde::Serialize;
 use std::env;
 use std::fmt::Write;
@@ -33,6 +33,7 @@ struct Report {
     /// Cores behind them, one thread for each of which is used unless told otherwise.
     cores: usize,
     memory_bytes: Option<u64>,
+    /// Of these, what this process may still take.
     memory_available_bytes: Option<u64>,
     home: PathBuf,
     home_free_bytes: Option<u64>,
@@ -80,7 +81,7 @@ fn look(model: Option<String>) -> Result<Report> {
         processors: thread::available_parallelism().map_or(1, NonZero::get),
         cores: n_cores(),
         memory_bytes: kilobytes(&meminfo, "MemTotal"),
-        memory_available_bytes: kilobytes(&meminfo, "MemAvailable"),
+        memory_available_bytes: Budget::left().n_bytes(),
         home_free_bytes: free_bytes(home.root()),
         packed_bytes: size_of_dir(&home.packed_dir()),
         home: home.root().to_owned(),
@@ -122,7 +123,7 @@ fn advise(report: &Report) -> Vec<String> {
     if report.cores == 1 {
         advice.push("a second core would nearly double the speed".into());
     }
-    let needed = known.map_or(0, |entry| entry.bytes * 2);
+    let needed = known.map_or(0, |entry| entry.bytes / 4 * 5);
     if report.memory_available_bytes.is_some_and(|free| free < needed) {
         advice.push(format!("{} needs about {} of free memory", report.model, bytes(needed)));
     }
@@ -199,6 +200,6 @@ mod tests {
     fn memory_is_read_in_bytes() {
         let text = "MemTotal:       24689732 kB\nMemFree: 1 kB\n";
         assert_eq!(kilobytes(text, "MemTotal"), Some(24_689_732 * 1024));
-        assert_eq!(kilobytes(text, "MemAvailable"), None);
+        assert_eq!(kilobytes(text, "SwapTotal"), None);
     }
 }

@@ -30,7 +30,11 @@ fn mistakes_are_named() {
     let world = World::new();
     for (text, message, hint) in [
         ("modle = \"x\"", "unknown key `modle`", "hint: did you mean `model`?"),
-        ("colour = 1", "unknown key `colour`", "hint: the keys are model, threads, serve.listen"),
+        (
+            "colour = 1",
+            "unknown key `colour`",
+            "hint: the keys are model, threads, memory, serve.listen",
+        ),
         ("threads = 0", "`threads` is 0, wanted 1 to 1024", ""),
         ("threads = [", "cerium.toml", ""),
         (&"#".repeat(100_000), "longer than 65536 bytes", ""),

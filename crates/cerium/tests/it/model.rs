@@ -5,6 +5,7 @@ use crate::edit::assert_promised;
 use crate::world::{CALC, World};
 use cerium_hub::test_model;
 use serde_json::Value;
+use std::fs;
 
 fn model() -> String {
     test_model("smollm2-135m").to_str().unwrap().to_owned()
@@ -114,6 +115,28 @@ fn more_than_the_context_holds_is_refused() {
     assert_eq!(world.read("long.py"), long.as_bytes());
     let question = "why? ".repeat(5000);
     world.run(&["ask", &question, "--model", &model]).exits(2).says("the question has");
+}
+
+#[test]
+fn a_model_that_memory_does_not_hold_is_refused_before_it_is_loaded() {
+    let world = World::new();
+    let model = model();
+    let ask = |memory: &str| {
+        fs::create_dir_all(world.path("config/cerium")).unwrap();
+        let text = format!("memory = \"{memory}\"\n");
+        fs::write(world.path("config/cerium/config.toml"), text).unwrap();
+        world.run(&["ask", "what is this?", "--model", &model])
+    };
+    let ran = ask("150 MB")
+        .exits(2)
+        .says("loading `")
+        .says("the model needs")
+        .says("150 MB were allowed");
+    ran.says("hint: raise `memory` in your config.toml");
+    assert!(!world.path("home/packed").exists(), "nothing was packed");
+    // Room for a part of the context.
+    ask("300 MB").ok().says("there is memory for").says("of 8192 tokens of context");
+    assert!(!ask("4 GB").ok().stderr.contains("there is memory for"));
 }
 
 #[test]
