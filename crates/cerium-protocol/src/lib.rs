@@ -16,5 +16,9 @@ mod response;
 pub mod wire;
 
 pub use error::{ErrorBody, ErrorKind};
-pub use request::{CompletionRequest, CreateResponse, Extensions, Input, InputItem, Role};
-pub use response::{Event, ModelInfo, OutputText, Response, Status, Timings, Usage};
+pub use request::{
+    CompletionRequest, CreateResponse, DraftSource, Extensions, Input, InputItem, Role,
+};
+pub use response::{
+    DraftCounts, DraftUsage, Event, ModelInfo, OutputText, Response, Status, Timings, Usage,
+};

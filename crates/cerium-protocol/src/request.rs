@@ -75,6 +75,8 @@ pub struct Extensions {
     pub stop: Vec<String>,
     /// What the answer will probably look like. A hint that may only change speed.
     pub prediction: Option<String>,
+    /// What the answer may be drafted from; absent, everything. It may only change speed.
+    pub drafts: Option<Vec<DraftSource>>,
     /// Keep the k likeliest tokens; 0 keeps all.
     pub top_k: u32,
     /// Keep tokens at least this fraction as likely as the likeliest; 0 keeps all.
@@ -91,6 +93,18 @@ impl Extensions {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What an answer may be drafted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DraftSource {
+    /// The prediction, as it stands.
+    Prediction,
+    /// The prediction, with what was changed in it so far changed in the rest as well.
+    Changes,
+    /// What stood there before, in the conversation or in earlier ones.
+    Repeats,
 }
 
 /// Asks to go on with raw text, or to fill in the middle when `suffix` is given

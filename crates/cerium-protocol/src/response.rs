@@ -2,6 +2,7 @@
 
 use crate::ErrorBody;
 use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 
 /// How a response stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +29,57 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Tokens generated.
     pub output_tokens: u64,
+    /// Steps that these took: one each without drafts.
+    #[serde(default)]
+    pub output_steps: u64,
     /// Draft tokens proposed.
     pub drafted_tokens: u64,
     /// Draft tokens accepted.
     pub accepted_tokens: u64,
+    /// Both by what the drafts came from.
+    #[serde(default)]
+    pub drafts: DraftUsage,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.output_tokens += other.output_tokens;
+        self.output_steps += other.output_steps;
+        self.drafted_tokens += other.drafted_tokens;
+        self.accepted_tokens += other.accepted_tokens;
+        self.drafts.copied += other.drafts.copied;
+        self.drafts.changed += other.drafts.changed;
+        self.drafts.repeated += other.drafts.repeated;
+    }
+}
+
+/// Draft tokens by what they came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftUsage {
+    /// The prediction, as it stood.
+    pub copied: DraftCounts,
+    /// The prediction, with changes made in it before.
+    pub changed: DraftCounts,
+    /// What stood there before.
+    pub repeated: DraftCounts,
+}
+
+/// Draft tokens of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftCounts {
+    /// Proposed.
+    pub drafted_tokens: u64,
+    /// Accepted.
+    pub accepted_tokens: u64,
+}
+
+impl AddAssign for DraftCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.drafted_tokens += other.drafted_tokens;
+        self.accepted_tokens += other.accepted_tokens;
+    }
 }
 
 /// Wall-clock durations of one response, in milliseconds, seen from the engine's door.

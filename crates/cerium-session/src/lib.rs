@@ -8,11 +8,13 @@
 //! Text becomes ids only here, and text of people, files and tools never becomes a control token.
 
 mod generator;
+mod predict;
 mod prompt;
 mod service;
 mod stream;
 mod text;
 
 pub use generator::{Generator, Steps};
+pub use predict::Prediction;
 pub use service::Service;
 pub use stream::Stream;

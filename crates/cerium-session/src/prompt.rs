@@ -1,12 +1,14 @@
 //! Requests to jobs: the way down, from items and settings to token ids and numbers.
 
-use cerium_engine::Sampling;
+use crate::predict::Prediction;
+use cerium_engine::{Drafter, Drafts, Sampling};
 use cerium_model::template::{ChatTemplate, Message};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, Extensions, Input, InputItem, Role,
+    CompletionRequest, CreateResponse, DraftSource, ErrorBody, Extensions, Input, InputItem, Role,
 };
 use std::error::Error as _;
+use std::sync::Arc;
 
 /// Most stop texts of a request, and most bytes in them together. Each is looked for in every
 /// token, so they cost time.
@@ -117,6 +119,20 @@ pub(crate) fn sampling(
         repetition_penalty,
         seed: extensions.seed.unwrap_or_else(fresh_seed),
     })
+}
+
+/// What the answer may be drafted from.
+pub(crate) fn drafts(extensions: &Extensions, tokenizer: &Arc<Tokenizer>) -> Drafts {
+    let may = |source| extensions.drafts.as_ref().is_none_or(|drafts| drafts.contains(&source));
+    let changing = may(DraftSource::Changes);
+    let text = extensions.prediction.as_ref();
+    let text = text.filter(|_| changing || may(DraftSource::Prediction));
+    let drafter = text.map(|text| {
+        let tokenizer = Arc::clone(tokenizer);
+        let prediction = Prediction::new(tokenizer, &extensions.prefix, text, changing);
+        Box::new(prediction) as Box<dyn Drafter>
+    });
+    Drafts { drafter, repeats: may(DraftSource::Repeats) }
 }
 
 /// A number of the request in the range that means something.

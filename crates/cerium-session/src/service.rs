@@ -3,7 +3,7 @@
 use crate::generator::Generator;
 use crate::stream::{Stream, StreamParts};
 use crate::{prompt, text::TextOut};
-use cerium_engine::{Job, Sampling, SubmitError};
+use cerium_engine::{Drafts, Job, Sampling, SubmitError};
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
@@ -39,6 +39,7 @@ struct Work {
     max_tokens: Option<u32>,
     sampling: Sampling,
     stops: Vec<String>,
+    drafts: Drafts,
 }
 
 impl Service {
@@ -96,6 +97,7 @@ impl Service {
             max_tokens: request.max_output_tokens,
             sampling,
             stops,
+            drafts: prompt::drafts(extensions, &self.0.tokenizer),
         })
     }
 
@@ -117,6 +119,7 @@ impl Service {
             max_tokens: request.max_tokens,
             sampling,
             stops,
+            drafts: prompt::drafts(extensions, &self.0.tokenizer),
         })
     }
 
@@ -149,6 +152,7 @@ impl Service {
             max_tokens,
             stop_tokens,
             sampling: work.sampling,
+            drafts: work.drafts,
             ..Job::default()
         };
         let steps = generator.submit(job).map_err(|error| refused(&error, param))?;

@@ -2,9 +2,11 @@
 
 use crate::generator::Steps;
 use crate::text::{Flow, TextOut};
-use cerium_engine::{Finish, FinishReason, Stats, Step};
+use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Step};
 use cerium_model::tokenizer::Tokenizer;
-use cerium_protocol::{ErrorBody, ErrorKind, Event, Response, Status, Timings, Usage};
+use cerium_protocol::{
+    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Response, Status, Timings, Usage,
+};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -167,12 +169,25 @@ fn broken() -> ErrorBody {
 }
 
 fn usage(stats: &Stats) -> Usage {
+    let drafts = |kind: DraftKind| {
+        let counts = stats.drafts[kind as usize];
+        DraftCounts {
+            drafted_tokens: counts.n_drafted as u64,
+            accepted_tokens: counts.n_accepted as u64,
+        }
+    };
     Usage {
         prompt_tokens: stats.n_prompt as u64,
         cached_tokens: stats.n_cached as u64,
         output_tokens: stats.n_output as u64,
+        output_steps: stats.n_steps as u64,
         drafted_tokens: stats.n_drafted() as u64,
         accepted_tokens: stats.n_accepted() as u64,
+        drafts: DraftUsage {
+            copied: drafts(DraftKind::Copy),
+            changed: drafts(DraftKind::Transduced),
+            repeated: drafts(DraftKind::Repeat),
+        },
     }
 }
 

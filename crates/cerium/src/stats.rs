@@ -34,11 +34,7 @@ impl Stats {
             self.timings.ttft_ms = later.timings.ttft_ms;
         }
         let (usage, timings) = (&mut self.usage, &mut self.timings);
-        usage.prompt_tokens += later.usage.prompt_tokens;
-        usage.cached_tokens += later.usage.cached_tokens;
-        usage.output_tokens += later.usage.output_tokens;
-        usage.drafted_tokens += later.usage.drafted_tokens;
-        usage.accepted_tokens += later.usage.accepted_tokens;
+        *usage += later.usage;
         timings.prefill_ms += later.timings.prefill_ms;
         timings.decode_ms += later.timings.decode_ms;
         timings.total_ms += later.timings.total_ms;
@@ -47,12 +43,16 @@ impl Stats {
     /// One line for people; nothing when no model was asked.
     pub(crate) fn line(&self) -> Option<String> {
         let model = self.model.as_ref()?;
-        let Usage { prompt_tokens, output_tokens, .. } = self.usage;
+        let Usage { prompt_tokens, output_tokens, output_steps, accepted_tokens, .. } = self.usage;
         let Timings { ttft_ms, decode_ms, total_ms, .. } = self.timings;
         let rate = output_tokens.saturating_sub(1) as f64 / decode_ms.max(1.0) * 1e3;
+        let drafted = match accepted_tokens {
+            0 => String::new(),
+            n => format!(", {n} of them drafted, in {output_steps} steps"),
+        };
         Some(format!(
-            "{model}: {prompt_tokens} tokens read, {output_tokens} written at {rate:.0}/s, first \
-             after {:.1} s, {:.1} s in all",
+            "{model}: {prompt_tokens} tokens read, {output_tokens} written at {rate:.0}/s{drafted}, \
+             first after {:.1} s, {:.1} s in all",
             ttft_ms / 1e3,
             total_ms / 1e3,
         ))

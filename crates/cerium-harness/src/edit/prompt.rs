@@ -162,7 +162,8 @@ impl Prompt {
             cerium: Extensions {
                 prefix: self.prefix.clone(),
                 stop: self.stop.clone(),
-                prediction: Some(self.shown.clone()),
+                // The fence is written too.
+                prediction: Some(format!("{}\n{}", self.shown, self.fence)),
                 ..Extensions::default()
             },
         }

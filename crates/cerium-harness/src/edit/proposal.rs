@@ -54,11 +54,7 @@ impl Stats {
             self.timings.ttft_ms = timings.ttft_ms;
         }
         self.n_requests += 1;
-        self.usage.prompt_tokens += usage.prompt_tokens;
-        self.usage.cached_tokens += usage.cached_tokens;
-        self.usage.output_tokens += usage.output_tokens;
-        self.usage.drafted_tokens += usage.drafted_tokens;
-        self.usage.accepted_tokens += usage.accepted_tokens;
+        self.usage += *usage;
         self.timings.prefill_ms += timings.prefill_ms;
         self.timings.decode_ms += timings.decode_ms;
         self.timings.total_ms += timings.total_ms;

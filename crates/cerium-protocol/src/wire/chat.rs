@@ -36,6 +36,9 @@ struct CompletionDetails {
 
 impl From<Usage> for WireUsage {
     fn from(usage: Usage) -> Self {
+        // What was drafted without a prediction is no affair of this protocol.
+        let mut predicted = usage.drafts.copied;
+        predicted += usage.drafts.changed;
         Self {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.output_tokens,
@@ -47,10 +50,10 @@ impl From<Usage> for WireUsage {
             completion_tokens_details: CompletionDetails {
                 reasoning_tokens: 0,
                 audio_tokens: 0,
-                accepted_prediction_tokens: usage.accepted_tokens,
-                rejected_prediction_tokens: usage
+                accepted_prediction_tokens: predicted.accepted_tokens,
+                rejected_prediction_tokens: predicted
                     .drafted_tokens
-                    .saturating_sub(usage.accepted_tokens),
+                    .saturating_sub(predicted.accepted_tokens),
             },
         }
     }

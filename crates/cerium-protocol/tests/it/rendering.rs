@@ -2,7 +2,8 @@
 
 use cerium_protocol::wire::{chat, completions, models, responses};
 use cerium_protocol::{
-    ErrorBody, ErrorKind, Event, ModelInfo, OutputText, Response, Status, Timings, Usage,
+    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, ModelInfo, OutputText, Response, Status,
+    Timings, Usage,
 };
 use serde::Serialize;
 
@@ -19,6 +20,12 @@ fn response(status: Status, text: &str) -> Response {
             output_tokens: 7,
             drafted_tokens: 4,
             accepted_tokens: 3,
+            output_steps: 2,
+            drafts: DraftUsage {
+                copied: DraftCounts { drafted_tokens: 3, accepted_tokens: 3 },
+                repeated: DraftCounts { drafted_tokens: 1, accepted_tokens: 0 },
+                ..DraftUsage::default()
+            },
         },
         timings: Timings { prefill_ms: 1.5, ttft_ms: 2.5, decode_ms: 10.0, total_ms: 13.0 },
     }
@@ -198,6 +205,20 @@ fn a_finished_response_has_every_published_field() {
       "cerium": {
         "drafted_tokens": 4,
         "accepted_tokens": 3,
+        "drafts": {
+          "copied": {
+            "drafted_tokens": 3,
+            "accepted_tokens": 3
+          },
+          "changed": {
+            "drafted_tokens": 0,
+            "accepted_tokens": 0
+          },
+          "repeated": {
+            "drafted_tokens": 1,
+            "accepted_tokens": 0
+          }
+        },
         "prefill_ms": 1.5,
         "ttft_ms": 2.5,
         "decode_ms": 10.0,
@@ -216,7 +237,7 @@ fn a_chat_streams_role_first_and_usage_last() {
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}],"usage":null}
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"content":"lo"},"logprobs":null,"finish_reason":null}],"usage":null}
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null}
-    {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":1}}}
+    {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}}}
     "#);
     let mut frames = chat::Frames::new(5, false);
     let told = lines(answer(Status::Incomplete).into_iter().flat_map(|e| frames.push(e)));
@@ -258,7 +279,7 @@ fn a_chat_completion() {
           "reasoning_tokens": 0,
           "audio_tokens": 0,
           "accepted_prediction_tokens": 3,
-          "rejected_prediction_tokens": 1
+          "rejected_prediction_tokens": 0
         }
       },
       "service_tier": "default"
@@ -269,14 +290,14 @@ fn a_chat_completion() {
 #[test]
 fn a_text_completion_whole_and_in_pieces() {
     let whole = completions::Completion::new(&response(Status::Incomplete, "hi"), 5);
-    insta::assert_snapshot!(lines([whole]), @r#"{"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"hi","index":0,"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":1}}}"#);
+    insta::assert_snapshot!(lines([whole]), @r#"{"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"hi","index":0,"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}}}"#);
     let mut frames = completions::Frames::new(5, true);
     let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(e)));
     insta::assert_snapshot!(told, @r#"
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"Hel","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"lo","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"stop"}],"usage":null}
-    {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":1}}}
+    {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}}}
     "#);
 }
 

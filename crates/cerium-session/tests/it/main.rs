@@ -1,7 +1,8 @@
-//! The session at its door, with a scripted engine behind it.
+//! The session at its door, with a scripted engine behind it, and with a real one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod down;
+mod drafts;
 mod script;
 mod up;

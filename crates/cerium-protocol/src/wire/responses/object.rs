@@ -1,7 +1,7 @@
 //! The response object and its parts, as the wire knows them.
 
 use super::Echo;
-use crate::{ErrorBody, Response, Status, Timings, Usage};
+use crate::{DraftUsage, ErrorBody, Response, Status, Timings, Usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -160,6 +160,7 @@ struct TextFormat {
 struct Measured {
     drafted_tokens: u64,
     accepted_tokens: u64,
+    drafts: DraftUsage,
     #[serde(flatten)]
     timings: Timings,
 }
@@ -182,6 +183,7 @@ impl ResponseObject {
             cerium: Some(Measured {
                 drafted_tokens: response.usage.drafted_tokens,
                 accepted_tokens: response.usage.accepted_tokens,
+                drafts: response.usage.drafts,
                 timings: response.timings,
             }),
             ..Self::new(response, echo, status)
