@@ -14,6 +14,7 @@ mod lanes;
 mod operand;
 mod page;
 mod products;
+mod rotation;
 mod softmax;
 #[cfg(test)]
 mod tests;
@@ -369,7 +370,11 @@ impl Room {
         self.steps.clear();
         self.steps.resize(n_tiles, Lanes::splat(0.0));
         self.seen.clear();
-        let scale = pass.how.scale * std::f32::consts::LOG2_E * 256.0;
+        let width = match format {
+            KvFormat::F16 => 1,
+            KvFormat::Q8 => rotation::width(dim),
+        };
+        let scale = pass.how.scale * std::f32::consts::LOG2_E * 256.0 / width as f32;
         for tile in 0..n_tiles {
             let right = &mut self.queries[tile * len..(tile + 1) * len];
             let (mut first, mut end) = (Lanes::splat(0), Lanes::splat(0));

@@ -12,7 +12,7 @@
 
 use super::lanes::{Buffer, LANES, Lanes};
 use super::page::{STEPS, Stored, inverse};
-use super::{Form, KvFormat, PAGE};
+use super::{Form, KvFormat, PAGE, rotation};
 use crate::cpu::{Cpu, per_isa};
 use crate::half::f16s_to_f32s;
 
@@ -109,7 +109,11 @@ pub(super) fn pack_weights(
 
 /// A query's words on the way into its lane, by plane.
 #[derive(Debug, Default)]
-pub(super) struct QueryRow([Vec<u32>; 2]);
+pub(super) struct QueryRow {
+    planes: [Vec<u32>; 2],
+    /// The query, as keys are stored.
+    query: Vec<f32>,
+}
 
 impl QueryRow {
     /// Quantises a query into a lane of a right operand; returns its step.
@@ -122,10 +126,15 @@ impl QueryRow {
     ) -> f32 {
         let n_planes = n_planes(form, format);
         let n_words = query.len() / if form == Form::Words { 2 } else { 4 };
-        for plane in &mut self.0 {
+        self.query.clear();
+        self.query.extend_from_slice(query);
+        if format == KvFormat::Q8 {
+            rotation::spread(cpu, &mut self.query);
+        }
+        for plane in &mut self.planes {
             plane.resize(n_words, 0);
         }
-        let [first, second] = &mut self.0;
+        let ([first, second], query) = (&mut self.planes, &self.query[..]);
         let step = per_isa!(cpu, query_body(
             form: Form,
             format: KvFormat,
@@ -134,7 +143,7 @@ impl QueryRow {
             second: &mut [u32],
         ) -> f32);
         let plane_len = into.len() / n_planes;
-        for (lines, plane) in into.chunks_exact_mut(plane_len).zip(&self.0) {
+        for (lines, plane) in into.chunks_exact_mut(plane_len).zip(&self.planes) {
             for (line, word) in lines.iter_mut().zip(plane) {
                 line.0[lane] = *word;
             }

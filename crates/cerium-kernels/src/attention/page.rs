@@ -5,7 +5,8 @@
 //! counts them as integers of 16 bits. So what a position stores depends on itself alone.
 
 use super::lanes::Buffer;
-use super::{Heads, PAGE};
+use super::{Heads, PAGE, rotation};
+use crate::cpu::Cpu;
 use crate::{f16_to_f32, f32_to_f16};
 
 /// Steps of a 16-bit integer to the greatest value of a key, value or query: its high byte, rounded, is
@@ -26,6 +27,16 @@ pub enum KvFormat {
     F16,
     /// As integers of 8 bits.
     Q8,
+}
+
+impl KvFormat {
+    /// Name for people and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Q8 => "q8",
+        }
+    }
 }
 
 /// What pages look like.
@@ -120,11 +131,18 @@ impl KvPage {
         let Heads { n_kv_heads, head_dim: dim, .. } = self.layout.heads;
         assert!(slot < PAGE && layer < self.layout.n_layers, "place in the page");
         assert!(key.len() == n_kv_heads * dim && value.len() == key.len(), "lengths");
+        let mut spread = Vec::new();
         for head in 0..n_kv_heads {
             let at = layer * n_kv_heads + head;
             let range = head * dim..(head + 1) * dim;
-            self.key_steps[at * PAGE + slot] =
-                self.keys.put(&key[range.clone()], (at * PAGE + slot) * dim, 1);
+            let mut key = &key[range.clone()];
+            if self.layout.format == KvFormat::Q8 {
+                spread.clear();
+                spread.extend_from_slice(key);
+                rotation::spread(Cpu::SCALAR, &mut spread);
+                key = &spread;
+            }
+            self.key_steps[at * PAGE + slot] = self.keys.put(key, (at * PAGE + slot) * dim, 1);
             self.value_steps[at * PAGE + slot] =
                 self.values.put(&value[range], at * PAGE * dim + slot, PAGE);
         }
