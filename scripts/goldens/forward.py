@@ -44,8 +44,9 @@ class Model:
         self.arch = self.field("general.architecture")
         self.family = FAMILIES[self.arch]
         scaling = self.hyper("rope.scaling.type", "none")
-        assert scaling in ("none", "linear")
+        assert scaling in ("none", "linear", "yarn")
         self.divisor = self.hyper("rope.scaling.factor") if scaling == "linear" else 1.0
+        self.yarn = self.hyper("rope.scaling.factor") if scaling == "yarn" else None
         self.n_layers = self.hyper("block_count")
         self.n_heads = self.hyper("attention.head_count")
         self.n_kv = self.hyper("attention.head_count_kv", self.n_heads)
@@ -93,8 +94,11 @@ class Model:
         if self.has_window(layer) and "window_theta" in self.family:
             theta, divisor = self.hyper("rope.freq_base_swa", self.family["window_theta"]), 1.0
         frequency = theta ** (-np.arange(half) / half) / divisor / self.weights.get("rope_freqs.weight", 1.0)
+        length = 1.0
+        if self.yarn:
+            frequency, length = frequency * self.ramp(half, theta), 0.1 * np.log(self.yarn) + 1.0
         angle = np.arange(x.shape[0])[:, None] * frequency
-        cos, sin = np.cos(angle)[:, None, :], np.sin(angle)[:, None, :]
+        cos, sin = length * np.cos(angle)[:, None, :], length * np.sin(angle)[:, None, :]
         first, second = slice(0, half), slice(half, 2 * half)
         if self.family.get("neighbours"):
             first, second = slice(0, 2 * half, 2), slice(1, 2 * half, 2)
@@ -102,6 +106,15 @@ class Model:
         out = x.copy()
         out[..., first], out[..., second] = a * cos - b * sin, a * sin + b * cos
         return out
+
+    def ramp(self, half, theta):
+        """YaRN (Peng et al. 2023): what is left of the frequencies, after which pairs' turns within the
+        trained length (32 and 1) the ramp begins and ends."""
+        trained = self.hyper("rope.scaling.original_context_length")
+        low, high = (half * np.log(trained / (turns * 2 * np.pi)) / np.log(theta) for turns in (32, 1))
+        low, high = max(np.floor(low), 0), min(np.ceil(high), 2 * half - 1)
+        divided = np.clip((np.arange(half) - low) / max(high - low, 0.001), 0, 1)
+        return divided / self.yarn + 1 - divided
 
     def attention(self, x, layer):
         n, name = len(x), f"blk.{layer}.attn_"

@@ -64,6 +64,8 @@ MODELS = {
         embedding=T.F32, head=None, kinds=[[T.F32] * 7] * 2),
     "starcoder2-legacy": dict(arch="starcoder2", width=96, heads=(6, 2), head_dim=16, ffn=160, theta=1e6, eps=1e-5,
         embedding=T.Q8_0, head=T.Q5_1, kinds=[[T.Q4_1, T.Q5_0, T.Q8_0, T.Q4_0, None, T.Q4_0, T.Q5_1]] * 2),
+    "qwen2-yarn": dict(arch="qwen2", width=128, heads=(2, 1), head_dim=64, ffn=64, theta=1e4, eps=1e-6,
+        scaling=("yarn", 4.0), embedding=T.F32, head=None, kinds=[[T.F32] * 7] * 2),
 }
 # Byte offsets of scale and minimum in a block, the largest sub-scale, the quant's mid value, and
 # how much larger the minimum must be for a mean of zero (its sub-scale counts alike).
@@ -133,6 +135,8 @@ def write(name, spec, seed):
     if "scaling" in spec:
         writer.add_rope_scaling_type(gguf.RopeScalingType(spec["scaling"][0]))
         writer.add_rope_scaling_factor(spec["scaling"][1])
+        if spec["scaling"][0] == "yarn":
+            writer.add_rope_scaling_orig_ctx_len(512)
     if "cap" in spec:
         writer.add_final_logit_softcapping(spec["cap"])
     if spec["arch"] == "llama":

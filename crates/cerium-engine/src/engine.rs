@@ -3,7 +3,7 @@
 use crate::draft::{Draft, Experience};
 use crate::running::{Kept, Running, State};
 use crate::{FinishReason, Job, Step};
-use cerium_model::{KvCache, Model, Segment};
+use cerium_model::{KvCache, KvFormat, Model, Opening, Segment};
 use flume::{Receiver, Sender, TrySendError};
 use std::fmt;
 use std::sync::Arc;
@@ -26,8 +26,11 @@ const PARKED: Duration = Duration::from_millis(2);
 /// Bounds of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// Longest sequence in tokens; 0 takes the model's own.
+    /// Longest sequence in tokens; 0 takes the model's native window. What is beyond that, as far as the
+    /// model reaches, changes how all sequences are computed.
     pub n_context: usize,
+    /// How keys and values are stored.
+    pub kv: KvFormat,
     /// Generations that share steps.
     pub n_running_max: usize,
     /// Generations that wait beyond these.
@@ -38,7 +41,13 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { n_context: 0, n_running_max: 4, n_queued_max: 64, n_kept_max: 4 }
+        Self {
+            n_context: 0,
+            kv: KvFormat::default(),
+            n_running_max: 4,
+            n_queued_max: 64,
+            n_kept_max: 4,
+        }
     }
 }
 
@@ -96,8 +105,13 @@ impl Engine {
     /// # Panics
     /// If the system cannot start a thread.
     pub fn start(model: Model, options: EngineOptions) -> Self {
-        let limit = model.config().n_context;
-        let n_context = if options.n_context == 0 { limit } else { options.n_context.min(limit) };
+        let config = model.config();
+        let n_context = match options.n_context {
+            0 => config.n_context,
+            n => n.min(config.n_context_max()),
+        };
+        let reach = config.reach(n_context).expect("no longer than the model reaches");
+        let opening = Opening { format: options.kv, reach };
         let n_jobs_max = options.n_running_max + options.n_queued_max;
         let (commands, inbox) = flume::unbounded(); // Bounded by `n_jobs_max` in `submit`.
         let abort = Arc::new(AtomicBool::new(false));
@@ -113,6 +127,7 @@ impl Engine {
             n_vocab: model.config().n_vocab,
             model,
             options,
+            opening,
             n_context,
             inbox,
             abort,
@@ -218,6 +233,8 @@ struct Worker {
     model: Model,
     n_vocab: usize,
     options: EngineOptions,
+    /// How all sequences are computed, the kept ones among them.
+    opening: Opening,
     n_context: usize,
     inbox: Receiver<Command>,
     abort: Arc<AtomicBool>,
@@ -305,7 +322,7 @@ impl Worker {
                 kv.truncate(n);
                 (kv, n)
             }
-            _ => (KvCache::new(self.model.config()), 0),
+            _ => (KvCache::open(self.model.config(), self.opening), 0),
         }
     }
 

@@ -4,6 +4,16 @@ use std::{io, path::PathBuf};
 
 use crate::{gguf::GgufError, memory::Bound, template::TemplateError, tokenizer::TokenizerError};
 
+/// A longer sequence was asked for than the model supports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a context of {asked} tokens was asked for, the model reaches {supported}")]
+pub struct ContextError {
+    /// Tokens asked for.
+    pub asked: usize,
+    /// Tokens that the longest sequence may have.
+    pub supported: usize,
+}
+
 /// Why a model file could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -8,23 +8,45 @@ use crate::arch::Config;
 use cerium_kernels::{KvFormat, KvLayout, KvPage, PAGE, Span};
 use std::sync::Arc;
 
+/// How a sequence is computed: chosen when its cache is opened and never changed, because every
+/// position depends on it. Whatever identifies a cache contains it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Opening {
+    /// How keys and values are stored.
+    pub format: KvFormat,
+    /// How far positions reach.
+    pub reach: Reach,
+}
+
+/// How far positions reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// As far as the model was trained for.
+    #[default]
+    Native,
+    /// Farther, with rotations that are stretched for it from the first position on.
+    Extended,
+}
+
 /// The cache of one sequence.
 #[derive(Clone, Debug)]
 pub struct KvCache {
+    opening: Opening,
     layout: KvLayout,
     n_tokens: usize,
     pages: Vec<Arc<KvPage>>,
 }
 
 impl KvCache {
-    /// An empty cache for sequences of a model.
+    /// An empty cache for sequences of a model within its native window.
     pub fn new(config: &Config) -> Self {
-        Self::open(config, KvFormat::default())
+        Self::open(config, Opening::default())
     }
 
-    /// An empty cache that stores numbers in a format.
-    pub fn open(config: &Config, format: KvFormat) -> Self {
-        Self { layout: layout(config, format), n_tokens: 0, pages: Vec::new() }
+    /// An empty cache for sequences that are computed in another way.
+    pub fn open(config: &Config, opening: Opening) -> Self {
+        let layout = layout(config, opening.format);
+        Self { opening, layout, n_tokens: 0, pages: Vec::new() }
     }
 
     /// Positions whose keys and values are there.
@@ -32,9 +54,9 @@ impl KvCache {
         self.n_tokens
     }
 
-    /// How they are stored.
-    pub fn format(&self) -> KvFormat {
-        self.layout.format
+    /// How they are computed.
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// Forgets all positions from `n_tokens` on. Their pages go, except a partly used one.

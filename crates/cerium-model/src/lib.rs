@@ -23,7 +23,7 @@ mod weights;
 
 pub use arch::{Aborted, Config, Costs, Model, Segment};
 pub use cerium_kernels::{Cpu, KvFormat, argmax};
-pub use error::LoadError;
-pub use kv::KvCache;
+pub use error::{ContextError, LoadError};
+pub use kv::{KvCache, Opening, Reach};
 pub use memory::Budget;
 pub use packed::Packing;

@@ -4,8 +4,9 @@ use cerium_harness::complete::{CompleteError, Point, parse_place};
 use cerium_harness::journal::EntryId;
 use cerium_harness::lines::LineSpan;
 use clap::builder::{Styles, styling::AnsiColor};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -47,12 +48,26 @@ pub(crate) struct Global {
     /// Threads that compute; as many as there are cores by default
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Tokens that prompt and answer may have together; what the model was trained for by default
+    #[arg(long, global = true, value_name = "N", value_parser = count)]
+    pub(crate) context: Option<usize>,
+    /// How keys and values are stored: q8 takes half the memory of f16, at some cost in quality
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) kv: Option<Kv>,
     /// Say nothing but errors and the result
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// Print the result as one JSON object
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+/// Formats of keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kv {
+    F16,
+    Q8,
 }
 
 /// What to do.

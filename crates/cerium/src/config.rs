@@ -6,7 +6,7 @@
 
 mod size;
 
-use crate::cli::Global;
+use crate::cli::{Global, Kv};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use size::Size;
@@ -29,6 +29,10 @@ pub(crate) struct Settings {
     pub(crate) threads: Option<u16>,
     /// Bytes of memory that a model may take; `None` for what is free.
     pub(crate) memory: Option<u64>,
+    /// Longest sequence in tokens; `None` for the model's native window.
+    pub(crate) context: Option<usize>,
+    /// How keys and values are stored; `None` for halves.
+    pub(crate) kv: Option<Kv>,
     /// Where `serve` listens.
     pub(crate) listen: Option<SocketAddr>,
 }
@@ -39,6 +43,8 @@ struct ConfigFile {
     model: Option<String>,
     threads: Option<u16>,
     memory: Option<Size>,
+    context: Option<usize>,
+    kv: Option<Kv>,
     serve: Option<ServeTable>,
 }
 
@@ -48,8 +54,14 @@ struct ServeTable {
 }
 
 /// Every key there is, and whether a tree may set it.
-const KEYS: &[(&str, bool)] =
-    &[("model", true), ("threads", true), ("memory", false), ("serve.listen", false)];
+const KEYS: &[(&str, bool)] = &[
+    ("model", true),
+    ("threads", true),
+    ("context", false),
+    ("kv", false),
+    ("memory", false),
+    ("serve.listen", false),
+];
 
 /// First words of keys that a tree may never set, even though this version reads none of them yet:
 /// where requests go, what opens doors, what is run.
@@ -73,6 +85,8 @@ pub(crate) enum ConfigError {
     PathFromATree(String),
     #[error("`threads` is {0}, wanted 1 to 1024")]
     Threads(u16),
+    #[error("`context` is 0, wanted a number of tokens")]
+    Context,
     #[error("longer than {FILE_BYTES_MAX} bytes")]
     TooLong,
     #[error("not a regular file")]
@@ -111,11 +125,15 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             settings.model = file.model.or(settings.model);
             settings.threads = file.threads.or(settings.threads);
             settings.memory = file.memory.map(|Size(n)| n).or(settings.memory);
+            settings.context = file.context.or(settings.context);
+            settings.kv = file.kv.or(settings.kv);
             settings.listen = file.serve.and_then(|serve| serve.listen).or(settings.listen);
         }
     }
     settings.model = flags.model.clone().or(settings.model);
     settings.threads = flags.threads.or(settings.threads);
+    settings.context = flags.context.or(settings.context);
+    settings.kv = flags.kv.or(settings.kv);
     Ok(settings)
 }
 
@@ -160,8 +178,9 @@ fn parse(text: &str, owner: Owner) -> Result<ConfigFile> {
         }
         _ => {}
     }
-    match file.threads {
-        Some(n) if !(1..=1024).contains(&n) => Err(ConfigError::Threads(n).into()),
+    match (file.threads, file.context) {
+        (Some(n), _) if !(1..=1024).contains(&n) => Err(ConfigError::Threads(n).into()),
+        (_, Some(0)) => Err(ConfigError::Context.into()),
         _ => Ok(file),
     }
 }
@@ -205,10 +224,11 @@ mod tests {
 
     #[test]
     fn a_person_may_set_everything() {
-        let text =
-            "model = '/m.gguf'\nthreads = 3\nmemory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\n";
+        let text = "model = '/m.gguf'\nthreads = 3\ncontext = 131072\nkv = 'q8'\n\
+                    memory = '2 GB'\n                    [serve]\nlisten = '0.0.0.0:1'\n";
         let file = parse(text, Owner::Person).unwrap();
         assert_eq!((file.model.as_deref(), file.threads), (Some("/m.gguf"), Some(3)));
+        assert_eq!((file.context, file.kv), (Some(131_072), Some(Kv::Q8)));
         assert_eq!(file.memory, Some(Size(2_000_000_000)));
         assert_eq!(file.serve.unwrap().listen, Some("0.0.0.0:1".parse().unwrap()));
     }
@@ -222,6 +242,8 @@ mod tests {
             ("[commands]\ntest = 'rm -rf ~'", "commands"),
             ("memory = '1 MB'", "memory"),
             ("[serve]\nlisten = '0.0.0.0:80'", "serve.listen"),
+            ("context = 131072", "context"),
+            ("kv = 'q8'", "kv"),
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
         ] {
             assert_eq!(refusal(text, Owner::Tree), ConfigError::NotFromATree(key.into()), "{text}");
@@ -254,9 +276,11 @@ mod tests {
             "[model]\na = 1",
             "x",
             "serve = 1",
+            "kv = 'q4'",
         ] {
             assert!(parse(text, Owner::Person).is_err(), "{text}");
         }
         assert_eq!(refusal("threads = 0", Owner::Person), ConfigError::Threads(0));
+        assert_eq!(refusal("context = 0", Owner::Person), ConfigError::Context);
     }
 }

@@ -8,7 +8,7 @@ use cerium_harness::edit::{EditError, Failure};
 use cerium_harness::files::FileError;
 use cerium_harness::journal::JournalError;
 use cerium_hub::HubError;
-use cerium_model::LoadError;
+use cerium_model::{ContextError, LoadError};
 use serde::Serialize;
 use std::io;
 
@@ -52,10 +52,15 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
             .or_else(|| cause.downcast_ref::<HubError>()?.hint())
             .or_else(|| cause.downcast_ref::<LoadError>()?.hint())
             .or_else(|| cause.downcast_ref::<ConfigError>()?.hint())
+            .or_else(|| Some(context_hint(cause.downcast_ref()?)))
             .or_else(|| cause.downcast_ref::<EditError>()?.hint())
             .or_else(|| cause.downcast_ref::<JournalError>()?.hint())
             .or_else(|| cause.downcast_ref::<FileError>()?.hint())
     })
+}
+
+fn context_hint(error: &ContextError) -> String {
+    format!("`--context` and what is measured may reach {} with this model", error.supported)
 }
 
 /// The `--json` object of a command that failed as a whole.

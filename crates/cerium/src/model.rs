@@ -1,5 +1,6 @@
 //! Finding and loading the model that a command needs.
 
+use crate::cli::Kv;
 use crate::config::Settings;
 use crate::failure::Declined;
 use crate::interrupt;
@@ -103,23 +104,25 @@ fn load(output: Output, settings: &Settings, found: &Found) -> Result<Service> {
     let template = ChatTemplate::from_gguf(&file.gguf, &tokenizer)?;
     let n_context = n_context(output, settings, &file)?;
     let model = load_weights(output, settings, file)?;
-    let options = EngineOptions { n_context, ..EngineOptions::default() };
+    let kv = format(settings);
+    let options = EngineOptions { n_context, kv, ..EngineOptions::default() };
     let engine = Engine::start(model, options);
     let (tokenizer, template) = (Arc::new(tokenizer), Arc::new(template));
     Ok(Service::new(found.name.clone(), tokenizer, template, n_context, engine))
 }
 
-/// Tokens of a sequence that there is memory for, at most the model's own.
+/// Tokens of a sequence: those asked for, or as many of the model's own as there is memory for.
 fn n_context(output: Output, settings: &Settings, file: &ModelFile) -> Result<usize> {
     let config = Config::from_gguf(&file.gguf)?;
     let budget = Budget::left().at_most(settings.memory.unwrap_or(u64::MAX));
-    let least = config.n_context.min(CONTEXT_LEAST);
-    let n_context = budget.n_tokens(file, &config, KvFormat::default(), least)?;
-    if n_context < config.n_context {
-        let whole = config.n_context;
-        output.note(format!("there is memory for {n_context} of {whole} tokens of context"));
+    let wanted = settings.context.unwrap_or(config.n_context);
+    config.reach(wanted)?;
+    let least = settings.context.unwrap_or(wanted.min(CONTEXT_LEAST));
+    let n_context = budget.n_tokens(file, &config, format(settings), least)?;
+    if n_context < wanted {
+        output.note(format!("there is memory for {n_context} of {wanted} tokens of context"));
     }
-    Ok(n_context.min(config.n_context))
+    Ok(n_context.min(wanted))
 }
 
 fn load_weights(output: Output, settings: &Settings, file: ModelFile) -> Result<Model> {
@@ -131,6 +134,14 @@ fn load_weights(output: Output, settings: &Settings, file: ModelFile) -> Result<
         ));
     }
     Ok(model)
+}
+
+/// How keys and values are stored.
+pub(crate) fn format(settings: &Settings) -> KvFormat {
+    match settings.kv {
+        Some(Kv::Q8) => KvFormat::Q8,
+        Some(Kv::F16) | None => KvFormat::F16,
+    }
 }
 
 /// Threads to compute with: one per core that this process may use, unless told otherwise, and never more

@@ -86,7 +86,13 @@ fn a_stop_token_ends_and_is_not_reported() {
 
 #[test]
 fn bounds_are_kept() {
-    let options = EngineOptions { n_context: 64, n_running_max: 1, n_queued_max: 1, n_kept_max: 1 };
+    let options = EngineOptions {
+        n_context: 64,
+        n_running_max: 1,
+        n_queued_max: 1,
+        n_kept_max: 1,
+        ..EngineOptions::default()
+    };
     let engine = engine(2, options);
     assert_eq!(engine.submit(Job::default()).unwrap_err(), SubmitError::EmptyPrompt);
     let long = SubmitError::PromptTooLong { n_prompt: 64, n_context: 64 };

@@ -1,8 +1,9 @@
 //! What a file says of its model, read and checked: which family it is of, and its sizes.
 
 use super::rope::Rope;
-use crate::LoadError;
 use crate::gguf::{Gguf, optional};
+use crate::kv::Reach;
+use crate::{ContextError, LoadError};
 use cerium_kernels::{Gate, Heads, RopePairs};
 
 /// What differs between families and is not in a file's metadata.
@@ -26,6 +27,15 @@ pub(crate) struct Family {
     layers_if_scaled_by_width: Option<usize>,
     /// Where a file has a window: who sees it.
     windows: Option<Windows>,
+    /// The native window that the family documents YaRN for, and how far it reaches.
+    extension: Option<Extension>,
+}
+
+/// A native window, in tokens, and the factor by which YaRN stretches it.
+#[derive(Clone, Copy, Debug)]
+struct Extension {
+    from: usize,
+    factor: f32,
 }
 
 /// Layers that see a window.
@@ -48,10 +58,11 @@ const PLAIN: Family = Family {
     scales_embedding: false,
     layers_if_scaled_by_width: None,
     windows: None,
+    extension: None,
 };
 
 const FAMILIES: [Family; 5] = [
-    Family { name: "qwen2", ..PLAIN },
+    Family { name: "qwen2", extension: Some(Extension { from: 32_768, factor: 4.0 }), ..PLAIN },
     Family { name: "qwen3", head_norms: true, ..PLAIN },
     Family { name: "llama", rope_pairs: RopePairs::Neighbours, ..PLAIN },
     Family {
@@ -91,7 +102,9 @@ pub struct Config {
     /// What scores of attention are multiplied with.
     pub(super) attention_scale: f32,
     /// Rotations of layers without a window.
-    pub(super) rope: Rope,
+    rope: Rope,
+    /// The same for sequences beyond the native window, and how long those may be.
+    extended: Option<(Rope, usize)>,
     window: Option<Window>,
     /// Rotated values per head.
     pub(super) n_rot: usize,
@@ -147,7 +160,12 @@ impl Config {
             return Err(LoadError::Heads { n_heads, n_kv_heads, head_dim, n_rot });
         }
         let n_layers = size("block_count", 1 << 10)?;
-        let rope = Rope::from_gguf(gguf)?;
+        let n_context = size("context_length", 1 << 24)?;
+        let rope = Rope::from_gguf(gguf, n_context)?;
+        let extended = family.extension.filter(|extension| extension.from == n_context);
+        let extended = extended.and_then(|Extension { from, factor }| {
+            Some((rope.stretched(factor, from)?, from * factor as usize))
+        });
         let has_window = gguf.get(&format!("{name}.attention.sliding_window")).is_some();
         let window = |windows: Windows| {
             let theta = optional(gguf.arch_f32("rope.freq_base_swa"))?;
@@ -172,7 +190,7 @@ impl Config {
             d_ffn: size("feed_forward_length", 1 << 20)?,
             heads: Heads { n_heads, n_kv_heads, head_dim },
             n_vocab: embedding.shape.last().map_or(0, |&n| n as usize),
-            n_context: size("context_length", 1 << 24)?,
+            n_context,
             family,
             norm_eps: gguf.arch_f32(if family.layer_norms {
                 "attention.layer_norm_epsilon"
@@ -182,11 +200,43 @@ impl Config {
             embedding_scale: family.scales_embedding.then(|| (d_model as f32).sqrt()),
             attention_scale: 1.0 / (scaled_by as f32).sqrt(),
             rope,
+            extended,
             window: family.windows.filter(|_| has_window).map(window).transpose()?,
             n_rot,
             softcap: optional(gguf.arch_f32("final_logit_softcapping"))?
                 .filter(|cap| cap.is_finite() && *cap > 0.0),
         })
+    }
+
+    /// Longest sequence that can be computed, in tokens: beyond [`Self::n_context`] where the family
+    /// documents how.
+    pub fn n_context_max(&self) -> usize {
+        self.extended.map_or(self.n_context, |(_, n)| n)
+    }
+
+    /// How to open a sequence that may get `n_context` tokens long.
+    ///
+    /// # Errors
+    /// [`ContextError`] if the model does not reach so far.
+    pub fn reach(&self, n_context: usize) -> Result<Reach, ContextError> {
+        if n_context <= self.n_context {
+            Ok(Reach::Native)
+        } else if n_context <= self.n_context_max() {
+            Ok(Reach::Extended)
+        } else {
+            Err(ContextError { asked: n_context, supported: self.n_context_max() })
+        }
+    }
+
+    /// Rotations of layers without a window.
+    ///
+    /// # Panics
+    /// If the sequence reaches where the model does not: [`Self::reach`] was not asked.
+    pub(super) fn rope(&self, reach: Reach) -> Rope {
+        match reach {
+            Reach::Native => self.rope,
+            Reach::Extended => self.extended.expect("a model that can be extended").0,
+        }
     }
 
     /// The window that a layer sees; `None` where it sees everything.
@@ -228,7 +278,8 @@ mod tests {
             let want = (layer % 6 != 5).then_some((512, Rope::plain(1e4)));
             assert_eq!(window, want, "layer {layer}");
         }
-        assert_eq!(config.rope, Rope::plain(1e6));
+        assert_eq!(config.rope(Reach::Native), Rope::plain(1e6));
+        assert!(config.reach(32_768).is_ok() && config.reach(32_769).is_err());
     }
 
     /// Of the five sizes only the 27B, with 62 layers, was trained so.

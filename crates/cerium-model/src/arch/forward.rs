@@ -57,16 +57,18 @@ impl Pass<'_> {
         s.gate.resize(n_rows * config.d_ffn, 0.0);
         s.up.resize(n_rows * config.d_ffn, 0.0);
 
-        let mut positions = Vec::with_capacity(n_rows);
+        let factors = self.weights.rope_factors();
+        let window = (0..config.n_layers).find_map(|layer| config.window(layer));
+        s.turns.iter_mut().for_each(Vec::clear);
+        let [everywhere, windowed] = &mut s.turns;
         for segment in &mut *segments {
             segment.kv.reserve(segment.tokens.len());
-            positions.extend((segment.kv.n_tokens()..).take(segment.tokens.len()));
-        }
-        let factors = self.weights.rope_factors();
-        let [everywhere, windowed] = &mut s.turns;
-        config.rope.fill_turns(config.n_rot, factors, &positions, everywhere);
-        if let Some(window) = (0..config.n_layers).find_map(|layer| config.window(layer)) {
-            window.rope.fill_turns(config.n_rot, factors, &positions, windowed);
+            let positions = segment.kv.n_tokens()..segment.kv.n_tokens() + segment.tokens.len();
+            let rope = config.rope(segment.kv.opening().reach);
+            rope.add_turns(config.n_rot, factors, positions.clone(), everywhere);
+            if let Some(window) = window {
+                window.rope.add_turns(config.n_rot, factors, positions, windowed);
+            }
         }
         let tokens: Vec<u32> =
             segments.iter().flat_map(|segment| segment.tokens).copied().collect();

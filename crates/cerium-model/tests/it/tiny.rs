@@ -6,7 +6,7 @@ use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
 /// All tiny models.
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 13] = [
     "gemma3-cap",
     "gemma3-float",
     "gemma3-window",
@@ -14,6 +14,7 @@ pub(crate) const NAMES: [&str; 12] = [
     "llama-mha",
     "qwen2-k",
     "qwen2-legacy",
+    "qwen2-yarn",
     "qwen3-codes",
     "qwen3-float",
     "qwen3-k",

@@ -14,6 +14,7 @@ use anyhow::Result;
 use case::Case;
 use cerium_harness::workspace::Workspace;
 use cerium_kernels::{Cpu, Team, float_products, int8_products, read_bandwidth};
+use cerium_model::{KvCache, Opening};
 use report::{Limits, Report, Roof};
 use std::env;
 
@@ -42,13 +43,15 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
         }
     };
     let (name, mut model) = model::open_bare(output, &settings)?;
-    let mut report = Report::new(name, &model, cases);
-    report.check(&model)?;
+    let longest = cases.iter().map(|case| case.n_positions()).max().unwrap_or_default();
+    let (format, reach) = (model::format(&settings), model.config().reach(longest)?);
+    let mut prefix = KvCache::open(model.config(), Opening { format, reach });
+    let mut report = Report::new(name, &model, prefix.opening(), cases);
     let (team, buffer) = (Team::new(model.n_threads()), vec![1; BUFFER_BYTES]);
     for round in 0..=rounds.rounds {
         let _spinner = spinner(output, round, rounds);
         let limits = limits(model.cpu(), &team, &buffer);
-        let times = report.cases.iter().map(|case| case.run(&mut model)).collect();
+        let times = report.cases.iter().map(|case| case.run(&mut model, &mut prefix)).collect();
         // The first round only warms up.
         if round > 0 {
             report.add(limits, times);

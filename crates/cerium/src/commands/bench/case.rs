@@ -70,13 +70,13 @@ impl Case {
         }
     }
 
-    /// Does it once.
-    pub(super) fn run(self, model: &mut Model) -> Time {
-        let mut kv = KvCache::new(model.config());
+    /// Does it once. What comes before it is computed once for all cases, in `prefix`.
+    pub(super) fn run(self, model: &mut Model, prefix: &mut KvCache) -> Time {
+        let mut kv = KvCache::open(model.config(), prefix.opening());
         match self {
             Self::Prefill { n } => measured(model, |model| prefill(model, &mut kv, n)),
             Self::Decode { after, n } => {
-                prefill(model, &mut kv, after);
+                let mut kv = first(model, prefix, after);
                 measured(model, |model| {
                     let mut next = 1;
                     for _ in 0..n {
@@ -85,7 +85,7 @@ impl Case {
                 })
             }
             Self::Verify { after, k } => {
-                prefill(model, &mut kv, after);
+                let mut kv = first(model, prefix, after);
                 let tokens = tokens(model, k);
                 measured(model, |model| {
                     step(model, &mut kv, &tokens, k);
@@ -107,8 +107,19 @@ fn tokens(model: &Model, n: usize) -> Vec<u32> {
     (0..n).map(|i| (i * 7919 % model.config().n_vocab) as u32).collect()
 }
 
+/// A cache of the first `n` tokens.
+fn first(model: &mut Model, prefix: &mut KvCache, n: usize) -> KvCache {
+    if prefix.n_tokens() < n {
+        prefill(model, prefix, n);
+    }
+    let mut kv = prefix.clone();
+    kv.truncate(n);
+    kv
+}
+
+/// Extends a cache of the first tokens to `n`.
 fn prefill(model: &mut Model, kv: &mut KvCache, n: usize) {
-    let tokens = tokens(model, n);
+    let tokens = tokens(model, n).split_off(kv.n_tokens());
     let n_chunks = tokens.chunks(CHUNK).len();
     for (i, chunk) in tokens.chunks(CHUNK).enumerate() {
         step(model, kv, chunk, usize::from(i + 1 == n_chunks));

@@ -1,11 +1,9 @@
 //! From measurements to figures, for people and programs.
 
 use super::case::{Bound, Case, Time};
-use crate::failure::advice;
 use crate::output::{BOLD, DIM};
-use anyhow::Result;
 use cerium_model::profile::Work;
-use cerium_model::{Costs, Model};
+use cerium_model::{Costs, Model, Opening, Reach};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -46,6 +44,7 @@ pub(super) struct Report {
     model: String,
     path: &'static str,
     threads: usize,
+    opening: Opening,
     costs: Costs,
     pub(super) cases: Vec<Case>,
     /// By round, the times by case.
@@ -71,21 +70,10 @@ struct Figures {
 }
 
 impl Report {
-    pub(super) fn new(name: String, model: &Model, cases: Vec<Case>) -> Self {
+    pub(super) fn new(name: String, model: &Model, opening: Opening, cases: Vec<Case>) -> Self {
         let (path, threads) = (model.cpu().name(), model.n_threads());
-        Self { model: name, path, threads, costs: model.costs(), cases, rounds: Vec::new() }
-    }
-
-    /// Refuses what the model cannot do.
-    pub(super) fn check(&self, model: &Model) -> Result<()> {
-        let n_context = model.config().n_context;
-        match self.cases.iter().find(|case| case.n_positions() > n_context) {
-            Some(case) => Err(advice(
-                format!("`{}` needs {} positions", case.name(), case.n_positions()),
-                format!("the model's context has {n_context}"),
-            )),
-            None => Ok(()),
-        }
+        let (costs, rounds) = (model.costs(), Vec::new());
+        Self { model: name, path, threads, opening, costs, cases, rounds }
     }
 
     pub(super) fn add(&mut self, limits: Limits, times: Vec<Time>) {
@@ -141,6 +129,8 @@ impl Report {
             "model": self.model,
             "path": self.path,
             "threads": self.threads,
+            "kv": self.opening.format.name(),
+            "extended": self.opening.reach == Reach::Extended,
             "rounds": self.rounds.len(),
             "limits": self.limits(),
             "cases": cases,
@@ -148,10 +138,13 @@ impl Report {
     }
 
     pub(super) fn text(&self, profile: bool) -> String {
-        let Self { model, path, threads, rounds, .. } = self;
+        let Self { model, path, threads, opening, rounds, .. } = self;
+        let kv = opening.format.name();
+        let reach = if opening.reach == Reach::Extended { ", extended" } else { "" };
         let limits = self.limits();
         let mut text = format!(
-            "{BOLD}{model}{BOLD:#} on {path}, {threads} threads, medians of {} rounds\n\
+            "{BOLD}{model}{BOLD:#} on {path}, {threads} threads, {kv} keys and values{reach}, medians of {} \
+             rounds\n\
              {DIM}limits: {}{DIM:#}\n",
             rounds.len(),
             describe(&limits)
