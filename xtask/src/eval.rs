@@ -8,6 +8,7 @@
 mod answers;
 mod cases;
 mod command;
+mod needle;
 mod rewrite;
 mod score;
 
@@ -18,6 +19,7 @@ use answers::{Answer, Answers};
 use anyhow::{Context, Result};
 use cases::Case;
 use clap::ValueEnum;
+pub(crate) use needle::Needle;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -42,6 +42,8 @@ enum Bench {
 enum Eval {
     /// Edits, completions and infills through the real command, scored by the cases' own scorer
     Edits(eval::Edits),
+    /// Facts planted in a long prompt, asked for on forks of its cache; the speed along the way
+    Needle(eval::Needle),
 }
 
 fn main() -> Result<()> {
@@ -49,5 +51,6 @@ fn main() -> Result<()> {
         Task::Ci(ci) => ci.run(),
         Task::Bench(Bench::Peers(peers)) => peers.run(),
         Task::Eval(Eval::Edits(edits)) => edits.run(),
+        Task::Eval(Eval::Needle(needle)) => needle.run(),
     }
 }
