@@ -10,8 +10,9 @@ mod supers;
 use crate::block::{BLOCK, SUPER};
 use crate::cpu::{Cpu, per_isa};
 use crate::pack::{Form, PackedMatrix};
-use crate::team::Team;
+use crate::team::{Shareable, Team};
 pub(crate) use blocks::Blocks;
+use std::ops::Range;
 pub(crate) use supers::{Sums, Supers};
 
 /// A batch of activation rows, quantised in each form that the weights it meets read.
@@ -27,6 +28,8 @@ pub struct Activations {
     pub(crate) supers: Supers,
     /// The rows themselves, `[n_tokens, n_cols]`.
     pub(crate) floats: Vec<f32>,
+    /// Rows that wait to be quantised.
+    pub(crate) staged: Vec<f32>,
 }
 
 /// What a batch is to hold.
@@ -76,30 +79,35 @@ impl Activations {
         detail: Detail,
         produce: impl Fn(usize, &mut [f32]) + Sync,
     ) {
-        assert!(n_cols > 0 && n_cols.is_multiple_of(BLOCK), "{n_cols} columns in blocks of 32");
-        assert!(!detail.supers || n_cols.is_multiple_of(SUPER), "{n_cols} columns by 256");
-        assert_eq!(rows.len() % n_cols, 0, "whole rows");
-        let n_tokens = rows.len() / n_cols;
-        (self.n_tokens, self.n_cols) = (n_tokens, n_cols);
-        let n = |is_wanted: bool, len: usize| if is_wanted { n_tokens * n_cols / len } else { 0 };
-        let blocks = self.blocks.resize(n(detail.blocks, BLOCK), detail.fine);
-        let supers = self.supers.resize(n(detail.supers, SUPER), detail.fine);
+        assert_eq!(rows.len() % n_cols.max(1), 0, "whole rows");
+        let n_tokens = rows.len() / n_cols.max(1);
+        let room = self.room(n_tokens, n_cols, detail);
         let n_rows = n_tokens.div_ceil(4 * team.n_threads()).clamp(1, ROWS_PER_ITEM);
         team.for_each_chunk(rows, n_rows * n_cols, |i, rows| {
             for (j, row) in rows.chunks_exact_mut(n_cols).enumerate() {
                 produce(i * n_rows + j, row);
             }
-            let shape = Shape { n_cols, n_tokens, first: i * n_rows };
-            if detail.blocks {
-                per_isa!(cpu, blocks::quantize(rows: &[f32], shape: Shape, blocks: blocks::Into));
-            }
-            if detail.supers {
-                per_isa!(cpu, supers::quantize(rows: &[f32], shape: Shape, supers: supers::Into));
-            }
+            room.fill(cpu, rows, i * n_rows, 0..n_cols);
         });
-        self.floats.clear();
-        if detail.floats {
-            self.floats.extend_from_slice(rows);
+    }
+
+    /// Room for a batch, which is to be filled part by part.
+    ///
+    /// # Panics
+    /// If `n_cols` is not a multiple of the blocks that are asked for.
+    pub(crate) fn room(&mut self, n_tokens: usize, n_cols: usize, detail: Detail) -> Room {
+        assert!(n_cols > 0 && n_cols.is_multiple_of(BLOCK), "{n_cols} columns in blocks of 32");
+        assert!(!detail.supers || n_cols.is_multiple_of(SUPER), "{n_cols} columns by 256");
+        (self.n_tokens, self.n_cols) = (n_tokens, n_cols);
+        let n = |is_wanted: bool, len: usize| if is_wanted { n_tokens * n_cols / len } else { 0 };
+        self.floats.resize(n(detail.floats, 1), 0.0);
+        Room {
+            n_tokens,
+            n_cols,
+            detail,
+            blocks: self.blocks.resize(n(detail.blocks, BLOCK), detail.fine),
+            supers: self.supers.resize(n(detail.supers, SUPER), detail.fine),
+            floats: Shareable(self.floats.as_mut_ptr()),
         }
     }
 
@@ -129,10 +137,53 @@ impl Activations {
     }
 }
 
-/// How a batch is laid out, and the token that a run of rows begins with.
-#[derive(Clone, Copy)]
-struct Shape {
+/// Where the values of a batch go. Threads fill disjoint parts of it.
+pub(crate) struct Room {
+    n_tokens: usize,
     n_cols: usize,
+    detail: Detail,
+    blocks: blocks::Into,
+    supers: supers::Into,
+    floats: Shareable<f32>,
+}
+
+impl Room {
+    /// Quantises `rows`, `[tokens, columns.len()]`, of the tokens from `first` on. No two calls have a
+    /// value in common.
+    ///
+    /// # Panics
+    /// If the rows are outside the batch, or the columns are not whole blocks of it.
+    pub(crate) fn fill(&self, cpu: Cpu, rows: &[f32], first: usize, columns: Range<usize>) {
+        let (n_cols, n_tokens) = (columns.len(), rows.len() / columns.len());
+        let unit = if self.detail.supers { SUPER } else { BLOCK };
+        assert!(columns.start % unit == 0 && n_cols % unit == 0, "whole blocks");
+        assert!(rows.len() == n_tokens * n_cols && first + n_tokens <= self.n_tokens, "tokens");
+        assert!(columns.end <= self.n_cols, "columns");
+        let part = Part { n_cols, first_column: columns.start, n_tokens: self.n_tokens, first };
+        if self.detail.blocks {
+            let into = self.blocks;
+            per_isa!(cpu, blocks::quantize(rows: &[f32], part: Part, into: blocks::Into));
+        }
+        if self.detail.supers {
+            let into = self.supers;
+            per_isa!(cpu, supers::quantize(rows: &[f32], part: Part, into: supers::Into));
+        }
+        if self.detail.floats {
+            for (token, row) in rows.chunks_exact(n_cols).enumerate() {
+                let at = (first + token) * self.n_cols + columns.start;
+                // SAFETY: inside the batch, as asserted, and nobody else has these values.
+                unsafe { self.floats.0.add(at).copy_from_nonoverlapping(row.as_ptr(), n_cols) };
+            }
+        }
+    }
+}
+
+/// A part of a batch: `n_cols` columns from `first_column` on, of tokens from `first` on. The batch has
+/// `n_tokens`.
+#[derive(Clone, Copy)]
+struct Part {
+    n_cols: usize,
+    first_column: usize,
     n_tokens: usize,
     first: usize,
 }

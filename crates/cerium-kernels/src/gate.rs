@@ -8,7 +8,7 @@ use crate::elementwise::exp;
 pub enum Gate {
     /// `g / (1 + exp(-g)) * up`: `SwiGLU` (Shazeer 2020).
     Silu,
-    /// `gelu(g) * up`, see [`gelu`].
+    /// `gelu(g) * up`, by `tanh`.
     Gelu,
 }
 
@@ -16,7 +16,7 @@ pub enum Gate {
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn apply_gate(cpu: Cpu, kind: Gate, gate: &mut [f32], up: &[f32]) {
+pub(crate) fn apply_gate(cpu: Cpu, kind: Gate, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "lengths differ");
     match kind {
         Gate::Silu => per_isa!(cpu, silu_gate_body(gate: &mut [f32], up: &[f32])),
@@ -41,7 +41,7 @@ fn gelu_gate_body(gate: &mut [f32], up: &[f32]) {
 /// `x = x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))`.
 ///
 /// Source: Hendrycks and Gimpel 2016, the approximation by `tanh`, which models are trained with.
-pub fn gelu(cpu: Cpu, x: &mut [f32]) {
+pub(crate) fn gelu(cpu: Cpu, x: &mut [f32]) {
     per_isa!(cpu, gelu_body(x: &mut [f32]));
 }
 

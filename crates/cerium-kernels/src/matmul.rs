@@ -14,6 +14,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod float;
+mod hidden;
 mod scalar;
 mod simd;
 
@@ -21,6 +22,7 @@ use crate::activations::Activations;
 use crate::cpu::{Cpu, Isa};
 use crate::pack::{Form, PANEL, PackedMatrix, with_layout};
 use crate::team::{Shareable, Team};
+pub use hidden::{Affine, Hidden, hidden};
 use std::ops::Range;
 
 /// Tokens that one pass over a pair of panels serves; their sums stay in the first-level cache.
@@ -79,7 +81,8 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
                     let panels = panel..panels.end.min(panel + PAIR);
                     let n_tokens = tile.min(x.n_tokens - first_token);
                     let sums = &mut sums[..panels.len() * n_tokens];
-                    pair_product(cpu, weights, panels, x, first_token, sums, out);
+                    pair_sums(cpu, weights, panels.clone(), x, first_token, sums);
+                    write_rows(sums, weights.n_rows(), panels, first_token, out);
                 }
             }
         };
@@ -124,18 +127,15 @@ pub(crate) fn peaks(cpu: Cpu) -> Option<Peaks> {
 
 /// A tile of tokens with one panel of 16 rows or two. `sums` has room for each panel and token; what
 /// is in it does not matter.
-fn pair_product(
+fn pair_sums(
     cpu: Cpu,
     weights: &PackedMatrix,
     panels: Range<usize>,
     x: &Activations,
     first_token: usize,
     sums: &mut [[f32; PANEL]],
-    out: &Shareable<f32>,
 ) {
-    let n_rows = weights.n_rows();
-    let n_panels = panels.len();
-    let bytes = weights.panels(panels.clone());
+    let bytes = weights.panels(panels);
     with_layout!(weights.kind(), L => match cpu.0 {
         Isa::Scalar => scalar::panels::<L>(bytes, x, first_token, sums),
         // SAFETY: `available` makes this value only after detecting the features.
@@ -148,7 +148,17 @@ fn pair_product(
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Isa::Amx => unsafe { amx::panels::<L>(bytes, x, first_token, sums) },
     }, float => float::panels(cpu, bytes, x, first_token, sums));
-    for (token, sums) in sums.chunks_exact(n_panels).enumerate() {
+}
+
+/// Writes a tile's sums to the rows of their tokens.
+fn write_rows(
+    sums: &[[f32; PANEL]],
+    n_rows: usize,
+    panels: Range<usize>,
+    first_token: usize,
+    out: &Shareable<f32>,
+) {
+    for (token, sums) in sums.chunks_exact(panels.len()).enumerate() {
         for (panel, sums) in panels.clone().zip(sums) {
             let n = PANEL.min(n_rows - panel * PANEL);
             let at = (first_token + token) * n_rows + panel * PANEL;

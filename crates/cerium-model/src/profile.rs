@@ -18,10 +18,8 @@ pub enum Work {
     Attention,
     /// The product that follows attention.
     Output,
-    /// Products into the feed-forward network.
-    GateUp,
-    /// Its activation function, and quantising the result.
-    Activation,
+    /// The hidden layer of the feed-forward network: its products, its activation function, quantising.
+    Hidden,
     /// The product out of it.
     Down,
     /// The last norm and the product that makes logits.
@@ -30,15 +28,14 @@ pub enum Work {
 
 impl Work {
     /// All kinds, in the order of the pass.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::Embedding,
         Self::Norms,
         Self::Qkv,
         Self::Positions,
         Self::Attention,
         Self::Output,
-        Self::GateUp,
-        Self::Activation,
+        Self::Hidden,
         Self::Down,
         Self::Head,
     ];
@@ -52,8 +49,7 @@ impl Work {
             Self::Positions => "positions",
             Self::Attention => "attention",
             Self::Output => "output",
-            Self::GateUp => "gate-up",
-            Self::Activation => "activation",
+            Self::Hidden => "hidden",
             Self::Down => "down",
             Self::Head => "head",
         }

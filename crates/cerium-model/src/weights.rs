@@ -5,7 +5,7 @@ use crate::arch::Config;
 use crate::file::ModelFile;
 use crate::gguf::TensorInfo;
 use crate::packed::{Packer, Packing};
-use cerium_kernels::{Heads, PackedMatrix, Team, TensorType, dequantize};
+use cerium_kernels::{Affine, Heads, PackedMatrix, Team, TensorType, dequantize};
 
 /// All weights of a decoder.
 #[derive(Debug)]
@@ -54,6 +54,12 @@ pub(crate) struct Norm {
 pub(crate) struct Linear {
     pub(crate) weights: PackedMatrix,
     pub(crate) bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    pub(crate) fn affine(&self) -> Affine<'_> {
+        Affine { weights: &self.weights, bias: self.bias.as_deref() }
+    }
 }
 
 /// Norms of every head of the queries and keys.

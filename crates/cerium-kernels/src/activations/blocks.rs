@@ -1,6 +1,6 @@
 //! Quants with a scale per block of 32 values.
 
-use super::{SLACK, Shape, high_byte, round, scale};
+use super::{Part, SLACK, high_byte, round, scale};
 use crate::block::BLOCK;
 
 /// Blocks lie block-major (`[n_cols / 32][n_tokens]`), so that a kernel which holds one block of
@@ -53,11 +53,11 @@ impl Blocks {
 
 /// Quantises whole rows, block by block: in that order they are written.
 #[inline(always)]
-pub(super) fn quantize(rows: &[f32], shape: Shape, into: Into) {
-    for i in 0..shape.n_cols / BLOCK {
-        for (token, row) in rows.chunks_exact(shape.n_cols).enumerate() {
+pub(super) fn quantize(rows: &[f32], part: Part, into: Into) {
+    for i in 0..part.n_cols / BLOCK {
+        for (token, row) in rows.chunks_exact(part.n_cols).enumerate() {
             let values = &row.as_chunks::<BLOCK>().0[i];
-            let at = i * shape.n_tokens + shape.first + token;
+            let at = (part.first_column / BLOCK + i) * part.n_tokens + part.first + token;
             // SAFETY: all buffers were resized to hold every block of every token, and no other
             // row has this index.
             unsafe {

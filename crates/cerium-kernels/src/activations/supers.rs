@@ -1,7 +1,7 @@
 //! Quants with a scale per super-block of 256 values, for the K types: their factors per 32 or 16 values
 //! are integers, so that a whole super-block is summed exactly before anything is rounded.
 
-use super::{SLACK, Shape, high_byte, round, scale};
+use super::{Part, SLACK, high_byte, round, scale};
 use crate::block::{BLOCK, SUPER};
 
 /// Super-blocks lie as blocks do: `[n_cols / 256][n_tokens]`.
@@ -71,11 +71,11 @@ impl Plane {
 
 /// Quantises whole rows.
 #[inline(always)]
-pub(super) fn quantize(rows: &[f32], shape: Shape, into: Into) {
-    for i in 0..shape.n_cols / SUPER {
-        for (token, row) in rows.chunks_exact(shape.n_cols).enumerate() {
+pub(super) fn quantize(rows: &[f32], part: Part, into: Into) {
+    for i in 0..part.n_cols / SUPER {
+        for (token, row) in rows.chunks_exact(part.n_cols).enumerate() {
             let values = &row.as_chunks::<SUPER>().0[i];
-            let at = i * shape.n_tokens + shape.first + token;
+            let at = (part.first_column / SUPER + i) * part.n_tokens + part.first + token;
             // SAFETY: all buffers were resized to hold every super-block of every token, and no
             // other row has this index.
             unsafe {

@@ -5,8 +5,8 @@ use crate::file::ModelFile;
 use crate::profile::{Clock, Work};
 use crate::weights::{FeedForward, Layer, Linear, Norm, Weights};
 use cerium_kernels::{
-    Activations, Attention, Cpu, Detail, Heads, PackedMatrix, Product, Span, Team, add, apply_gate,
-    attention, dequantize, gelu, layer_norm, matmul, rms_norm, softcap,
+    Activations, Attention, Cpu, Detail, Heads, Hidden, PackedMatrix, Product, Span, Team, add,
+    attention, dequantize, hidden, layer_norm, matmul, rms_norm, softcap,
 };
 
 /// Buffers that grow to the largest step seen and stay.
@@ -20,8 +20,8 @@ pub(super) struct Scratch {
     k: Vec<f32>,
     v: Vec<f32>,
     attended: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
+    /// Hidden layer of the feed-forward network.
+    hidden: Activations,
     /// Output of the projections back into the stream.
     delta: Vec<f32>,
     /// Cosine and sine per row and pair, for layers that see everything and for those with a window.
@@ -54,8 +54,6 @@ impl Pass<'_> {
         s.attended.resize(n_rows * d_q, 0.0);
         s.k.resize(n_rows * d_kv, 0.0);
         s.v.resize(n_rows * d_kv, 0.0);
-        s.gate.resize(n_rows * config.d_ffn, 0.0);
-        s.up.resize(n_rows * config.d_ffn, 0.0);
 
         let factors = self.weights.rope_factors();
         let window = (0..config.n_layers).find_map(|layer| config.window(layer));
@@ -156,32 +154,14 @@ impl Pass<'_> {
         self.norm(&layer.ffn_norm, &[&gate.weights, up_weights.unwrap_or(&gate.weights)]);
         self.clock.lap(Work::Norms);
         let (cpu, team, s) = (self.cpu, self.team, &mut *self.scratch);
-        let into_gate = Product { weights: &gate.weights, out: &mut s.gate };
-        match up_weights {
-            Some(weights) => {
-                let products = &mut [into_gate, Product { weights, out: &mut s.up }];
-                matmul(cpu, team, &s.quantised, products);
-            }
-            None => matmul(cpu, team, &s.quantised, &mut [into_gate]),
-        }
-        self.clock.lap(Work::GateUp);
-        let (kind, d_ffn) = (self.config.family.gate, self.config.d_ffn);
-        if let Some(up) = up.as_ref().filter(|up| up.bias.is_some()) {
-            team.for_each_chunk(&mut s.up, d_ffn, |_, row| add_bias(cpu, row, up));
-        }
-        let up = &s.up;
-        let activate = |i: usize, row: &mut [f32]| {
-            add_bias(cpu, row, gate);
-            match kind {
-                Some(kind) => apply_gate(cpu, kind, row, &up[i * d_ffn..(i + 1) * d_ffn]),
-                None => gelu(cpu, row),
-            }
-        };
+        let up = self.config.family.gate.zip(up.as_ref().map(Linear::affine));
+        let made_of = Hidden { gate: gate.affine(), up };
         let detail = Detail::of(self.fine, &[&down.weights]);
-        s.quantised.quantize(cpu, team, &mut s.gate, d_ffn, detail, activate);
-        self.clock.lap(Work::Activation);
+        hidden(cpu, team, &s.quantised, made_of, detail, &mut s.hidden);
+        self.clock.lap(Work::Hidden);
+        let (cpu, team, s) = (self.cpu, self.team, &mut *self.scratch);
         let product = Product { weights: &down.weights, out: &mut s.delta };
-        matmul(cpu, team, &s.quantised, &mut [product]);
+        matmul(cpu, team, &s.hidden, &mut [product]);
         self.clock.lap(Work::Down);
         self.add_delta(down, layer.post_norms.as_ref().map(|norms| &norms.ffn));
     }
