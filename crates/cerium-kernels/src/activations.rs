@@ -156,7 +156,7 @@ impl Room {
     pub(crate) fn fill(&self, cpu: Cpu, rows: &[f32], first: usize, columns: Range<usize>) {
         let (n_cols, n_tokens) = (columns.len(), rows.len() / columns.len());
         let unit = if self.detail.supers { SUPER } else { BLOCK };
-        assert!(columns.start % unit == 0 && n_cols % unit == 0, "whole blocks");
+        assert!([columns.start, n_cols].iter().all(|n| n.is_multiple_of(unit)), "whole blocks");
         assert!(rows.len() == n_tokens * n_cols && first + n_tokens <= self.n_tokens, "tokens");
         assert!(columns.end <= self.n_cols, "columns");
         let part = Part { n_cols, first_column: columns.start, n_tokens: self.n_tokens, first };

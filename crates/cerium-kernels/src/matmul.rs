@@ -37,8 +37,9 @@ const TILE_MAX: usize = TILE;
 /// Panels that share a pass: activations are loaded once for both.
 const PAIR: usize = 2;
 
-/// Pairs a thread takes at once: a compromise between balance and the cost of taking.
-const PAIRS_PER_ITEM: usize = 2;
+/// Pairs a thread takes at once, of a large batch: they share what they read of the activations. And of
+/// a small one, where threads would wait for each other at the end.
+const PAIRS_PER_ITEM: [usize; 2] = [4, 2];
 
 /// One product of a group that shares its activations, such as query, key and value.
 #[derive(Debug)]
@@ -59,6 +60,9 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
     if x.n_tokens == 0 {
         return;
     }
+    let [many, few] = PAIRS_PER_ITEM;
+    let panels_per_item = PAIR * if x.n_tokens > TILE { many } else { few };
+    let n_groups = x.n_tokens.div_ceil(TILE_MAX);
     let mut jobs = Vec::with_capacity(products.len());
     let mut n_items = 0;
     for Product { weights, out } in products {
@@ -66,27 +70,29 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
         assert_eq!(out.len(), weights.n_rows() * x.n_tokens, "output of [n_tokens, n_rows]");
         assert!(x.holds(weights.form()), "activations for {:?}", weights.form());
         jobs.push((n_items, *weights, Shareable(out.as_mut_ptr())));
-        n_items += weights.n_panels().div_ceil(PAIR * PAIRS_PER_ITEM);
+        n_items += weights.n_panels().div_ceil(panels_per_item) * n_groups;
     }
     team.run(n_items, &|item| {
         let (first, weights, out) =
             jobs.iter().rfind(|(first, ..)| *first <= item).expect("the first job starts at 0");
-        let panels = (item - first) * PAIR * PAIRS_PER_ITEM;
-        let panels = panels..weights.n_panels().min(panels + PAIR * PAIRS_PER_ITEM);
+        let (panels, tokens) = ((item - first) / n_groups, (item - first) % n_groups);
+        let panels = panels * panels_per_item;
+        let panels = panels..weights.n_panels().min(panels + panels_per_item);
+        let tokens = tokens * TILE_MAX..x.n_tokens.min((tokens + 1) * TILE_MAX);
+        let tile = tile(cpu, weights.form(), x);
         let run = |sums: &mut [[f32; PANEL]]| {
-            let tile = sums.len() / PAIR;
             // Tokens outside, so that a tile's activations stay in the second-level cache.
-            for first_token in (0..x.n_tokens).step_by(tile) {
+            for first_token in tokens.clone().step_by(tile) {
                 for panel in panels.clone().step_by(PAIR) {
                     let panels = panel..panels.end.min(panel + PAIR);
-                    let n_tokens = tile.min(x.n_tokens - first_token);
+                    let n_tokens = tile.min(tokens.end - first_token);
                     let sums = &mut sums[..panels.len() * n_tokens];
                     pair_sums(cpu, weights, panels.clone(), x, first_token, sums);
                     write_rows(sums, weights.n_rows(), panels, first_token, out);
                 }
             }
         };
-        match tile(cpu, weights.form(), x).min(x.n_tokens) {
+        match tile.min(x.n_tokens) {
             1 => run(&mut [[0.0; PANEL]; PAIR]),
             2..=TILE => run(&mut [[0.0; PANEL]; PAIR * TILE]),
             #[allow(clippy::large_stack_arrays, reason = "32 KiB, of stacks that have 2 MiB")]
@@ -95,11 +101,19 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
     });
 }
 
-/// Tokens that one pass over a pair of panels serves: [`TILE`] or [`TILE_MAX`].
+/// Bytes of activations that stay in the second-level cache beside everything else.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+const CACHED_BYTES: usize = 5 << 18;
+
+/// Tokens that one pass over a pair of panels serves: from [`TILE`] to [`TILE_MAX`].
 fn tile(cpu: Cpu, form: Form, x: &Activations) -> usize {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     if cpu.0 == Isa::Amx && form == Form::Supers && !x.is_fine() {
-        return TILE_MAX;
+        let mut tile = TILE_MAX;
+        while tile > TILE && tile * x.n_cols > CACHED_BYTES {
+            tile /= 2;
+        }
+        return tile;
     }
     let _ = (cpu, form, x);
     TILE
