@@ -23,6 +23,7 @@ use crate::cpu::{Cpu, Isa};
 use crate::pack::{Form, PANEL, PackedMatrix, with_layout};
 use crate::team::{Shareable, Team};
 pub use hidden::{Affine, Hidden, hidden};
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Tokens that one pass over a pair of panels serves; their sums stay in the first-level cache.
@@ -63,7 +64,7 @@ pub fn matmul(cpu: Cpu, team: &Team, x: &Activations, products: &mut [Product<'_
     let [many, few] = PAIRS_PER_ITEM;
     let panels_per_item = PAIR * if x.n_tokens > TILE { many } else { few };
     let n_groups = x.n_tokens.div_ceil(TILE_MAX);
-    let mut jobs = Vec::with_capacity(products.len());
+    let mut jobs = SmallVec::<[_; 4]>::new();
     let mut n_items = 0;
     for Product { weights, out } in products {
         assert_eq!(weights.n_cols(), x.n_cols, "input features");

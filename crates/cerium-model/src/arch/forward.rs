@@ -8,10 +8,13 @@ use cerium_kernels::{
     Activations, Attention, Cpu, Detail, Heads, Hidden, PackedMatrix, Product, Span, Team, add,
     attention, dequantize, hidden, layer_norm, matmul, rms_norm, softcap,
 };
+use smallvec::SmallVec;
 
 /// Buffers that grow to the largest step seen and stay.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
+    /// Of all segments, one a row.
+    tokens: Vec<u32>,
     /// The residual stream, `[n_rows, d_model]`.
     x: Vec<f32>,
     normed: Vec<f32>,
@@ -68,11 +71,12 @@ impl Pass<'_> {
                 window.rope.add_turns(config.n_rot, factors, positions, windowed);
             }
         }
-        let tokens: Vec<u32> =
-            segments.iter().flat_map(|segment| segment.tokens).copied().collect();
+        let Scratch { x, tokens, .. } = s;
+        tokens.clear();
+        tokens.extend(segments.iter().flat_map(|segment| segment.tokens));
         let (kind, table) = self.weights.embedding(file);
         let row_bytes = table.len() / config.n_vocab;
-        self.team.for_each_chunk(&mut s.x, d_model, |i, row| {
+        self.team.for_each_chunk(x, d_model, |i, row| {
             let at = tokens[i] as usize * row_bytes;
             dequantize(kind, &table[at..at + row_bytes], row);
             if let Some(scale) = config.embedding_scale {
@@ -239,7 +243,8 @@ fn add_bias(cpu: Cpu, row: &mut [f32], made_by: &Linear) {
     }
 }
 
-fn spans<'a>(segments: &'a [Segment<'_>], layer: usize) -> Vec<Span<'a>> {
+/// On the stack, unless there are very many: a layer asks for no memory.
+fn spans<'a>(segments: &'a [Segment<'_>], layer: usize) -> SmallVec<[Span<'a>; 8]> {
     let mut first_row = 0;
     let span = |segment: &'a Segment<'_>| {
         let span = segment.kv.span(layer, first_row, segment.tokens.len());

@@ -2,6 +2,7 @@
 
 use crate::LoadError;
 use crate::gguf::{Gguf, optional};
+use smallvec::SmallVec;
 use std::f64::consts::PI;
 use std::ops::Range;
 
@@ -140,7 +141,7 @@ impl Rope {
             Scaling::Yarn(yarn) => f64::from(yarn.length),
             _ => 1.0,
         };
-        let frequencies: Vec<f64> = (0..n_rot / 2).map(frequency).collect();
+        let frequencies: SmallVec<[f64; 128]> = (0..n_rot / 2).map(frequency).collect();
         for pos in positions {
             turns.extend(frequencies.iter().map(|f| {
                 let (sin, cos) = (pos as f64 * f).sin_cos();
