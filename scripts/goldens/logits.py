@@ -4,6 +4,9 @@
     python3 scripts/goldens/logits.py reference NAME MODEL.gguf   (pip install numpy gguf tokenizers)
     python3 scripts/goldens/logits.py peer NAME MODEL.gguf        (pip install numpy llama-cpp-python)
 
+NAME is a name or, for models that tests do not download, the path of a `.golden` to write; the example
+`check_logits` scores our engine on it. A "llama" vocabulary needs llama-cpp-python for the ids.
+
 `reference` runs the numpy forward pass (forward.py) teacher-forced over the first 512 tokens of
 each file in text/ and writes crates/cerium-model/tests/data/logits/NAME.golden. `peer` runs
 llama.cpp on the same token ids, f16 keys and values, and adds its figures to the header.
@@ -49,8 +52,16 @@ SPLITS = {
 }
 
 
-def encode(model, text):
-    """Token ids by the `tokenizers` package, from the file's own vocabulary and merges."""
+def golden_path(name):
+    return pathlib.Path(name) if name.endswith(".golden") else OUT / f"{name}.golden"
+
+
+def encode(model, path, text):
+    """Token ids by the `tokenizers` package, from the file's own vocabulary and merges; by llama.cpp
+    where it has none."""
+    if model.field("tokenizer.ggml.model") == "llama":
+        import llama_cpp
+        return llama_cpp.Llama(path, vocab_only=True, verbose=False).tokenize(text.encode(), add_bos=True)
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     vocab = {token: i for i, token in enumerate(model.field("tokenizer.ggml.tokens"))}
     merges = [tuple(m.split(" ")) for m in model.field("tokenizer.ggml.merges")]
@@ -117,7 +128,7 @@ def reference(name, path):
     header = ["cerium logits 1", f"model {name}", f"sha256 {digest}", f"top {TOP}"]
     tokens, tops = [], []
     for text in TEXTS:
-        ids = encode(model, (HERE / "text" / text).read_text())[:N_TOKENS]
+        ids = encode(model, path, (HERE / "text" / text).read_text())[:N_TOKENS]
         assert len(ids) == N_TOKENS, f"{text} has only {len(ids)} tokens"
         logits = model.logits(ids)
         hits = (logits[:-1].argmax(-1) == ids[1:]).mean()
@@ -128,12 +139,12 @@ def reference(name, path):
         header.append(f"segment {len(ids)} {text}")
         tokens.append(np.array(ids, "<u4"))
         tops.append(top)
-    write(OUT / f"{name}.golden", header, tokens + tops)
+    write(golden_path(name), header, tokens + tops)
 
 
 def peer(name, path):
     import llama_cpp
-    golden = OUT / f"{name}.golden"
+    golden = golden_path(name)
     header, tokens, tops = read(golden)
     header = [line for line in header if not line.startswith("peer ")]
     features = llama_cpp.llama_print_system_info().decode()
