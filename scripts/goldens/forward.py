@@ -13,6 +13,7 @@ import numpy as np
 FAMILIES = {
     "qwen2": dict(),
     "qwen3": dict(),
+    "qwen3moe": dict(),
     "llama": dict(neighbours=True),
     "starcoder2": dict(gelu=True),
     "gemma3": dict(period=6, window_theta=1e4, gelu=True, post_norms=True),
@@ -136,10 +137,29 @@ class Model:
 
     def feed_forward(self, x, layer):
         name = f"blk.{layer}.ffn_"
+        if name + "gate_exps.weight" in self.weights:
+            return self.experts(x, name)
         activation = gelu if self.family.get("gelu") else silu
         if name + "gate.weight" not in self.weights:
             return self.linear(activation(self.linear(x, name + "up")), name + "down")
         return self.linear(activation(self.linear(x, name + "gate")) * self.linear(x, name + "up"), name + "down")
+
+    def experts(self, x, name):
+        """The experts of greatest score, weighed by the softmax over their scores (that over all, scaled
+        to sum 1, is the same)."""
+        scores = self.linear(x, name + "gate_inp").astype(np.float64)
+        out = np.zeros_like(x)
+        for row in range(len(x)):
+            chosen = np.argsort(-scores[row], kind="stable")[:self.hyper("expert_used_count")]
+            for expert, weight in zip(chosen, softmax(scores[row, chosen])):
+                part = lambda v, role: self.expert(v, f"{name}{role}_exps", expert)
+                out[row] += self.dtype(weight) * part(silu(part(x[row], "gate")) * part(x[row], "up"), "down")
+        return out
+
+    def expert(self, x, name, i):
+        y = self.weights[name + ".weight"][i] @ x
+        bias = self.weights.get(name + ".bias")
+        return y if bias is None else y + bias[i]
 
     def logits(self, ids):
         """Logits after each of `ids`, which start at position 0: `[len(ids), n_vocab]`."""

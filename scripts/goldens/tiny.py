@@ -66,6 +66,14 @@ MODELS = {
         embedding=T.Q8_0, head=T.Q5_1, kinds=[[T.Q4_1, T.Q5_0, T.Q8_0, T.Q4_0, None, T.Q4_0, T.Q5_1]] * 2),
     "qwen2-yarn": dict(arch="qwen2", width=128, heads=(2, 1), head_dim=64, ffn=64, theta=1e4, eps=1e-6,
         scaling=("yarn", 4.0), embedding=T.F32, head=None, kinds=[[T.F32] * 7] * 2),
+    "qwen3moe-float": dict(arch="qwen3moe", width=64, heads=(2, 1), head_dim=32, ffn=32, theta=1e6, eps=1e-6,
+        experts=(5, 2), embedding=T.F32, head=None, kinds=[[T.F32] * 7]),
+    "qwen3moe-codes": dict(arch="qwen3moe", width=64, heads=(4, 2), head_dim=16, ffn=32, theta=1e6, eps=1e-6,
+        experts=(24, 3), embedding=T.Q8_0, head=T.Q4_0, kinds=[
+        [T.Q8_0, T.Q8_0, T.Q8_0, T.Q4_0, T.IQ4_NL, T.Q5_0, T.Q4_0]] * 2),
+    "qwen3moe-k": dict(arch="qwen3moe", width=256, heads=(2, 1), head_dim=32, ffn=256, theta=1e6, eps=1e-6,
+        experts=(3, 1), embedding=T.Q2_K, head=None, kinds=[
+        [T.Q2_K, T.Q2_K, T.Q2_K, T.Q8_0, T.Q2_K, T.Q2_K, T.Q2_K]]),
 }
 # Byte offsets of scale and minimum in a block, the largest sub-scale, the quant's mid value, and
 # how much larger the minimum must be for a mean of zero (its sub-scale counts alike).
@@ -130,6 +138,11 @@ def write(name, spec, seed):
     writer.add_head_count_kv(kv)
     writer.add_rope_freq_base(spec["theta"])
     (writer.add_layer_norm_eps if biased else writer.add_layer_norm_rms_eps)(spec["eps"])
+    n_experts, n_used = spec.get("experts", (0, 0))
+    if n_experts:
+        writer.add_expert_count(n_experts)
+        writer.add_expert_used_count(n_used)
+        writer.add_expert_feed_forward_length(ffn)
     if "window" in spec:
         writer.add_sliding_window(spec["window"])
     if "scaling" in spec:
@@ -165,6 +178,14 @@ def write(name, spec, seed):
             data = gguf.quantize((rng.standard_normal((rows, columns)) * spread).astype(np.float32), kind)
         writer.add_tensor(tensor, data, raw_dtype=kind)
 
+    def experts(tensor, rows, columns, kind, spread):
+        if kind in K_BLOCKS or kind == T.MXFP4:
+            data = k_quant(rng, n_experts * rows, columns, kind, spread)
+        else:
+            values = rng.standard_normal((n_experts * rows, columns)) * spread
+            data = gguf.quantize(values.astype(np.float32), kind)
+        writer.add_tensor(tensor, data.reshape(n_experts, rows, -1), raw_dtype=kind)
+
     def vector(tensor, values):
         writer.add_tensor(tensor, values.astype(np.float32))
 
@@ -182,12 +203,18 @@ def write(name, spec, seed):
                 continue
             # Sharper attention than 1/sqrt(columns) would give, so that positions matter.
             spread = (2.0 if role in ("attn_q", "attn_k") else 1.0) / np.sqrt(shapes[role][1])
+            if n_experts and role.startswith("ffn"):
+                experts(f"blk.{layer}.{role}_exps.weight", *shapes[role], kind, spread)
+                continue
             matrix(f"blk.{layer}.{role}.weight", *shapes[role], kind, spread)
             if biased or spec["arch"] == "qwen2" and role in ROLES[:3]:
                 vector(f"blk.{layer}.{role}.bias", rng.standard_normal(shapes[role][0]) * 0.5)
         for norm in ("attn_norm", "ffn_norm"):
             norm_vectors(f"blk.{layer}.{norm}")
-        if spec["arch"] in ("qwen3", "gemma3"):
+        if n_experts:
+            router = rng.standard_normal((n_experts, width)) / np.sqrt(width)
+            writer.add_tensor(f"blk.{layer}.ffn_gate_inp.weight", router.astype(np.float32))
+        if spec["arch"] in ("qwen3", "qwen3moe", "gemma3"):
             for norm in ("attn_q_norm", "attn_k_norm"):
                 vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, head_dim))
         if spec["arch"] == "gemma3":

@@ -106,6 +106,20 @@ fn add_body(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
+/// `x[i] += factor * y[i]`, rounded once.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add_scaled(cpu: Cpu, x: &mut [f32], factor: f32, y: &[f32]) {
+    assert_eq!(x.len(), y.len(), "lengths differ");
+    per_isa!(cpu, add_scaled_body(x: &mut [f32], factor: f32, y: &[f32]));
+}
+
+#[inline(always)]
+fn add_scaled_body(x: &mut [f32], factor: f32, y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x = factor.mul_add(*y, *x));
+}
+
 /// `x = cap * tanh(x / cap)`: values stay below `cap`.
 pub fn softcap(cpu: Cpu, x: &mut [f32], cap: f32) {
     per_isa!(cpu, softcap_body(x: &mut [f32], cap: f32));
@@ -229,6 +243,7 @@ mod tests {
             rms_norm(cpu, &mut normed, &w, 1e-6);
             layer_norm(cpu, &mut normed, &w, &up, 1e-5);
             add(cpu, &mut normed, &x);
+            add_scaled(cpu, &mut normed, 0.3, &up);
             softcap(cpu, &mut normed, 3.0);
             let mut heads = normed[..64 * 3].to_vec();
             rope(cpu, &mut heads, 64, RopePairs::Halves, &turn);

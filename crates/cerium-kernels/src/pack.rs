@@ -321,6 +321,18 @@ impl PackedMatrix {
         Self { shape, panels: packed }
     }
 
+    /// Some of the rows as a matrix of its own, which shares the panels.
+    ///
+    /// # Panics
+    /// If they do not begin with a panel (every 16th row does), or are not there.
+    #[must_use]
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        assert!(rows.start.is_multiple_of(PANEL) && rows.end <= self.n_rows(), "whole panels");
+        let shape = MatrixShape { n_rows: rows.len(), ..self.shape };
+        let first = rows.start / PANEL * shape.panel_bytes();
+        Self { shape, panels: self.panels.slice(first..first + shape.n_bytes()) }
+    }
+
     /// Type the file stored it in.
     pub fn kind(&self) -> TensorType {
         self.shape.kind

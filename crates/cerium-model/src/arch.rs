@@ -5,6 +5,7 @@
 //! attention, rotary positions and a gated feed-forward network.
 
 mod config;
+mod experts;
 mod forward;
 mod rope;
 
@@ -16,6 +17,7 @@ use crate::profile::{Clock, Profile};
 use crate::weights::Weights;
 use cerium_kernels::{Cpu, Team};
 pub use config::Config;
+pub(crate) use config::ExpertCount;
 use forward::{Pass, Scratch};
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -68,6 +68,12 @@ pub enum LoadError {
         /// Rotated values per head.
         n_rot: usize,
     },
+    /// Experts of a width that cannot be packed.
+    #[error("experts are {d_ffn} wide, supported are multiples of 16")]
+    Experts {
+        /// Values of an expert's hidden layer.
+        d_ffn: usize,
+    },
     /// Positions are scaled in a way that is not supported.
     #[error("rotary scaling `{found}` is not supported")]
     RopeScaling {

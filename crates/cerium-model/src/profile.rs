@@ -18,9 +18,10 @@ pub enum Work {
     Attention,
     /// The product that follows attention.
     Output,
-    /// The hidden layer of the feed-forward network: its products, its activation function, quantising.
+    /// The hidden layer of the feed-forward network: the choice of experts, products, the activation
+    /// function, quantising.
     Hidden,
-    /// The product out of it.
+    /// The product out of it, and the sum of what experts made.
     Down,
     /// The last norm and the product that makes logits.
     Head,

@@ -1,7 +1,7 @@
 //! The tensors of a model, asked for by name and shape, packed for the kernels.
 
 use crate::LoadError;
-use crate::arch::Config;
+use crate::arch::{Config, ExpertCount};
 use crate::file::ModelFile;
 use crate::gguf::TensorInfo;
 use crate::packed::{Packer, Packing};
@@ -28,8 +28,24 @@ pub(crate) struct Layer {
     pub(crate) head_norms: Option<HeadNorms>,
     pub(crate) o: Linear,
     pub(crate) ffn_norm: Norm,
-    pub(crate) ffn: FeedForward,
+    pub(crate) ffn: Ffn,
     pub(crate) post_norms: Option<PostNorms>,
+}
+
+/// What a layer's second part is.
+#[derive(Debug)]
+pub(crate) enum Ffn {
+    Dense(FeedForward),
+    Experts(Experts),
+}
+
+/// Networks of which every row uses a few.
+#[derive(Debug)]
+pub(crate) struct Experts {
+    /// Its outputs are scores, one per network.
+    pub(crate) router: Linear,
+    pub(crate) each: Vec<FeedForward>,
+    pub(crate) n_used: usize,
 }
 
 /// A feed-forward network.
@@ -76,11 +92,41 @@ pub(crate) struct PostNorms {
     pub(crate) ffn: Vec<f32>,
 }
 
+impl FeedForward {
+    /// The matrices that its input meets; one of them twice where there is no other.
+    pub(crate) fn inputs(&self) -> [&PackedMatrix; 2] {
+        [&self.gate.weights, self.up.as_ref().map_or(&self.gate.weights, |up| &up.weights)]
+    }
+
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        [&self.gate, &self.down].into_iter().chain(&self.up)
+    }
+}
+
 impl Layer {
-    fn matrices(&self) -> impl Iterator<Item = &PackedMatrix> {
-        let FeedForward { gate, up, down } = &self.ffn;
-        let all = [&self.q, &self.k, &self.v, &self.o, gate, down];
-        all.into_iter().chain(up).map(|linear| &linear.weights)
+    /// The matrices that every row meets, and the networks of which a row meets so many.
+    fn parts(&self) -> (Vec<&Linear>, &[FeedForward], usize) {
+        let mut always = vec![&self.q, &self.k, &self.v, &self.o];
+        match &self.ffn {
+            Ffn::Dense(network) => (always, std::slice::from_ref(network), 1),
+            Ffn::Experts(Experts { router, each, n_used }) => {
+                always.push(router);
+                (always, each, *n_used)
+            }
+        }
+    }
+
+    /// The matrices that a row meets: of all networks, which have the same shapes, the first ones.
+    fn met(&self) -> impl Iterator<Item = &PackedMatrix> {
+        let (always, networks, n_used) = self.parts();
+        let met = networks[..n_used].iter().flat_map(FeedForward::linears);
+        always.into_iter().chain(met).map(|linear| &linear.weights)
+    }
+
+    fn n_bytes(&self) -> usize {
+        let (always, networks, _) = self.parts();
+        let all = always.into_iter().chain(networks.iter().flat_map(FeedForward::linears));
+        all.map(|linear| linear.weights.shape().n_bytes()).sum()
     }
 }
 
@@ -113,7 +159,22 @@ impl Weights {
                     None => (into("ffn_up")?, None),
                 };
                 let down = source.linear(&name("ffn_down"), d_model, d_ffn)?;
-                Ok::<_, LoadError>(FeedForward { gate, up, down })
+                Ok::<_, LoadError>(Ffn::Dense(FeedForward { gate, up, down }))
+            };
+            let experts = |count: ExpertCount| {
+                let each = |part: &str, n_out, n_in| {
+                    source.experts(&name(part), n_out, n_in, count.n_experts)
+                };
+                let gates = each("ffn_gate_exps", d_ffn, d_model)?.into_iter();
+                let ups = each("ffn_up_exps", d_ffn, d_model)?;
+                let downs = each("ffn_down_exps", d_model, d_ffn)?;
+                let networks = gates.zip(ups).zip(downs);
+                let network = |((gate, up), down)| FeedForward { gate, up: Some(up), down };
+                Ok::<_, LoadError>(Ffn::Experts(Experts {
+                    router: source.linear(&name("ffn_gate_inp"), count.n_experts, d_model)?,
+                    each: networks.map(network).collect(),
+                    n_used: count.n_used,
+                }))
             };
             Ok(Layer {
                 attention_norm: source.norm(&name("attn_norm"), config)?,
@@ -123,7 +184,7 @@ impl Weights {
                 head_norms: config.family.head_norms.then(head_norms).transpose()?,
                 o: source.linear(&name("attn_output"), d_model, d_q)?,
                 ffn_norm: source.norm(&name("ffn_norm"), config)?,
-                ffn: ffn()?,
+                ffn: config.experts.map_or_else(ffn, experts)?,
                 post_norms: config.family.post_norms.then(post_norms).transpose()?,
             })
         };
@@ -161,20 +222,20 @@ impl Weights {
         self.rope_factors.as_deref()
     }
 
-    /// Matrices of a layer's kind and of the head: `n_rows * n_cols` of each, and its bytes in the file.
+    /// Multiply-accumulates of a row with the layers and with the head, and the bytes that the file holds
+    /// of their weights.
     pub(crate) fn sizes(&self) -> [(usize, usize); 2] {
         let size = |matrix: &PackedMatrix| {
             let n = matrix.n_rows() * matrix.n_cols();
             (n, n / matrix.kind().block_len() * matrix.kind().block_bytes())
         };
         let sum = |a: (usize, usize), b: (usize, usize)| (a.0 + b.0, a.1 + b.1);
-        let layers = self.layers.iter().flat_map(Layer::matrices).map(size);
+        let layers = self.layers.iter().flat_map(Layer::met).map(size);
         [layers.fold((0, 0), sum), size(&self.head)]
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
-        let layers = self.layers.iter().flat_map(Layer::matrices);
-        layers.chain([&self.head]).map(|matrix| matrix.shape().n_bytes()).sum()
+        self.layers.iter().map(Layer::n_bytes).sum::<usize>() + self.head.shape().n_bytes()
     }
 }
 
@@ -222,9 +283,35 @@ impl<'a> Source<'a> {
         self.packer.matrix(info, n_out, n_in)
     }
 
+    /// The matrices of all experts, one after the other in one tensor, with their biases where the file has
+    /// them.
+    fn experts(
+        &self,
+        name: &str,
+        n_out: usize,
+        n_in: usize,
+        n_experts: usize,
+    ) -> Result<Vec<Linear>, LoadError> {
+        let info = self.info(&format!("{name}.weight"), &[n_in, n_out, n_experts])?;
+        let all = self.packer.matrix(info, n_out * n_experts, n_in)?;
+        let bias = format!("{name}.bias");
+        let biases = self.file.gguf.tensor(&bias).map(|_| self.values(&bias, &[n_out, n_experts]));
+        let biases = biases.transpose()?;
+        let expert = |i: usize| {
+            let rows = i * n_out..(i + 1) * n_out;
+            let bias = biases.as_ref().map(|biases| biases[rows.clone()].to_vec());
+            Linear { weights: all.rows(rows), bias }
+        };
+        Ok((0..n_experts).map(expert).collect())
+    }
+
     fn vector(&self, name: &str, n: usize) -> Result<Vec<f32>, LoadError> {
-        let info = self.info(name, &[n])?;
-        let mut values = vec![0.0; n];
+        self.values(name, &[n])
+    }
+
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        let info = self.info(name, shape)?;
+        let mut values = vec![0.0; shape.iter().product()];
         dequantize(info.kind, self.file.tensor_bytes(info), &mut values);
         Ok(values)
     }

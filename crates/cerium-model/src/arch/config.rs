@@ -25,6 +25,8 @@ pub(crate) struct Family {
     /// Queries are scaled by the width of the model per head, not by that of the head, in the one size
     /// that has this many layers.
     layers_if_scaled_by_width: Option<usize>,
+    /// Whether the feed-forward networks are experts, of which a router chooses.
+    has_experts: bool,
     /// Where a file has a window: who sees it.
     windows: Option<Windows>,
     /// The native window that the family documents YaRN for, and how far it reaches.
@@ -57,13 +59,15 @@ const PLAIN: Family = Family {
     post_norms: false,
     scales_embedding: false,
     layers_if_scaled_by_width: None,
+    has_experts: false,
     windows: None,
     extension: None,
 };
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 6] = [
     Family { name: "qwen2", extension: Some(Extension { from: 32_768, factor: 4.0 }), ..PLAIN },
     Family { name: "qwen3", head_norms: true, ..PLAIN },
+    Family { name: "qwen3moe", head_norms: true, has_experts: true, ..PLAIN },
     Family { name: "llama", rope_pairs: RopePairs::Neighbours, ..PLAIN },
     Family {
         name: "gemma3",
@@ -87,8 +91,9 @@ pub struct Config {
     pub n_layers: usize,
     /// Width of the residual stream.
     pub d_model: usize,
-    /// Width of the feed-forward network.
+    /// Width of the feed-forward network, or of each expert.
     pub d_ffn: usize,
+    pub(crate) experts: Option<ExpertCount>,
     /// Attention heads.
     pub heads: Heads,
     /// Rows of the embedding.
@@ -110,6 +115,14 @@ pub struct Config {
     pub(super) n_rot: usize,
     /// What logits stay below.
     pub(super) softcap: Option<f32>,
+}
+
+/// Experts of a layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExpertCount {
+    pub(crate) n_experts: usize,
+    /// Those that a row uses.
+    pub(crate) n_used: usize,
 }
 
 /// A window, and who sees it.
@@ -178,6 +191,20 @@ impl Config {
             let period = size_or("attention.sliding_window_pattern", 1 << 10, windows.period)?;
             Ok::<_, LoadError>(Window { n_positions, rope, period })
         };
+        let d_ffn = size(
+            if family.has_experts { "expert_feed_forward_length" } else { "feed_forward_length" },
+            1 << 20,
+        )?;
+        let experts = || {
+            let n_experts = size("expert_count", 1 << 10)?;
+            let n_used = size("expert_used_count", n_experts as u32)?;
+            // The experts of a tensor are packed together, and taken apart where panels begin.
+            if !d_ffn.is_multiple_of(16) {
+                return Err(LoadError::Experts { d_ffn });
+            }
+            Ok(ExpertCount { n_experts, n_used })
+        };
+        let experts = family.has_experts.then(experts).transpose()?;
         let by_width = family.layers_if_scaled_by_width == Some(n_layers);
         let scaled_by = if by_width { d_model / n_heads } else { head_dim };
         let embedding = gguf
@@ -187,7 +214,8 @@ impl Config {
             architecture: family.name,
             n_layers,
             d_model,
-            d_ffn: size("feed_forward_length", 1 << 20)?,
+            d_ffn,
+            experts,
             heads: Heads { n_heads, n_kv_heads, head_dim },
             n_vocab: embedding.shape.last().map_or(0, |&n| n as usize),
             n_context,

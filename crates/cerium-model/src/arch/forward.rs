@@ -1,9 +1,10 @@
 //! One pass of a batch through the layers.
 
+use super::experts::Routes;
 use super::{Config, Segment};
 use crate::file::ModelFile;
 use crate::profile::{Clock, Work};
-use crate::weights::{FeedForward, Layer, Linear, Norm, Weights};
+use crate::weights::{FeedForward, Ffn, Layer, Linear, Norm, Weights};
 use cerium_kernels::{
     Activations, Attention, Cpu, Detail, Heads, Hidden, PackedMatrix, Product, Span, Team, add,
     attention, dequantize, hidden, layer_norm, matmul, rms_norm, softcap,
@@ -16,17 +17,21 @@ pub(super) struct Scratch {
     /// Of all segments, one a row.
     tokens: Vec<u32>,
     /// The residual stream, `[n_rows, d_model]`.
-    x: Vec<f32>,
-    normed: Vec<f32>,
-    quantised: Activations,
+    pub(super) x: Vec<f32>,
+    pub(super) normed: Vec<f32>,
+    pub(super) quantised: Activations,
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
     attended: Vec<f32>,
     /// Hidden layer of the feed-forward network.
     hidden: Activations,
+    /// Which experts the rows use, the rows of one of them, and what all of them made.
+    pub(super) routes: Routes,
+    pub(super) gathered: Vec<f32>,
+    pub(super) made: Vec<f32>,
     /// Output of the projections back into the stream.
-    delta: Vec<f32>,
+    pub(super) delta: Vec<f32>,
     /// Cosine and sine per row and pair, for layers that see everything and for those with a window.
     turns: [Vec<(f32, f32)>; 2],
     pub(super) logits: Vec<f32>,
@@ -148,26 +153,44 @@ impl Pass<'_> {
         let product = Product { weights: &layer.o.weights, out: &mut s.delta };
         matmul(cpu, team, &s.quantised, &mut [product]);
         self.clock.lap(Work::Output);
-        self.add_delta(&layer.o, layer.post_norms.as_ref().map(|norms| &norms.attention));
+        self.add_delta(
+            layer.o.bias.as_deref(),
+            layer.post_norms.as_ref().map(|norms| &norms.attention),
+        );
     }
 
     /// One layer's feed-forward network, added to the stream.
     pub(super) fn feed_forward(&mut self, layer: &Layer) {
-        let FeedForward { gate, up, down } = &layer.ffn;
-        let up_weights = up.as_ref().map(|up| &up.weights);
-        self.norm(&layer.ffn_norm, &[&gate.weights, up_weights.unwrap_or(&gate.weights)]);
-        self.clock.lap(Work::Norms);
+        let post_norm = layer.post_norms.as_ref().map(|norms| &norms.ffn);
+        match &layer.ffn {
+            Ffn::Dense(network) => {
+                self.norm(&layer.ffn_norm, &network.inputs());
+                self.clock.lap(Work::Norms);
+                let mut delta = std::mem::take(&mut self.scratch.delta);
+                self.network(network, &mut delta);
+                self.scratch.delta = delta;
+                self.add_delta(network.down.bias.as_deref(), post_norm);
+            }
+            Ffn::Experts(experts) => {
+                self.norm(&layer.ffn_norm, &[&experts.router.weights]);
+                self.clock.lap(Work::Norms);
+                self.experts(experts);
+                self.add_delta(None, post_norm);
+            }
+        }
+    }
+
+    /// What a network makes of the quantised rows, without its last bias: `[n_rows, d_model]`.
+    pub(super) fn network(&mut self, network: &FeedForward, out: &mut [f32]) {
         let (cpu, team, s) = (self.cpu, self.team, &mut *self.scratch);
+        let FeedForward { gate, up, down } = network;
         let up = self.config.family.gate.zip(up.as_ref().map(Linear::affine));
         let made_of = Hidden { gate: gate.affine(), up };
         let detail = Detail::of(self.fine, &[&down.weights]);
         hidden(cpu, team, &s.quantised, made_of, detail, &mut s.hidden);
         self.clock.lap(Work::Hidden);
-        let (cpu, team, s) = (self.cpu, self.team, &mut *self.scratch);
-        let product = Product { weights: &down.weights, out: &mut s.delta };
-        matmul(cpu, team, &s.hidden, &mut [product]);
+        matmul(cpu, team, &s.hidden, &mut [Product { weights: &down.weights, out }]);
         self.clock.lap(Work::Down);
-        self.add_delta(down, layer.post_norms.as_ref().map(|norms| &norms.ffn));
     }
 
     /// The logits of the rows that were asked for. The stream is used up.
@@ -215,14 +238,16 @@ impl Pass<'_> {
         s.quantised.quantize(cpu, self.team, &mut s.normed, d_model, detail, produce);
     }
 
-    /// What a projection made is added to the stream, after its bias and its norm.
-    fn add_delta(&mut self, made_by: &Linear, norm: Option<&Vec<f32>>) {
+    /// What a layer's part made is added to the stream, after its bias and its norm.
+    fn add_delta(&mut self, bias: Option<&[f32]>, norm: Option<&Vec<f32>>) {
         const ROWS: usize = 16;
         let (cpu, team, config, s) = (self.cpu, self.team, self.config, &mut *self.scratch);
         let (d_model, eps) = (config.d_model, config.norm_eps);
-        if made_by.bias.is_some() || norm.is_some() {
+        if bias.is_some() || norm.is_some() {
             team.for_each_chunk(&mut s.delta, d_model, |_, row| {
-                add_bias(cpu, row, made_by);
+                if let Some(bias) = bias {
+                    add(cpu, row, bias);
+                }
                 if let Some(norm) = norm {
                     rms_norm(cpu, row, norm, eps);
                 }
@@ -237,7 +262,7 @@ impl Pass<'_> {
 }
 
 /// Adds the bias of what made a row, where there is one.
-fn add_bias(cpu: Cpu, row: &mut [f32], made_by: &Linear) {
+pub(super) fn add_bias(cpu: Cpu, row: &mut [f32], made_by: &Linear) {
     if let Some(bias) = &made_by.bias {
         add(cpu, row, bias);
     }

@@ -59,6 +59,21 @@ fn metadata_that_no_model_has_gets_a_clear_error() {
         ),
         "`gemma3.attention.sliding_window_pattern` is 0, supported are 1 to 1024"
     );
+    let experts = |n: u32, n_used: u32, d_ffn: u32| {
+        let keys = ["expert_count", "expert_used_count", "expert_feed_forward_length"];
+        config("qwen3moe", &[(keys[0], n), (keys[1], n_used), (keys[2], d_ffn)]).map(|_| ())
+    };
+    assert_eq!(experts(8, 8, 32), Ok(()));
+    for ((n, n_used, d_ffn), message) in [
+        ((0, 1, 32), "`qwen3moe.expert_count` is 0, supported are 1 to 1024"),
+        ((u32::MAX, 1, 32), "`qwen3moe.expert_count` is 4294967295, supported are 1 to 1024"),
+        ((8, 9, 32), "`qwen3moe.expert_used_count` is 9, supported are 1 to 8"),
+        ((8, 0, 32), "`qwen3moe.expert_used_count` is 0, supported are 1 to 8"),
+        ((8, 2, 40), "experts are 40 wide, supported are multiples of 16"),
+    ] {
+        assert_eq!(experts(n, n_used, d_ffn), Err(message.to_owned()));
+    }
+    assert_eq!(error("qwen3moe", &[]), "the file has no `qwen3moe.expert_feed_forward_length`");
     let unknown = error("gpt2", &[]);
     assert!(unknown.starts_with("models of architecture `gpt2` are not supported (qwen2, "));
     assert!(unknown.ends_with(" are)"), "{unknown}");
@@ -76,6 +91,8 @@ fn a_missing_tensor_is_named() {
         ("gemma3-cap", "blk.1.post_attention_norm.weight"),
         ("gemma3-cap", "blk.0.post_ffw_norm.weight"),
         ("starcoder2-float", "blk.0.attn_norm.bias"),
+        ("qwen3moe-codes", "blk.1.ffn_gate_inp.weight"),
+        ("qwen3moe-codes", "blk.0.ffn_up_exps.weight"),
         ("starcoder2-float", "output_norm.bias"),
         ("llama-mha", "blk.0.ffn_gate.weight"),
         ("llama-mha", "output_norm.weight"),

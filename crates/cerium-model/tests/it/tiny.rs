@@ -6,7 +6,7 @@ use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
 /// All tiny models.
-pub(crate) const NAMES: [&str; 13] = [
+pub(crate) const NAMES: [&str; 16] = [
     "gemma3-cap",
     "gemma3-float",
     "gemma3-window",
@@ -18,6 +18,9 @@ pub(crate) const NAMES: [&str; 13] = [
     "qwen3-codes",
     "qwen3-float",
     "qwen3-k",
+    "qwen3moe-codes",
+    "qwen3moe-float",
+    "qwen3moe-k",
     "starcoder2-float",
     "starcoder2-legacy",
 ];
