@@ -16,6 +16,7 @@ FAMILIES = {
     "qwen3moe": dict(),
     "llama": dict(neighbours=True),
     "starcoder2": dict(gelu=True),
+    "gpt-oss": dict(period=2, yarn_between_pairs=True, clamped=True, ffn_norm="post_attention_norm"),
     "gemma3": dict(period=6, window_theta=1e4, gelu=True, post_norms=True),
 }
 
@@ -113,7 +114,9 @@ class Model:
         trained length (32 and 1) the ramp begins and ends."""
         trained = self.hyper("rope.scaling.original_context_length")
         low, high = (half * np.log(trained / (turns * 2 * np.pi)) / np.log(theta) for turns in (32, 1))
-        low, high = max(np.floor(low), 0), min(np.ceil(high), 2 * half - 1)
+        if not self.family.get("yarn_between_pairs"):
+            low, high = np.floor(low), np.ceil(high)
+        low, high = max(low, 0), min(high, 2 * half - 1)
         divided = np.clip((np.arange(half) - low) / max(high - low, 0.001), 0, 1)
         return divided / self.yarn + 1 - divided
 
@@ -132,7 +135,12 @@ class Model:
             kv = head // (self.n_heads // self.n_kv)
             scores = (q[:, head] @ k[:, kv].T).astype(np.float64) / np.sqrt(self.scaled_by)
             scores[hidden] = -np.inf
-            out[:, head] = softmax(scores).astype(self.dtype) @ v[:, kv]
+            if name + "sinks.weight" in self.weights:  # Takes its share, and gives nothing for it.
+                sink = np.full((n, 1), self.weights[name + "sinks.weight"][head], np.float64)
+                scores = softmax(np.concatenate([scores, sink], 1))[:, :-1]
+            else:
+                scores = softmax(scores)
+            out[:, head] = scores.astype(self.dtype) @ v[:, kv]
         return self.linear(out.reshape(n, -1), name + "output")
 
     def feed_forward(self, x, layer):
@@ -153,7 +161,13 @@ class Model:
             chosen = np.argsort(-scores[row], kind="stable")[:self.hyper("expert_used_count")]
             for expert, weight in zip(chosen, softmax(scores[row, chosen])):
                 part = lambda v, role: self.expert(v, f"{name}{role}_exps", expert)
-                out[row] += self.dtype(weight) * part(silu(part(x[row], "gate")) * part(x[row], "up"), "down")
+                gate, up = part(x[row], "gate"), part(x[row], "up")
+                if self.family.get("clamped"):
+                    gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
+                    hidden = gate / (1 + np.exp(-1.702 * gate)) * (up + 1)
+                else:
+                    hidden = silu(gate) * up
+                out[row] += self.dtype(weight) * part(hidden, "down")
         return out
 
     def expert(self, x, name, i):
@@ -167,10 +181,11 @@ class Model:
         if self.arch == "gemma3":
             x = x * self.dtype(np.sqrt(x.shape[1]))
         post = (lambda y, name: self.norm(y, name)) if self.family.get("post_norms") else (lambda y, name: y)
+        ffn_norm = self.family.get("ffn_norm", "ffn_norm")
         for layer in range(self.n_layers):
             name = f"blk.{layer}."
             x = x + post(self.attention(self.norm(x, name + "attn_norm"), layer), name + "post_attention_norm")
-            x = x + post(self.feed_forward(self.norm(x, name + "ffn_norm"), layer), name + "post_ffw_norm")
+            x = x + post(self.feed_forward(self.norm(x, name + ffn_norm), layer), name + "post_ffw_norm")
         head = "output" if "output.weight" in self.weights else "token_embd"
         logits = self.linear(self.norm(x, "output_norm"), head)
         cap = self.hyper("final_logit_softcapping", 0.0)

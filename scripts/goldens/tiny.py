@@ -74,6 +74,11 @@ MODELS = {
     "qwen3moe-k": dict(arch="qwen3moe", width=256, heads=(2, 1), head_dim=32, ffn=256, theta=1e6, eps=1e-6,
         experts=(3, 1), embedding=T.Q2_K, head=None, kinds=[
         [T.Q2_K, T.Q2_K, T.Q2_K, T.Q8_0, T.Q2_K, T.Q2_K, T.Q2_K]]),
+    # llama.cpp rounds the ramp of YaRN to whole pairs, gpt-oss does not: these bases put it at pairs.
+    "gpt-oss-float": dict(arch="gpt-oss", width=32, heads=(2, 1), head_dim=32, ffn=32, theta=15450, eps=1e-5,
+        experts=(3, 2), window=9, scaling=("yarn", 8.0), embedding=T.F32, head=T.F32, kinds=[[T.F32] * 7] * 2),
+    "gpt-oss-mxfp4": dict(arch="gpt-oss", width=64, heads=(8, 2), head_dim=16, ffn=64, theta=172300, eps=1e-5,
+        experts=(6, 4), window=6, scaling=("yarn", 32.0), embedding=T.Q8_0, head=T.Q8_0, kinds=[[T.Q8_0] * 4 + [T.MXFP4] * 3] * 3),
 }
 # Byte offsets of scale and minimum in a block, the largest sub-scale, the quant's mid value, and
 # how much larger the minimum must be for a mean of zero (its sub-scale counts alike).
@@ -127,7 +132,8 @@ def vocabulary():
 def write(name, spec, seed):
     rng = np.random.default_rng(seed)
     width, (heads, kv), head_dim, ffn = spec["width"], spec["heads"], spec["head_dim"], spec["ffn"]
-    biased = spec["arch"] == "starcoder2"
+    layer_norms = spec["arch"] == "starcoder2"
+    biased = spec["arch"] in ("starcoder2", "gpt-oss")
     writer = gguf.GGUFWriter(OUT / f"{name}.gguf", spec["arch"])
     writer.add_name(name)
     writer.add_block_count(len(spec["kinds"]))
@@ -137,7 +143,7 @@ def write(name, spec, seed):
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv)
     writer.add_rope_freq_base(spec["theta"])
-    (writer.add_layer_norm_eps if biased else writer.add_layer_norm_rms_eps)(spec["eps"])
+    (writer.add_layer_norm_eps if layer_norms else writer.add_layer_norm_rms_eps)(spec["eps"])
     n_experts, n_used = spec.get("experts", (0, 0))
     if n_experts:
         writer.add_expert_count(n_experts)
@@ -149,7 +155,7 @@ def write(name, spec, seed):
         writer.add_rope_scaling_type(gguf.RopeScalingType(spec["scaling"][0]))
         writer.add_rope_scaling_factor(spec["scaling"][1])
         if spec["scaling"][0] == "yarn":
-            writer.add_rope_scaling_orig_ctx_len(512)
+            writer.add_rope_scaling_orig_ctx_len(128 if spec["arch"] == "gpt-oss" else 512)
     if "cap" in spec:
         writer.add_final_logit_softcapping(spec["cap"])
     if spec["arch"] == "llama":
@@ -191,7 +197,7 @@ def write(name, spec, seed):
 
     def norm_vectors(tensor):
         vector(tensor + ".weight", rng.uniform(0.5, 1.5, width))
-        if biased:
+        if layer_norms:
             vector(tensor + ".bias", rng.standard_normal(width) * 0.5)
 
     shapes = dict(zip(ROLES, [(heads * head_dim, width), (kv * head_dim, width), (kv * head_dim, width),
@@ -205,15 +211,21 @@ def write(name, spec, seed):
             spread = (2.0 if role in ("attn_q", "attn_k") else 1.0) / np.sqrt(shapes[role][1])
             if n_experts and role.startswith("ffn"):
                 experts(f"blk.{layer}.{role}_exps.weight", *shapes[role], kind, spread)
+                if biased:
+                    bias = rng.standard_normal((n_experts, shapes[role][0])) * 0.5
+                    writer.add_tensor(f"blk.{layer}.{role}_exps.bias", bias.astype(np.float32))
                 continue
             matrix(f"blk.{layer}.{role}.weight", *shapes[role], kind, spread)
             if biased or spec["arch"] == "qwen2" and role in ROLES[:3]:
                 vector(f"blk.{layer}.{role}.bias", rng.standard_normal(shapes[role][0]) * 0.5)
-        for norm in ("attn_norm", "ffn_norm"):
+        for norm in ("attn_norm", "post_attention_norm" if spec["arch"] == "gpt-oss" else "ffn_norm"):
             norm_vectors(f"blk.{layer}.{norm}")
         if n_experts:
             router = rng.standard_normal((n_experts, width)) / np.sqrt(width)
             writer.add_tensor(f"blk.{layer}.ffn_gate_inp.weight", router.astype(np.float32))
+        if spec["arch"] == "gpt-oss":
+            vector(f"blk.{layer}.ffn_gate_inp.bias", rng.standard_normal(n_experts) * 0.5)
+            vector(f"blk.{layer}.attn_sinks.weight", rng.standard_normal(heads) * 2)
         if spec["arch"] in ("qwen3", "qwen3moe", "gemma3"):
             for norm in ("attn_q_norm", "attn_k_norm"):
                 vector(f"blk.{layer}.{norm}.weight", rng.uniform(0.5, 1.5, head_dim))

@@ -10,6 +10,8 @@ pub enum Gate {
     Silu,
     /// `gelu(g) * up`, by `tanh`.
     Gelu,
+    /// `g / (1 + exp(-1.702 g)) * (up + 1)`, where `g` is 7 at most and `up` between -7 and 7: gpt-oss.
+    Clamped,
 }
 
 /// Applies a gate: `gate` becomes what it lets through of `up`.
@@ -21,6 +23,7 @@ pub(crate) fn apply_gate(cpu: Cpu, kind: Gate, gate: &mut [f32], up: &[f32]) {
     match kind {
         Gate::Silu => per_isa!(cpu, silu_gate_body(gate: &mut [f32], up: &[f32])),
         Gate::Gelu => per_isa!(cpu, gelu_gate_body(gate: &mut [f32], up: &[f32])),
+        Gate::Clamped => per_isa!(cpu, clamped_gate_body(gate: &mut [f32], up: &[f32])),
     }
 }
 
@@ -35,6 +38,17 @@ fn silu_gate_body(gate: &mut [f32], up: &[f32]) {
 fn gelu_gate_body(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in gate.iter_mut().zip(up) {
         *gate = gelu_of(*gate) * up;
+    }
+}
+
+#[inline(always)]
+fn clamped_gate_body(gate: &mut [f32], up: &[f32]) {
+    const STEEPNESS: f32 = 1.702;
+    const LIMIT: f32 = 7.0;
+    for (gate, up) in gate.iter_mut().zip(up) {
+        let g = if *gate < LIMIT { *gate } else { LIMIT };
+        let up = up.clamp(-LIMIT, LIMIT);
+        *gate = g / (1.0 + exp(-STEEPNESS * g)) * (up + 1.0);
     }
 }
 
@@ -63,7 +77,7 @@ fn gelu_of(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    const GATES: [Gate; 2] = [Gate::Silu, Gate::Gelu];
+    const GATES: [Gate; 3] = [Gate::Silu, Gate::Gelu, Gate::Clamped];
 
     #[test]
     fn they_are_what_they_say() {
@@ -83,6 +97,7 @@ mod tests {
                 let want = match kind {
                     Gate::Silu => 3.0 * wide / (1.0 + (-wide).exp()),
                     Gate::Gelu => 3.0 * gelu_of(wide),
+                    Gate::Clamped => 4.0 * wide.min(7.0) / (1.0 + (-1.702 * wide.min(7.0)).exp()),
                 };
                 all.push((gate[0], want));
             }
@@ -90,6 +105,16 @@ mod tests {
                 let error = (f64::from(got) - want).abs();
                 assert!(error <= 1e-5 + 1e-6 * want.abs(), "{x}: {got} {want}");
             }
+        }
+    }
+
+    #[test]
+    fn a_clamped_gate_lets_through_so_much() {
+        for (up, want) in [(-9.0, -6.0), (-1.0, 0.0), (0.0, 1.0), (7.0, 8.0), (1e30, 8.0)] {
+            let mut gate = [1e30];
+            apply_gate(Cpu::best(), Gate::Clamped, &mut gate, &[up]);
+            let of_seven = 7.0 / (1.0 + (-1.702f64 * 7.0).exp());
+            assert!((f64::from(gate[0]) - want * of_seven).abs() < 1e-5, "{up}: {}", gate[0]);
         }
     }
 

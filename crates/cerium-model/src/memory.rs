@@ -117,8 +117,9 @@ fn weights(file: &ModelFile) -> u64 {
 fn working(config: &Config) -> u64 {
     let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
     // Stream, normed and projected; queries and what they attend to; keys and values; both halves of the
-    // feed-forward network, and its quants.
-    let row = 3 * config.d_model + 2 * (n_heads + n_kv_heads) * head_dim + 3 * config.d_ffn;
+    // feed-forward network, and its quants; what experts make.
+    let made = config.experts.map_or(0, |experts| (1 + experts.n_used) * config.d_model);
+    let row = 3 * config.d_model + 2 * (n_heads + n_kv_heads) * head_dim + 3 * config.d_ffn + made;
     (4 * (ROWS * row + LOGITS * config.n_vocab)) as u64
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Layer {
     pub(crate) k: Linear,
     pub(crate) v: Linear,
     pub(crate) head_norms: Option<HeadNorms>,
+    /// Scores of nothing, one per query head.
+    pub(crate) sinks: Option<Vec<f32>>,
     pub(crate) o: Linear,
     pub(crate) ffn_norm: Norm,
     pub(crate) ffn: Ffn,
@@ -143,14 +145,14 @@ impl Weights {
         let embedding = source.info("token_embd.weight", &[d_model, n_vocab])?.clone();
         let layer = |i: usize| {
             let name = |part: &str| format!("blk.{i}.{part}");
-            let norm = |part: &str, n| source.vector(&name(&format!("{part}.weight")), n);
+            let vector = |part: &str, n| source.vector(&name(&format!("{part}.weight")), n);
             let head_norms = || {
-                let (q, k) = (norm("attn_q_norm", head_dim)?, norm("attn_k_norm", head_dim)?);
+                let (q, k) = (vector("attn_q_norm", head_dim)?, vector("attn_k_norm", head_dim)?);
                 Ok::<_, LoadError>(HeadNorms { q, k })
             };
             let post_norms = || {
-                let attention = norm("post_attention_norm", d_model)?;
-                Ok::<_, LoadError>(PostNorms { attention, ffn: norm("post_ffw_norm", d_model)? })
+                let attention = vector("post_attention_norm", d_model)?;
+                Ok::<_, LoadError>(PostNorms { attention, ffn: vector("post_ffw_norm", d_model)? })
             };
             let ffn = || {
                 let into = |part: &str| source.linear(&name(part), d_ffn, d_model);
@@ -182,8 +184,13 @@ impl Weights {
                 k: source.linear(&name("attn_k"), d_kv, d_model)?,
                 v: source.linear(&name("attn_v"), d_kv, d_model)?,
                 head_norms: config.family.head_norms.then(head_norms).transpose()?,
+                sinks: config
+                    .family
+                    .has_sinks
+                    .then(|| vector("attn_sinks", n_heads))
+                    .transpose()?,
                 o: source.linear(&name("attn_output"), d_model, d_q)?,
-                ffn_norm: source.norm(&name("ffn_norm"), config)?,
+                ffn_norm: source.norm(&name(config.family.ffn_norm), config)?,
                 ffn: config.experts.map_or_else(ffn, experts)?,
                 post_norms: config.family.post_norms.then(post_norms).transpose()?,
             })

@@ -18,6 +18,12 @@ pub(crate) struct Family {
     pub(crate) gate: Option<Gate>,
     /// Whether every head of queries and keys is normed before it is rotated.
     pub(crate) head_norms: bool,
+    /// Whether the ramp of YaRN begins and ends at whole pairs, as in the paper's own code.
+    yarn_at_pairs: bool,
+    /// Name of the norm before the feed-forward network.
+    pub(crate) ffn_norm: &'static str,
+    /// Whether heads have attention sinks.
+    pub(crate) has_sinks: bool,
     /// Whether what a layer adds to the stream is normed before.
     pub(crate) post_norms: bool,
     /// Whether rows of the embedding are multiplied with the square root of the width.
@@ -56,6 +62,9 @@ const PLAIN: Family = Family {
     layer_norms: false,
     gate: Some(Gate::Silu),
     head_norms: false,
+    yarn_at_pairs: true,
+    ffn_norm: "ffn_norm",
+    has_sinks: false,
     post_norms: false,
     scales_embedding: false,
     layers_if_scaled_by_width: None,
@@ -64,7 +73,7 @@ const PLAIN: Family = Family {
     extension: None,
 };
 
-const FAMILIES: [Family; 6] = [
+const FAMILIES: [Family; 7] = [
     Family { name: "qwen2", extension: Some(Extension { from: 32_768, factor: 4.0 }), ..PLAIN },
     Family { name: "qwen3", head_norms: true, ..PLAIN },
     Family { name: "qwen3moe", head_norms: true, has_experts: true, ..PLAIN },
@@ -77,6 +86,16 @@ const FAMILIES: [Family; 6] = [
         scales_embedding: true,
         layers_if_scaled_by_width: Some(62),
         windows: Some(Windows { period: 6, theta: Some(1e4) }),
+        ..PLAIN
+    },
+    Family {
+        name: "gpt-oss",
+        gate: Some(Gate::Clamped),
+        yarn_at_pairs: false,
+        ffn_norm: "post_attention_norm",
+        has_sinks: true,
+        has_experts: true,
+        windows: Some(Windows { period: 2, theta: None }),
         ..PLAIN
     },
     Family { name: "starcoder2", layer_norms: true, gate: None, ..PLAIN },
@@ -174,7 +193,7 @@ impl Config {
         }
         let n_layers = size("block_count", 1 << 10)?;
         let n_context = size("context_length", 1 << 24)?;
-        let rope = Rope::from_gguf(gguf, n_context)?;
+        let rope = Rope::from_gguf(gguf, n_context, family.yarn_at_pairs)?;
         let extended = family.extension.filter(|extension| extension.from == n_context);
         let extended = extended.and_then(|Extension { from, factor }| {
             Some((rope.stretched(factor, from)?, from * factor as usize))

@@ -144,7 +144,7 @@ impl Pass<'_> {
             heads: config.heads,
             scale: config.attention_scale,
             window: window.map(|window| window.n_positions),
-            sinks: None,
+            sinks: layer.sinks.as_deref(),
         };
         attention(cpu, team, how, &spans, &s.q, &mut s.attended);
         self.clock.lap(Work::Attention);

@@ -38,12 +38,21 @@ struct Yarn {
     slow: f32,
     /// What cosines and sines are multiplied with.
     length: f32,
+    /// Whether the ramp begins and ends at whole pairs.
+    at_pairs: bool,
 }
 
 impl Yarn {
     /// With the constants of the paper.
     fn new(factor: f32, n_trained: usize) -> Self {
-        Self { factor, n_trained, fast: 32.0, slow: 1.0, length: 0.1 * factor.ln() + 1.0 }
+        Self {
+            factor,
+            n_trained,
+            fast: 32.0,
+            slow: 1.0,
+            length: 0.1 * factor.ln() + 1.0,
+            at_pairs: true,
+        }
     }
 
     /// What a pair's frequency is multiplied with.
@@ -53,9 +62,11 @@ impl Yarn {
             let positions_per_radian = self.n_trained as f64 / (f64::from(turns) * 2.0 * PI);
             n_rot as f64 * positions_per_radian.ln() / (2.0 * f64::from(theta).ln())
         };
-        let last = n_rot as f64 - 1.0;
-        let (low, high) =
-            (pair_of(self.fast).floor().max(0.0), pair_of(self.slow).ceil().min(last));
+        let (mut low, mut high) = (pair_of(self.fast), pair_of(self.slow));
+        if self.at_pairs {
+            (low, high) = (low.floor(), high.ceil());
+        }
+        let (low, high) = (low.max(0.0), high.min(n_rot as f64 - 1.0));
         let divided = ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
         divided / f64::from(self.factor) + (1.0 - divided)
     }
@@ -78,8 +89,13 @@ impl Rope {
         (self.scaling == Scaling::None).then_some(Self { scaling, ..self })
     }
 
-    /// What the metadata of a file says. `n_context` is the length that it promises.
-    pub(super) fn from_gguf(gguf: &Gguf, n_context: usize) -> Result<Self, LoadError> {
+    /// What the metadata of a file says. `n_context` is the length that it promises; whether ramps begin
+    /// and end `at_pairs` is not in it.
+    pub(super) fn from_gguf(
+        gguf: &Gguf,
+        n_context: usize,
+        at_pairs: bool,
+    ) -> Result<Self, LoadError> {
         let theta = optional(gguf.arch_f32("rope.freq_base"))?.unwrap_or(1e4);
         let kind = optional(gguf.arch_str("rope.scaling.type"))?.unwrap_or("none");
         if kind == "none" {
@@ -108,6 +124,7 @@ impl Rope {
                     fast: number("rope.scaling.yarn_beta_fast", paper.fast)?,
                     slow: number("rope.scaling.yarn_beta_slow", paper.slow)?,
                     length: paper.length * number("rope.scaling.attn_factor", 1.0)?,
+                    at_pairs,
                     ..paper
                 })
             }

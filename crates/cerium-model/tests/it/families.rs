@@ -91,6 +91,8 @@ fn a_missing_tensor_is_named() {
         ("gemma3-cap", "blk.1.post_attention_norm.weight"),
         ("gemma3-cap", "blk.0.post_ffw_norm.weight"),
         ("starcoder2-float", "blk.0.attn_norm.bias"),
+        ("gpt-oss-mxfp4", "blk.2.attn_sinks.weight"),
+        ("gpt-oss-mxfp4", "blk.1.post_attention_norm.weight"),
         ("qwen3moe-codes", "blk.1.ffn_gate_inp.weight"),
         ("qwen3moe-codes", "blk.0.ffn_up_exps.weight"),
         ("starcoder2-float", "output_norm.bias"),

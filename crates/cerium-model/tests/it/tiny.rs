@@ -6,10 +6,12 @@ use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
 /// All tiny models.
-pub(crate) const NAMES: [&str; 16] = [
+pub(crate) const NAMES: [&str; 18] = [
     "gemma3-cap",
     "gemma3-float",
     "gemma3-window",
+    "gpt-oss-float",
+    "gpt-oss-mxfp4",
     "llama-float",
     "llama-mha",
     "qwen2-k",
@@ -51,7 +53,7 @@ fn tiny_models_agree_with_the_reference_on_every_path() {
         let (ours, peer) = (golden.rms_error(&got), golden.peer_rms);
         eprintln!("{name}: rms error {ours:.2e}, llama.cpp {peer:.2e}");
         // llama.cpp's figure is with keys and values in f32. Ours are halves: the reference, with
-        // its own keys and values rounded to halves, differs from itself by 4.1e-4 to 6.8e-4 on
+        // its own keys and values rounded to halves, differs from itself by 4.1e-4 to 7.0e-4 on
         // these models.
         assert!(ours <= 1.05 * peer.max(7e-4), "{name}: {ours} against {peer}");
         for cpu in Cpu::available() {
