@@ -47,6 +47,6 @@ pub use gate::Gate;
 pub use half::{f16_to_f32, f16s_to_f32s, f32_to_f16, f32s_to_f16s};
 pub use matmul::{Affine, Hidden, Product, hidden, matmul};
 pub use pack::{MatrixShape, PackError, PackedMatrix, layout_sample};
-pub use roofline::{float_products, int8_products, read_bandwidth};
+pub use roofline::{Memory, float_products, int8_products, read_bandwidth};
 pub use team::Team;
 pub use tensor_type::TensorType;

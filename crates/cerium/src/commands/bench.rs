@@ -13,13 +13,13 @@ use crate::output::{self, Output};
 use anyhow::Result;
 use case::Case;
 use cerium_harness::workspace::Workspace;
-use cerium_kernels::{Cpu, Team, float_products, int8_products, read_bandwidth};
+use cerium_kernels::{Cpu, Memory, Team, float_products, int8_products, read_bandwidth};
 use cerium_model::{KvCache, Opening};
 use report::{Limits, Report, Roof};
 use std::env;
 
 /// Bytes that are read to measure the memory: more than caches hold.
-const BUFFER_BYTES: usize = 256 << 20;
+const MEMORY_BYTES: usize = 256 << 20;
 
 /// Positions that a step of a prompt takes at most.
 const CHUNK: usize = 512;
@@ -47,10 +47,10 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
     let (format, reach) = (model::format(&settings), model.config().reach(longest)?);
     let mut prefix = KvCache::open(model.config(), Opening { format, reach });
     let mut report = Report::new(name, &model, prefix.opening(), cases);
-    let (team, buffer) = (Team::new(model.n_threads()), vec![1; BUFFER_BYTES]);
+    let (team, memory) = (Team::new(model.n_threads()), Memory::new(MEMORY_BYTES));
     for round in 0..=rounds.rounds {
         let _spinner = spinner(output, round, rounds);
-        let limits = limits(model.cpu(), &team, &buffer);
+        let limits = limits(model.cpu(), &team, &memory);
         let times = report.cases.iter().map(|case| case.run(&mut model, &mut prefix)).collect();
         // The first round only warms up.
         if round > 0 {
@@ -73,9 +73,9 @@ fn spinner(output: Output, round: u16, rounds: &Rounds) -> Spinner {
     Spinner::start(output, text)
 }
 
-fn limits(cpu: Cpu, team: &Team, buffer: &[u8]) -> Limits {
+fn limits(cpu: Cpu, team: &Team, memory: &Memory) -> Limits {
     Limits {
-        read: read_bandwidth(cpu, team, buffer),
+        read: read_bandwidth(cpu, team, memory),
         int8: int8_products(cpu, team),
         float: float_products(cpu, team),
     }
@@ -83,14 +83,14 @@ fn limits(cpu: Cpu, team: &Team, buffer: &[u8]) -> Limits {
 
 /// The limits alone, of every path and number of threads.
 fn roofline(output: Output, rounds: &Rounds, n_threads: usize) -> Result<Exit> {
-    let buffer = vec![1; BUFFER_BYTES];
+    let memory = Memory::new(MEMORY_BYTES);
     let teams: Vec<Team> = (1..=n_threads).map(Team::new).collect();
     let mut seen: Vec<(Cpu, usize, Vec<Limits>)> = Vec::new();
     for round in 0..=rounds.rounds {
         let _spinner = spinner(output, round, rounds);
         for cpu in Cpu::available() {
             for team in &teams {
-                let limits = limits(cpu, team, &buffer);
+                let limits = limits(cpu, team, &memory);
                 let here = (cpu, team.n_threads());
                 match seen.iter_mut().find(|(cpu, n, _)| (*cpu, *n) == here) {
                     Some((.., all)) => all.push(limits),
