@@ -426,7 +426,14 @@ impl Room {
         let (cpu, form, dim) = (pass.cpu, Form::of(pass.cpu), pass.how.heads.head_dim);
         let format = span.pages[page].layout().format;
         let head = span.pages[page].head(span.layer, kv_head);
+        // Tiles of bytes are loaded from the page itself, and wait for it; halves are converted before,
+        // by loads in a row, which processors foresee.
+        let next = span.pages.get(page + 1).filter(|_| format == KvFormat::Q8);
+        let next = next.map(|next| next.head(span.layer, kv_head));
         let keys = self.keys.keys((cpu, form), head.keys, head.key_steps);
+        if let Some(next) = &next {
+            next.keys.prefetch();
+        }
         let values = self.values.values((cpu, form), head.values, head.value_steps);
         let scores = self.scores.first_chunk_mut().expect("a page of scores");
         let [room, sums] = &mut self.sums;
@@ -447,6 +454,9 @@ impl Room {
             );
             products::products(cpu, values, &self.weights, &mut room[..dim], &mut sums[..dim]);
             softmax::merge_page(cpu, state, &part, &sums[..dim]);
+        }
+        if let Some(next) = &next {
+            next.values.prefetch();
         }
     }
 }

@@ -237,12 +237,12 @@ impl Unpacked {
             Stored::Halves(halves) => {
                 let len = halves.len() / n_rows;
                 let n = n_rows * inner_len(len);
-                self.floats.resize(halves.len(), 0.0);
-                f16s_to_f32s(cpu, halves, &mut self.floats);
-                let (floats, shape) = (&self.floats[..], (len, by_row));
                 let [first, second] = &mut self.planes;
                 match form {
                     Form::Words => {
+                        self.floats.resize(halves.len(), 0.0);
+                        f16s_to_f32s(cpu, halves, &mut self.floats);
+                        let (floats, shape) = (&self.floats[..], (len, by_row));
                         let (first, second) = (first.words(n), second.words(n));
                         per_isa!(cpu, words_body(
                             floats: &[f32],
@@ -253,17 +253,15 @@ impl Unpacked {
                         ));
                         Left::Words(first, second)
                     }
+                    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                     Form::Bytes => {
                         let (first, second) = (first.bytes(n), second.bytes(n));
-                        per_isa!(cpu, bytes_body(
-                            floats: &[f32],
-                            shape: (usize, bool),
-                            steps: &[f32; PAGE],
-                            first: &mut [i8],
-                            second: &mut [i8],
-                        ));
+                        // SAFETY: bytes are the form of AMX alone, which comes with AVX-512.
+                        unsafe { halves_to_bytes(halves, (len, by_row), steps, first, second) };
                         Left::Bytes(first, second)
                     }
+                    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+                    Form::Bytes => unreachable!("bytes are for tiles"),
                 }
             }
             Stored::Bytes(bytes) => {
@@ -328,30 +326,45 @@ fn words_body(
     }
 }
 
-#[inline(always)]
-fn bytes_body(
-    floats: &[f32],
+/// The same in bytes, which only AMX reads: in one pass from halves, because that is what a decoded
+/// token waits for.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn halves_to_bytes(
+    halves: &[u16],
     (len, by_row): (usize, bool),
     steps: &[f32; PAGE],
     first: &mut [i8],
     second: &mut [i8],
 ) {
-    let inner = inner_len(len);
+    use std::arch::x86_64::*;
+    let (inner, n_rows) = (inner_len(len), halves.len() / len);
+    assert!(len.is_multiple_of(16) && halves.len() == n_rows * len, "whole rows");
+    assert!(n_rows * inner <= first.len() && first.len() == second.len(), "room");
+    assert!(if by_row { n_rows == PAGE } else { len == PAGE }, "a step for each");
     let mut by = [0.0; PAGE];
     for (by, &step) in by.iter_mut().zip(steps) {
         *by = inverse(step);
     }
-    for (i, row) in floats.chunks_exact(len).enumerate() {
-        let (first, second) = (&mut first[i * inner..][..len], &mut second[i * inner..][..len]);
-        if by_row {
-            for ((&value, first), second) in row.iter().zip(first).zip(second) {
-                let bits = round(value, by[i]);
-                (*first, *second) = (high(bits) as i8, bits as i8);
-            }
-        } else {
-            for (((&value, &by), first), second) in row.iter().zip(&by).zip(first).zip(second) {
-                let bits = round(value, by);
-                (*first, *second) = (high(bits) as i8, bits as i8);
+    let (magic, half) = (_mm512_set1_ps(MAGIC), _mm512_set1_epi32(128));
+    for row in 0..n_rows {
+        for i in (0..len).step_by(16) {
+            // SAFETY: sixteen values from `i` on are inside the row, here and there, and inside `by`
+            // where columns have steps.
+            unsafe {
+                let by = if by_row {
+                    _mm512_set1_ps(by[row])
+                } else {
+                    _mm512_loadu_ps(by.as_ptr().add(i))
+                };
+                let at = halves.as_ptr().add(row * len + i).cast();
+                let value = _mm512_cvtph_ps(_mm256_loadu_si256(at));
+                let bits = _mm512_castps_si512(_mm512_fmadd_ps(value, by, magic));
+                let high = _mm512_srli_epi32::<8>(_mm512_add_epi32(bits, half));
+                let at = row * inner + i;
+                let (high, low) = (_mm512_cvtepi32_epi8(high), _mm512_cvtepi32_epi8(bits));
+                _mm_storeu_si128(first.as_mut_ptr().add(at).cast(), high);
+                _mm_storeu_si128(second.as_mut_ptr().add(at).cast(), low);
             }
         }
     }
