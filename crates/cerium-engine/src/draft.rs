@@ -91,7 +91,7 @@ pub struct DraftCounts {
 }
 
 /// What all jobs of an engine learn from each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Experience {
     /// What jobs that are done have read and written.
     earlier: Repeats,
@@ -99,6 +99,11 @@ pub(crate) struct Experience {
 }
 
 impl Experience {
+    /// None yet; `n_text_max` tokens of text will be remembered.
+    pub(crate) fn new(n_text_max: usize) -> Self {
+        Self { earlier: Repeats::new(n_text_max), pace: Pace::default() }
+    }
+
     /// Learns what a job that is done has read and written.
     pub(crate) fn saw_text(&mut self, text: &[u32]) {
         self.earlier.begin(text);

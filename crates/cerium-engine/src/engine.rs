@@ -37,6 +37,8 @@ pub struct EngineOptions {
     pub n_queued_max: usize,
     /// Finished sequences whose keys and values are kept for prompts that begin alike.
     pub n_kept_max: usize,
+    /// Tokens of finished sequences that drafts may repeat.
+    pub n_remembered_max: usize,
 }
 
 impl Default for EngineOptions {
@@ -47,6 +49,7 @@ impl Default for EngineOptions {
             n_running_max: 4,
             n_queued_max: 64,
             n_kept_max: 4,
+            n_remembered_max: 1 << 17,
         }
     }
 }
@@ -125,6 +128,7 @@ impl Engine {
         };
         let worker = Worker {
             n_vocab: model.config().n_vocab,
+            experience: Experience::new(options.n_remembered_max),
             model,
             options,
             opening,
@@ -134,7 +138,6 @@ impl Engine {
             queue: Vec::new(),
             running: Vec::new(),
             kept: Vec::new(),
-            experience: Experience::default(),
         };
         let thread = thread::Builder::new().name("cerium-engine".to_owned());
         thread.spawn(move || worker.run()).expect("a thread can be started");

@@ -277,6 +277,36 @@ pub(crate) enum Measure {
         #[command(flatten)]
         rounds: Rounds,
     },
+    /// Edits with drafts of each kind: steps, tokens, the same output
+    Edit(BenchEdit),
+}
+
+/// Which edits to draft, and how.
+#[derive(Debug, Args)]
+pub(crate) struct BenchEdit {
+    /// Folder with the cases (`SET.jsonl`, each line with `id`, `path`, `before`, `instruction`, `after`)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cases: PathBuf,
+    /// Sets of cases
+    #[arg(long, value_name = "SET", value_delimiter = ',', default_values = ["micro_dev"])]
+    pub(crate) set: Vec<String>,
+    /// Only every N-th case of each set
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
+    pub(crate) every: usize,
+    /// What is written
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["end-to-end", "replay", "sites"])]
+    pub(crate) view: Vec<EditView>,
+}
+
+/// What is written in a bench of edits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EditView {
+    /// The model's own edits, compared byte by byte with those without drafts
+    EndToEnd,
+    /// The changed lines of each case as its reference has them, drafted from the old ones
+    Replay,
+    /// Changes in several places made from the cases' files: a name, an argument, a type, a call
+    Sites,
 }
 
 /// How long to measure, and what to show of it.
@@ -290,7 +320,7 @@ pub(crate) struct Rounds {
     pub(crate) profile: bool,
 }
 
-/// A number of tokens.
+/// A number, as of tokens.
 fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if (1..=1 << 20).contains(&n) => Ok(n),

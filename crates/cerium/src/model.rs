@@ -30,7 +30,37 @@ const CONTEXT_LEAST: usize = 2048;
 pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
     let found = find(output, settings)?;
     let _spinner = Spinner::start(output, format!("loading {}", found.name));
-    load(output, settings, &found).with_context(|| format!("loading `{}`", found.path.display()))
+    let loaded = load(output, settings, &found, &EngineOptions::default());
+    Ok(loaded.with_context(|| format!("loading `{}`", found.path.display()))?.service())
+}
+
+/// The same with its engine at hand, which remembers nothing from one job to the next.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Loaded> {
+    let found = find(output, settings)?;
+    let _spinner = Spinner::start(output, format!("loading {}", found.name));
+    let options = EngineOptions { n_kept_max: 0, n_remembered_max: 0, ..EngineOptions::default() };
+    load(output, settings, &found, &options)
+        .with_context(|| format!("loading `{}`", found.path.display()))
+}
+
+/// A model with everything that it takes to answer.
+pub(crate) struct Loaded {
+    pub(crate) name: String,
+    pub(crate) engine: Engine,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    template: Arc<ChatTemplate>,
+    n_context: usize,
+}
+
+impl Loaded {
+    pub(crate) fn service(&self) -> Service {
+        let (tokenizer, template) = (Arc::clone(&self.tokenizer), Arc::clone(&self.template));
+        let engine = self.engine.clone();
+        Service::new(self.name.clone(), tokenizer, template, self.n_context, engine)
+    }
 }
 
 /// The same without anything around it, for measuring.
@@ -98,17 +128,21 @@ pub(crate) fn fetch(output: Output, home: &Home, entry: &'static Entry) -> Resul
     Ok(cerium_hub::pull(home, entry, &Sources::from_env(), &mut bar)?)
 }
 
-fn load(output: Output, settings: &Settings, found: &Found) -> Result<Service> {
+fn load(
+    output: Output,
+    settings: &Settings,
+    found: &Found,
+    options: &EngineOptions,
+) -> Result<Loaded> {
     let file = found.file()?;
     let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
     let template = ChatTemplate::from_gguf(&file.gguf, &tokenizer)?;
     let n_context = n_context(output, settings, &file)?;
     let model = load_weights(output, settings, file)?;
     let kv = format(settings);
-    let options = EngineOptions { n_context, kv, ..EngineOptions::default() };
-    let engine = Engine::start(model, options);
+    let engine = Engine::start(model, EngineOptions { n_context, kv, ..options.clone() });
     let (tokenizer, template) = (Arc::new(tokenizer), Arc::new(template));
-    Ok(Service::new(found.name.clone(), tokenizer, template, n_context, engine))
+    Ok(Loaded { name: found.name.clone(), engine, tokenizer, template, n_context })
 }
 
 /// Tokens of a sequence: those asked for, or as many of the model's own as there is memory for.

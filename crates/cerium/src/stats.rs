@@ -9,9 +9,9 @@ pub(crate) struct Stats {
     /// Absent when no model was asked.
     model: Option<String>,
     #[serde(flatten)]
-    usage: Usage,
+    pub(crate) usage: Usage,
     #[serde(flatten)]
-    timings: Timings,
+    pub(crate) timings: Timings,
 }
 
 impl Stats {

@@ -25,7 +25,7 @@ pub(crate) struct Room {
 
 impl Governor {
     pub(crate) fn new(drafts: Drafts) -> Self {
-        Self { drafts, odds: Odds::default(), own: Repeats::default() }
+        Self { drafts, odds: Odds::default(), own: Repeats::new(usize::MAX) }
     }
 
     /// The draft to check after `tokens`, of which the last `n_output` were generated.
@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn length(governor: &mut Governor, room: Room) -> usize {
-        governor.choose(&[1], 1, &Experience::default(), room).map_or(0, |draft| draft.ids.len())
+        governor.choose(&[1], 1, &Experience::new(0), room).map_or(0, |draft| draft.ids.len())
     }
 
     #[test]

@@ -11,9 +11,6 @@ const N_PLACES_MAX: usize = 16;
 /// Longer matches than this are not told apart.
 const SAME_MAX: usize = 64;
 
-/// Tokens kept at most; beyond, the older half goes.
-const TOKENS_MAX: usize = 1 << 17;
-
 /// Stands between texts. No vocabulary is so large.
 const GAP: u32 = u32::MAX;
 
@@ -21,8 +18,10 @@ const GAP: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
 
 /// Texts that may repeat themselves.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Repeats {
+    /// Tokens kept at most; beyond, the older half goes.
+    n_max: usize,
     tokens: Vec<u32>,
     /// By the hash of [`GRAM`] tokens, the place of the last one where they stood last.
     latest: HashMap<u64, u32>,
@@ -40,6 +39,11 @@ pub(crate) struct Found<'a> {
 }
 
 impl Repeats {
+    /// No text yet, and never more than `n_max` tokens.
+    pub(crate) fn new(n_max: usize) -> Self {
+        Self { n_max, tokens: Vec::new(), latest: HashMap::new(), before: Vec::new() }
+    }
+
     /// Number of tokens.
     pub(crate) fn len(&self) -> usize {
         self.tokens.len()
@@ -47,13 +51,16 @@ impl Repeats {
 
     /// Adds a text that begins anew, forgetting old ones when there are too many.
     pub(crate) fn begin(&mut self, text: &[u32]) {
-        if self.len() + text.len() >= TOKENS_MAX {
+        if self.n_max < 2 * GRAM {
+            return;
+        }
+        if self.len() + text.len() >= self.n_max {
             let kept = self.tokens.split_off(self.len() / 2);
-            *self = Self::default();
+            *self = Self::new(self.n_max);
             self.extend(&kept);
         }
         self.extend(&[GAP]);
-        self.extend(&text[text.len().saturating_sub(TOKENS_MAX / 2 - 1)..]);
+        self.extend(&text[text.len().saturating_sub(self.n_max / 2 - 1)..]);
     }
 
     /// Adds to the last text.
@@ -100,9 +107,11 @@ fn hash(tokens: &[u32]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    const TOKENS_MAX: usize = 1 << 17;
+
     #[test]
     fn the_longest_match_is_found_and_the_latest_of_equals() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(TOKENS_MAX);
         repeats.extend(&[9, 1, 2, 3, 10, 8, 1, 2, 3, 11, 7, 1, 2, 3, 12]);
         let find = |text: &[u32]| repeats.find(text).map(|found| (found.next[0], found.n_same));
         assert_eq!(find(&[0, 1, 2, 3]), Some((12, 3)));
@@ -116,7 +125,7 @@ mod tests {
 
     #[test]
     fn texts_are_apart_and_their_number_is_bounded() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(TOKENS_MAX);
         repeats.begin(&[1, 2, 3]);
         repeats.begin(&[4, 5, 6]);
         assert!(repeats.find(&[1, 2, 3]).is_none());

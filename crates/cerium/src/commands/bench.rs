@@ -2,6 +2,7 @@
 //! run. Figures are medians over the rounds; a fraction compares with the limit of its own round.
 
 mod case;
+mod edit;
 mod report;
 
 use super::{Context, Exit};
@@ -32,6 +33,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
         Measure::Roofline(rounds) => {
             return roofline(output, rounds, model::n_threads(output, settings.threads));
         }
+        Measure::Edit(args) => return edit::run(output, &settings, args),
         Measure::Prefill { tokens, rounds } => {
             (rounds, tokens.iter().map(|&n| Case::Prefill { n }).collect::<Vec<_>>())
         }

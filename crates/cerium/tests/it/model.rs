@@ -58,6 +58,37 @@ fn the_same_question_gets_the_same_answer_and_places_that_exist() {
 }
 
 #[test]
+fn a_bench_of_edits_compares_drafts_of_each_kind() {
+    let world = World::new();
+    let before = CALC.repeat(3);
+    let after = before.replace("width", "breadth");
+    let case = serde_json::json!({
+        "path": "calc.py", "before": before, "after": after,
+        "instruction": "rename the parameter of every area function to breadth and explain it",
+    });
+    world.write("some.jsonl", format!("{case}\n{{not a case: only every second one is read\n"));
+    let model = model();
+    let bench = ["bench", "edit", "--cases", ".", "--set", "some", "--every", "2", "--json"];
+    let report = world.run(&[&bench[..], &["--model", &model]].concat()).ok().json();
+    let rows = report["rows"].as_array().unwrap();
+    let row = |view: &str, drafts: &str| {
+        let row = rows.iter().find(|row| row["view"] == view && row["drafted_from"] == drafts);
+        row.unwrap_or_else(|| panic!("no {view}, {drafts}: {report:#}"))
+    };
+    for row in rows {
+        assert_eq!(row["same"], row["edits"], "{report:#}");
+    }
+    let plain = row("end-to-end", "none");
+    assert_eq!(
+        (&plain["output_steps"], &plain["drafted_tokens"]),
+        (&plain["output_tokens"], &0.into())
+    );
+    let steps = |drafts: &str| row("replay", drafts)["output_steps"].as_u64().unwrap();
+    assert!(steps("changes") < steps("copy"), "{report:#}");
+    assert!(row("replay", "changes")["drafts"]["changed"]["accepted_tokens"].as_u64() > Some(0));
+}
+
+#[test]
 fn a_bench_sets_work_beside_the_limits_of_its_own_run() {
     let world = World::new();
     let model = model();

@@ -1,0 +1,185 @@
+//! `cerium bench edit`: edits with drafts of each kind beside edits without, in turn, by an engine that
+//! remembers nothing from one to the next.
+
+mod cases;
+mod replay;
+mod sites;
+
+use crate::cli::{BenchEdit, EditView};
+use crate::commands::Exit;
+use crate::config::Settings;
+use crate::local::LocalBackend;
+use crate::model;
+use crate::output::progress::Spinner;
+use crate::output::{self, BOLD, DIM, Output};
+use anyhow::Result;
+use cases::Case;
+use cerium_harness::edit::{EditRequest, plan_text, run_edit};
+use cerium_harness::files::SourceFile;
+use cerium_harness::{Backend, OnText};
+use cerium_protocol::{
+    CompletionRequest, CreateResponse, DraftSource, ErrorBody, ModelInfo, Response, Usage,
+};
+use serde::Serialize;
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// What is drafted from, and what that is called.
+const SETTINGS: [(&str, &[DraftSource]); 5] = [
+    ("none", &[]),
+    ("copy", &[DraftSource::Prediction]),
+    ("changes", &[DraftSource::Changes]),
+    ("repeats", &[DraftSource::Repeats]),
+    ("copy, repeats", &[DraftSource::Prediction, DraftSource::Repeats]),
+];
+
+/// Everything, which is what is done unless told otherwise.
+const ALL: (&str, &[DraftSource]) = ("all", &[DraftSource::Changes, DraftSource::Repeats]);
+
+/// What one setting came to in one view of one set.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    set: String,
+    view: &'static str,
+    drafted_from: &'static str,
+    edits: usize,
+    /// Of these, edits whose output is that without drafts.
+    same: usize,
+    #[serde(flatten)]
+    usage: Usage,
+    decode_s: f64,
+}
+
+pub(super) fn run(output: Output, settings: &Settings, args: &BenchEdit) -> Result<Exit> {
+    let loaded = model::open_forgetful(output, settings)?;
+    let backend = LocalBackend::new(loaded.service())?;
+    let mut rows = Vec::new();
+    for set in &args.set {
+        let cases = cases::read(&args.cases.join(set).with_extension("jsonl"), args.every)?;
+        for view in &args.view {
+            let mut these = start(set, *view);
+            let jobs: Vec<Job> = match view {
+                EditView::EndToEnd => cases.iter().map(Job::Edit).collect(),
+                EditView::Replay => {
+                    cases.iter().filter_map(cases::window).map(Job::Replay).collect()
+                }
+                EditView::Sites => cases.iter().flat_map(sites::changes).map(Job::Replay).collect(),
+            };
+            for (i, job) in jobs.iter().enumerate() {
+                let text = format!("{set}, {}, {} of {}", these[0].view, i + 1, jobs.len());
+                let _spinner = Spinner::start(output, text);
+                let mut first = None;
+                for (row, (_, drafts)) in these.iter_mut().zip(SETTINGS.iter().chain([&ALL])) {
+                    // What is forced is known without drafts, and slow.
+                    if matches!(job, Job::Replay(_)) && drafts.is_empty() {
+                        continue;
+                    }
+                    let (text, usage, ms) = match job {
+                        Job::Edit(case) => edit(&backend, case, drafts),
+                        Job::Replay(change) => replay::replay(&loaded, change, drafts)?,
+                    };
+                    row.edits += 1;
+                    row.same += usize::from(*first.get_or_insert_with(|| text.clone()) == text);
+                    row.usage += usage;
+                    row.decode_s += ms / 1e3;
+                }
+            }
+            these.retain(|row| row.edits > 0);
+            rows.extend(these);
+        }
+    }
+    if output.json {
+        output::object(&serde_json::json!({ "model": loaded.name, "rows": rows }))?;
+    } else {
+        output::data(&text(&loaded.name, &rows))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What is written with each setting.
+enum Job<'a> {
+    Edit(&'a Case),
+    Replay(cases::Change),
+}
+
+fn start(set: &str, view: EditView) -> Vec<Row> {
+    let view = match view {
+        EditView::EndToEnd => "end-to-end",
+        EditView::Replay => "replay",
+        EditView::Sites => "sites",
+    };
+    let row = |(drafted_from, _): &(&'static str, _)| Row {
+        set: set.to_owned(),
+        view,
+        drafted_from,
+        edits: 0,
+        same: 0,
+        usage: Usage::default(),
+        decode_s: 0.0,
+    };
+    SETTINGS.iter().chain([&ALL]).map(row).collect()
+}
+
+/// The model's own edit of a case: the file after it, or why there is none.
+fn edit(backend: &LocalBackend, case: &Case, drafts: &[DraftSource]) -> (String, Usage, f64) {
+    let backend = Drafting { backend, drafts };
+    let file = SourceFile::from_text(PathBuf::new(), case.path.clone(), case.before.clone(), false);
+    let request = EditRequest::new(&case.path, &case.instruction);
+    let made = plan_text(file, request)
+        .and_then(|prepared| run_edit(&backend, &prepared, &mut |_| ControlFlow::Continue(())));
+    let text = made.map_or_else(|error| error.to_string(), |proposal| proposal.after);
+    let stats = backend.backend.take_stats();
+    (text, stats.usage, stats.timings.decode_ms)
+}
+
+/// A backend whose answers are drafted from some sources only.
+struct Drafting<'a> {
+    backend: &'a LocalBackend,
+    drafts: &'a [DraftSource],
+}
+
+impl Backend for Drafting<'_> {
+    fn respond(
+        &self,
+        request: &CreateResponse,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Response, ErrorBody> {
+        let mut request = request.clone();
+        request.cerium.drafts = Some(self.drafts.to_vec());
+        self.backend.respond(&request, on_text)
+    }
+
+    fn complete(
+        &self,
+        request: &CompletionRequest,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Response, ErrorBody> {
+        self.backend.complete(request, on_text)
+    }
+
+    fn model(&self) -> ModelInfo {
+        self.backend.model()
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        self.backend.count_tokens(text)
+    }
+}
+
+fn text(model: &str, rows: &[Row]) -> String {
+    let mut text = format!("{BOLD}{model}{BOLD:#}\n");
+    for row in rows {
+        let Row { set, view, drafted_from, edits, same, usage, decode_s } = row;
+        let Usage { output_tokens, output_steps, drafted_tokens, accepted_tokens, .. } = usage;
+        let rate = *output_tokens as f64 / decode_s.max(1e-9);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{DIM}{set} {view:<10}{DIM:#} {drafted_from:<13} {edits:>3} edits, {same:>3} the same  \
+             {output_tokens:>6} tokens in {output_steps:>6} steps  {accepted_tokens:>6} of \
+             {drafted_tokens:>6} drafted  {decode_s:>7.1} s  {BOLD}{rate:>6.0} tok/s{BOLD:#}"
+        );
+    }
+    text
+}

@@ -1,0 +1,57 @@
+//! Cases of a set, and the part of each that its reference changes.
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use std::fs;
+use std::path::Path;
+
+/// Lines before and after what changes.
+const MARGIN: usize = 10;
+
+/// Longer changes than this, in lines, take too long to replay.
+const LINES_MAX: usize = 150;
+
+/// One edit that is asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct Case {
+    pub(super) path: String,
+    pub(super) before: String,
+    #[serde(default)]
+    pub(super) instruction: String,
+    #[serde(default)]
+    pub(super) after: String,
+}
+
+/// A text and what becomes of it.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) old: String,
+    pub(super) new: String,
+}
+
+/// Every `every`-th case of a file.
+pub(super) fn read(path: &Path, every: usize) -> Result<Vec<Case>> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading `{}`", path.display()))?;
+    let lines = text.lines().enumerate().step_by(every);
+    let case = |(i, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| format!("line {} of the cases", i + 1))
+    };
+    lines.map(case).collect()
+}
+
+/// The lines that a case's reference changes, and some around them.
+pub(super) fn window(case: &Case) -> Option<Change> {
+    if case.before.is_empty() || case.after == case.before {
+        return None;
+    }
+    let old: Vec<&str> = case.before.split_inclusive('\n').collect();
+    let new: Vec<&str> = case.after.split_inclusive('\n').collect();
+    let same =
+        |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(a, b)| a == b).count();
+    let n_start = same(&mut old.iter().zip(&new));
+    let n_end = same(&mut old[n_start..].iter().rev().zip(new[n_start..].iter().rev()));
+    let (before, after) = (n_start.saturating_sub(MARGIN), n_end.saturating_sub(MARGIN));
+    let cut = |lines: &[&str]| lines[before..lines.len() - after].concat();
+    let fits = old.len().max(new.len()) - before - after <= LINES_MAX;
+    fits.then(|| Change { old: cut(&old), new: cut(&new) })
+}

@@ -1,0 +1,62 @@
+//! A change that is known, written by the engine with drafts as if the model had made it.
+
+use super::cases::Change;
+use crate::model::Loaded;
+use anyhow::{Result, bail};
+use cerium_engine::{DraftKind, Drafter, Drafts, Job, Step};
+use cerium_protocol::{DraftCounts, DraftSource, DraftUsage, Usage};
+use cerium_session::Prediction;
+use std::sync::Arc;
+
+/// Returns what was written, its counts, and the milliseconds from the first token to the last.
+pub(super) fn replay(
+    loaded: &Loaded,
+    change: &Change,
+    drafts: &[DraftSource],
+) -> Result<(String, Usage, f64)> {
+    let Change { old, new } = change;
+    let changing = drafts.contains(&DraftSource::Changes);
+    let predicted = changing || drafts.contains(&DraftSource::Prediction);
+    let prediction = || Prediction::new(Arc::clone(&loaded.tokenizer), "", old, changing);
+    let forced = loaded.tokenizer.encode(new);
+    let job = Job {
+        prompt: loaded.tokenizer.encode(&format!("{old}\n")),
+        max_tokens: forced.len(),
+        drafts: Drafts {
+            drafter: predicted.then(|| Box::new(prediction()) as Box<dyn Drafter>),
+            repeats: drafts.contains(&DraftSource::Repeats),
+        },
+        forced,
+        ..Job::default()
+    };
+    let mut generation = loaded.engine.submit(job)?;
+    let mut bytes = Vec::new();
+    loop {
+        match generation.next() {
+            Some(Step::Prefilled { .. }) => {}
+            Some(Step::Token { id }) => bytes.extend_from_slice(loaded.tokenizer.token_bytes(id)),
+            Some(Step::Done(finish)) => {
+                let stats = finish.stats;
+                let counts = |kind: DraftKind| DraftCounts {
+                    drafted_tokens: stats.drafts[kind as usize].n_drafted as u64,
+                    accepted_tokens: stats.drafts[kind as usize].n_accepted as u64,
+                };
+                let usage = Usage {
+                    output_tokens: stats.n_output as u64,
+                    output_steps: stats.n_steps as u64,
+                    drafted_tokens: stats.n_drafted() as u64,
+                    accepted_tokens: stats.n_accepted() as u64,
+                    drafts: DraftUsage {
+                        copied: counts(DraftKind::Copy),
+                        changed: counts(DraftKind::Transduced),
+                        repeated: counts(DraftKind::Repeat),
+                    },
+                    ..Usage::default()
+                };
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                return Ok((text, usage, stats.decode.as_secs_f64() * 1e3));
+            }
+            None => bail!("the engine stopped"),
+        }
+    }
+}
