@@ -12,7 +12,14 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 #[test]
 fn a_step_of_decoding_allocates_nothing() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny");
-    for name in ["llama-float", "qwen2-k", "qwen3-codes", "gemma3-window"] {
+    for name in [
+        "llama-float",
+        "qwen2-k",
+        "qwen3-codes",
+        "gemma3-window",
+        "qwen3moe-codes",
+        "gpt-oss-mxfp4",
+    ] {
         let file = ModelFile::open(&data.join(format!("{name}.gguf"))).unwrap();
         let mut model = Model::load(file, Cpu::best(), 2).unwrap();
         let (mut kv, abort) = (KvCache::new(model.config()), AtomicBool::new(false));

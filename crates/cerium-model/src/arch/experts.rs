@@ -22,6 +22,8 @@ pub(super) struct Routes {
     runs: Vec<(usize, Range<usize>)>,
     /// The choice that is at a place.
     sorted: Vec<usize>,
+    /// Of a row at a time: its experts, best first.
+    order: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,13 +39,12 @@ impl Routes {
     /// Chooses the `n_used` experts of greatest score for each row, of equal ones the first. Their weights are
     /// the softmax over these scores.
     fn choose(&mut self, n_experts: usize, n_used: usize) {
-        let Self { scores, choices, runs, sorted } = self;
+        let Self { scores, choices, runs, sorted, order } = self;
         choices.clear();
-        let mut order: Vec<usize> = Vec::with_capacity(n_experts);
         for scores in scores.chunks_exact(n_experts) {
             order.clear();
             order.extend(0..n_experts);
-            order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+            order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
             let best = f64::from(scores[order[0]]);
             let share = |expert: usize| (f64::from(scores[expert]) - best).exp();
             let total: f64 = order[..n_used].iter().map(|&expert| share(expert)).sum();
@@ -54,7 +55,7 @@ impl Routes {
         }
         sorted.clear();
         sorted.extend(0..choices.len());
-        sorted.sort_by_key(|&choice| choices[choice].expert);
+        sorted.sort_unstable_by_key(|&choice| (choices[choice].expert, choice));
         runs.clear();
         for (place, &choice) in sorted.iter().enumerate() {
             let choice = &mut choices[choice];

@@ -32,9 +32,9 @@ pub(crate) fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name)
 }
 
-fn logits(name: &str, cpu: Cpu, tokens: &[u32], batch: usize) -> Vec<f32> {
+fn logits(name: &str, cpu: Cpu, n_threads: usize, tokens: &[u32], batch: usize) -> Vec<f32> {
     let file = ModelFile::open(&path(&format!("{name}.gguf"))).unwrap();
-    let mut model = Model::load(file, cpu, 2).unwrap();
+    let mut model = Model::load(file, cpu, n_threads).unwrap();
     let mut kv = KvCache::new(model.config());
     let mut all = Vec::new();
     for tokens in tokens.chunks(batch) {
@@ -48,7 +48,7 @@ fn logits(name: &str, cpu: Cpu, tokens: &[u32], batch: usize) -> Vec<f32> {
 fn tiny_models_agree_with_the_reference_on_every_path() {
     for name in NAMES {
         let golden = Tiny::read(&path(&format!("{name}.golden")));
-        let got = logits(name, Cpu::best(), &golden.tokens, 64);
+        let got = logits(name, Cpu::best(), 2, &golden.tokens, 64);
         assert_eq!(got.len(), golden.tokens.len() * golden.n_vocab);
         let (ours, peer) = (golden.rms_error(&got), golden.peer_rms);
         eprintln!("{name}: rms error {ours:.2e}, llama.cpp {peer:.2e}");
@@ -57,7 +57,7 @@ fn tiny_models_agree_with_the_reference_on_every_path() {
         // these models.
         assert!(ours <= 1.05 * peer.max(7e-4), "{name}: {ours} against {peer}");
         for cpu in Cpu::available() {
-            let again = logits(name, cpu, &golden.tokens, 7);
+            let again = logits(name, cpu, 3, &golden.tokens, 7);
             assert!(again == got, "{name} on {}", cpu.name());
         }
     }
