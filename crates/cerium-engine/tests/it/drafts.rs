@@ -3,8 +3,8 @@
 
 use super::{drain, engine, job};
 use cerium_engine::{
-    DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, Drafter, Drafts, Engine, EngineOptions,
-    FinishReason, Job, Sampling,
+    Draft, DraftCounts, DraftKind, Drafter, Drafts, Engine, EngineOptions, FinishReason, Job,
+    Sampling,
 };
 
 /// Guesses with a known relation to the truth.
@@ -112,17 +112,18 @@ fn ends_are_those_of_plain_decoding() {
     assert_eq!((tokens.len(), end.reason), (10, FinishReason::Context));
 }
 
+/// How long drafts are depends on what steps take just then; the governor's own tests have a clock that
+/// stands still, and the numbers.
 #[test]
-fn right_guesses_take_few_steps_and_wrong_ones_cost_little() {
+fn right_guesses_save_steps_and_wrong_ones_none() {
     let engine = engine(2, EngineOptions::default());
     let (truth, _, end) = drain(&engine, plain(job(1, 64, 128)));
     assert_eq!(end.stats.n_steps, 128);
     let (_, _, right) = drain(&engine, guessed(job(1, 64, 128), &truth, 0, 40));
-    assert!(right.stats.n_steps <= 128 / (DRAFT_TOKENS_MAX / 4), "{right:?}");
+    assert!(right.stats.n_steps <= 128 / 2, "{right:?}");
     assert_eq!(right.stats.n_accepted(), 128 - right.stats.n_steps);
     let (_, _, wrong) = drain(&engine, guessed(job(1, 64, 128), &truth, 1, 0));
-    assert_eq!(wrong.stats.n_accepted(), 0);
-    assert!(wrong.stats.n_drafted() < 20, "{wrong:?}");
+    assert_eq!((wrong.stats.n_accepted(), wrong.stats.n_steps), (0, 128));
 }
 
 #[test]
