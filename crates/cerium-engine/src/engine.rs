@@ -1,9 +1,9 @@
 //! The thread that owns the model, and the handle others hold.
 
 use crate::draft::{Draft, Experience};
-use crate::running::{Kept, Running, State};
+use crate::running::{Kept, Running, State, Told};
 use crate::{FinishReason, Job, Step};
-use cerium_model::{KvCache, KvFormat, Model, Opening, Segment};
+use cerium_model::{KvCache, KvFormat, Model, Opening, Segment, Wanted};
 use flume::{Receiver, Sender, TrySendError};
 use std::fmt;
 use std::sync::Arc;
@@ -251,8 +251,8 @@ struct Worker {
 struct Part {
     /// A chunk of its prompt or its last token, and the draft.
     tokens: Vec<u32>,
-    /// Logits are wanted for the last this many.
-    n_logits: usize,
+    /// The next token is wanted after the last this many.
+    n_wanted: usize,
     draft: Option<Draft>,
 }
 
@@ -352,15 +352,24 @@ impl Worker {
         let mut segments = Vec::with_capacity(batch.len());
         for (job, part) in batch.iter_mut().zip(&parts) {
             let Some(kv) = job.kv.as_mut() else { unreachable!("a started job has a cache") };
-            segments.push(Segment { kv, tokens: &part.tokens, n_logits: part.n_logits });
+            let is_greedy = job.job.sampling.is_greedy();
+            let wanted = if is_greedy { Wanted::Likeliest } else { Wanted::Logits };
+            let wanted = wanted(part.n_wanted);
+            segments.push(Segment { kv, tokens: &part.tokens, wanted });
         }
         let started = Instant::now();
-        let Ok(mut logits) = self.model.forward(&mut segments, &self.abort) else { return };
+        let Ok(outputs) = self.model.forward(&mut segments, &self.abort) else { return };
+        let mut logits = outputs.logits.chunks_exact(self.n_vocab).map(Told::Logits);
+        let mut likeliest = outputs.likeliest.iter().map(|&id| Told::Likeliest(id));
         for (job, part) in batch.into_iter().zip(&parts) {
-            let (own, others) = logits.split_at(part.n_logits * self.n_vocab);
-            logits = others;
-            if part.n_logits > 0 {
-                job.take(own.chunks_exact(self.n_vocab), part.draft.as_ref(), self.n_context);
+            let (n, draft) = (part.n_wanted, part.draft.as_ref());
+            let told: Vec<Told<'_>> = if job.job.sampling.is_greedy() {
+                likeliest.by_ref().take(n).collect()
+            } else {
+                logits.by_ref().take(n).collect()
+            };
+            if !told.is_empty() {
+                job.take(&told, draft, self.n_context);
             }
         }
         if !prefilling {
@@ -398,17 +407,17 @@ fn parts(
     let part = |job: &&mut Running| {
         let start = job.kv.as_ref().map_or(0, KvCache::n_tokens);
         let end = job.tokens.len().min(start + chunk);
-        let n_logits = usize::from(end == job.tokens.len());
-        Part { tokens: job.tokens[start..end].to_vec(), n_logits, draft: None }
+        let n_wanted = usize::from(end == job.tokens.len());
+        Part { tokens: job.tokens[start..end].to_vec(), n_wanted, draft: None }
     };
     let mut parts: Vec<Part> = batch.iter().map(part).collect();
     let mut n_rows: usize = parts.iter().map(|part| part.tokens.len()).sum();
-    let n_tokens = parts.iter().map(|part| part.n_logits).sum();
-    for (job, part) in batch.iter_mut().zip(&mut parts).filter(|(_, part)| part.n_logits > 0) {
+    let n_tokens = parts.iter().map(|part| part.n_wanted).sum();
+    for (job, part) in batch.iter_mut().zip(&mut parts).filter(|(_, part)| part.n_wanted > 0) {
         part.draft = job.draft(experience, n_context, (n_rows, n_tokens));
         if let Some(draft) = &part.draft {
             part.tokens.extend(&draft.ids);
-            part.n_logits += draft.ids.len();
+            part.n_wanted += draft.ids.len();
             n_rows += draft.ids.len();
         }
     }

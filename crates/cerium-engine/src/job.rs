@@ -43,6 +43,13 @@ pub struct Sampling {
     pub seed: u64,
 }
 
+impl Sampling {
+    /// Whether the greatest logit decides, as the model gives it.
+    pub(crate) fn is_greedy(&self) -> bool {
+        self.temperature <= 0.0 && self.repetition_penalty == 1.0
+    }
+}
+
 impl Default for Sampling {
     fn default() -> Self {
         Self {

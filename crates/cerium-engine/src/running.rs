@@ -41,6 +41,14 @@ pub(crate) struct Running {
     stats: Stats,
 }
 
+/// What a step tells of the token after one of its positions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told<'a> {
+    Logits(&'a [f32]),
+    /// Its id: all that a greedy choice needs.
+    Likeliest(u32),
+}
+
 /// A finished sequence whose cache may serve a later prompt.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -109,14 +117,9 @@ impl Running {
         self.governor.choose(&self.tokens, n_output, experience, room)
     }
 
-    /// Takes the tokens that the logits of a step give: after the last token, and after each one of
-    /// the draft for as long as it says the same. `rows` holds the logits, in this order.
-    pub(crate) fn take<'a>(
-        &mut self,
-        rows: impl Iterator<Item = &'a [f32]>,
-        draft: Option<&Draft>,
-        n_context: usize,
-    ) {
+    /// Takes the tokens that a step gives: after the last token, and after each one of the draft for as
+    /// long as it says the same. `told` is in this order.
+    pub(crate) fn take(&mut self, told: &[Told<'_>], draft: Option<&Draft>, n_context: usize) {
         self.prefilled();
         let guesses = draft.map_or(&[][..], |draft| &draft.ids);
         let (n_before, mut n_right) = (self.tokens.len(), 0);
@@ -125,10 +128,12 @@ impl Running {
         if let Some(draft) = draft {
             self.stats.drafts[draft.kind as usize].n_drafted += draft.ids.len();
         }
-        for row in rows {
-            let id = match self.job.forced.get(self.stats.n_output) {
-                Some(&id) => id,
-                None => sample::choose(&self.job.sampling, row, &self.tokens, self.tokens.len()),
+        for &told in told {
+            let id = match (self.job.forced.get(self.stats.n_output), told) {
+                (Some(&id), _) | (None, Told::Likeliest(id)) => id,
+                (None, Told::Logits(logits)) => {
+                    sample::choose(&self.job.sampling, logits, &self.tokens, self.tokens.len())
+                }
             };
             let right = guesses.get(n_right) == Some(&id);
             if let Some(draft) = draft.filter(|_| right) {

@@ -121,6 +121,29 @@ impl Activations {
         n * len == self.n_tokens * self.n_cols
     }
 
+    /// The values that the quants of a token stand for in this form, which the batch holds.
+    pub(crate) fn values(&self, form: Form, token: usize, out: &mut [f32]) {
+        match form {
+            Form::Blocks => {
+                let x = &self.blocks;
+                for (i, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+                    let at = i * self.n_tokens + token;
+                    let low = x.lows.get(at).map(|low| &low.0[..]);
+                    fill(out, &x.quants[at].0, low, x.d[at]);
+                }
+            }
+            Form::Supers => {
+                let x = &self.supers;
+                for (i, out) in out.chunks_exact_mut(SUPER).enumerate() {
+                    let at = i * self.n_tokens + token;
+                    let low = x.low.quants.get(at).map(|low| &low.0[..]);
+                    fill(out, &x.high.quants[at].0, low, x.d[at]);
+                }
+            }
+            Form::Floats => out.copy_from_slice(&self.floats[token * self.n_cols..][..out.len()]),
+        }
+    }
+
     /// Whether quants have 16 bits.
     pub(crate) fn is_fine(&self) -> bool {
         !self.blocks.lows.is_empty() || !self.supers.low.quants.is_empty()
@@ -134,6 +157,18 @@ impl Activations {
     /// Values per row.
     pub fn n_cols(&self) -> usize {
         self.n_cols
+    }
+}
+
+/// What quants in one byte or two stand for.
+fn fill(out: &mut [f32], high: &[i8], low: Option<&[i8]>, d: f32) {
+    match low {
+        None => out.iter_mut().zip(high).for_each(|(v, &q)| *v = f32::from(q) * d),
+        Some(low) => {
+            for ((v, &high), &low) in out.iter_mut().zip(high).zip(low) {
+                *v = (256.0 * f32::from(high) + f32::from(low)) * d;
+            }
+        }
     }
 }
 

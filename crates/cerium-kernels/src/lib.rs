@@ -32,6 +32,7 @@ mod half;
 mod matmul;
 mod pack;
 mod roofline;
+mod screen;
 mod team;
 mod tensor_type;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -48,5 +49,6 @@ pub use half::{f16_to_f32, f16s_to_f32s, f32_to_f16, f32s_to_f16s};
 pub use matmul::{Affine, Hidden, Product, hidden, matmul};
 pub use pack::{MatrixShape, PackError, PackedMatrix, layout_sample};
 pub use roofline::{Memory, float_products, int8_products, read_bandwidth};
+pub use screen::{Screen, ScreenShape, Screening};
 pub use team::Team;
 pub use tensor_type::TensorType;

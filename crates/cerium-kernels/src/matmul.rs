@@ -10,13 +10,13 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 mod float;
 mod hidden;
 mod scalar;
-mod simd;
+pub(crate) mod simd;
 
 use crate::activations::Activations;
 use crate::cpu::{Cpu, Isa};
@@ -142,7 +142,7 @@ pub(crate) fn peaks(cpu: Cpu) -> Option<Peaks> {
 
 /// A tile of tokens with one panel of 16 rows or two. `sums` has room for each panel and token; what
 /// is in it does not matter.
-fn pair_sums(
+pub(crate) fn pair_sums(
     cpu: Cpu,
     weights: &PackedMatrix,
     panels: Range<usize>,

@@ -18,7 +18,7 @@
 //! Float matrices are kept as little-endian f32, interleaved the same way: `[panel][column][16 rows]`.
 
 use crate::block::{self, BLOCK, Block, IQ4_CODES, MXFP4_CODES};
-use crate::{Team, TensorType};
+use crate::{ScreenShape, Team, TensorType};
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -354,7 +354,7 @@ impl PackedMatrix {
     }
 
     /// All panels, as [`Self::new`] takes them.
-    pub fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &Bytes {
         &self.panels
     }
 
@@ -377,7 +377,7 @@ impl PackedMatrix {
     }
 }
 
-/// Packed bytes of one small matrix of every type: as long as they are the same, bytes that were packed
+/// Packed bytes of one small matrix of every type, and those of a screen: as long as they are the same, bytes that were packed
 /// before can be read.
 ///
 /// # Panics
@@ -393,6 +393,12 @@ pub fn layout_sample() -> Vec<u8> {
         let matrix = PackedMatrix::pack(&team, kind, &bytes, n_rows, n_cols);
         sample.extend_from_slice(matrix.expect("the sample fits every type").bytes());
     }
+    let floats: Vec<f32> = (0..n_rows * n_cols).map(|i| ((i * i) % 1009) as f32).collect();
+    let bytes: Vec<u8> = floats.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let shape = ScreenShape::new(n_rows, n_cols);
+    let mut screen = vec![0; shape.n_bytes()];
+    shape.build(&team, TensorType::F32, &bytes, &floats[..n_cols], &mut screen);
+    sample.extend_from_slice(&screen);
     sample
 }
 

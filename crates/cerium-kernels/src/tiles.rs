@@ -78,6 +78,18 @@ pub(crate) unsafe fn multiply<const C: usize, const A: usize, const B: usize>() 
     }
 }
 
+/// The same where the bytes of register `B` are unsigned.
+#[inline(always)]
+pub(crate) unsafe fn multiply_unsigned<const C: usize, const A: usize, const B: usize>() {
+    // SAFETY: the registers are configured and filled, by the callers' promise.
+    unsafe {
+        asm!(
+            "tdpbsud tmm{c}, tmm{a}, tmm{b}",
+            c = const C, a = const A, b = const B, options(nomem, nostack),
+        );
+    }
+}
+
 /// Empties a register.
 #[inline(always)]
 pub(crate) unsafe fn clear<const REGISTER: usize>() {

@@ -11,7 +11,7 @@
 #[allow(dead_code, reason = "tests read tiny models too")]
 mod golden;
 
-use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
+use cerium_model::{Cpu, KvCache, Model, Segment, Wanted, file::ModelFile};
 use golden::{Golden, score};
 use std::{env, process::ExitCode, sync::atomic::AtomicBool};
 
@@ -36,10 +36,10 @@ fn main() -> ExitCode {
         if position.is_multiple_of(32) {
             let rest = &golden.segments[segment].tokens[position..];
             let tokens = &rest[..rest.len().min(32)];
-            let segment = Segment { kv: &mut kv, tokens, n_logits: tokens.len() };
+            let segment = Segment { kv: &mut kv, tokens, wanted: Wanted::Logits(tokens.len()) };
             let now = model.forward(&mut [segment], &AtomicBool::new(false)).unwrap();
             logits.clear();
-            logits.extend_from_slice(now);
+            logits.extend_from_slice(now.logits);
         }
         logits[position % 32 * n_vocab..][..n_vocab].to_vec()
     });

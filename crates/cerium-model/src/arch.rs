@@ -33,8 +33,26 @@ pub struct Segment<'a> {
     pub kv: &'a mut KvCache,
     /// Token ids, all below [`Config::n_vocab`].
     pub tokens: &'a [u32],
-    /// Logits are computed for the last this many tokens.
-    pub n_logits: usize,
+    /// What is wanted of its last tokens.
+    pub wanted: Wanted,
+}
+
+/// What a step is to tell of the last so many tokens of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All logits.
+    Logits(usize),
+    /// Which token is the likeliest next one: of a batch much cheaper, where the head has a screen.
+    Likeliest(usize),
+}
+
+/// What a step tells, in the order of the segments.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outputs<'a> {
+    /// Where those were wanted, `[sum of n, n_vocab]`.
+    pub logits: &'a [f32],
+    /// The greatest logit's id, the first of equals, 0 where none is a number; `[sum of n]` of the other segments.
+    pub likeliest: &'a [u32],
 }
 
 /// What a token costs, whatever its position.
@@ -70,6 +88,18 @@ pub struct Model {
     profile: Profile,
 }
 
+impl Config {
+    fn is_narrow(&self) -> bool {
+        self.d_model < NARROW
+    }
+
+    /// Whether the head gets a screen. Of narrow models 8 bits leave a quarter of it undecided, and a cap
+    /// makes equals of logits that are not.
+    pub(crate) fn has_screen(&self) -> bool {
+        !self.is_narrow() && self.softcap.is_none()
+    }
+}
+
 impl Model {
     /// Packs the weights of an opened file, or maps them where they are
     /// [kept](ModelFile::keep_packed).
@@ -79,8 +109,8 @@ impl Model {
     pub fn load(file: ModelFile, cpu: Cpu, n_threads: usize) -> Result<Self, LoadError> {
         let team = Team::new(n_threads);
         let config = Config::from_gguf(&file.gguf)?;
+        let fine = config.is_narrow();
         let (weights, packing) = Weights::load(&file, &config, &team)?;
-        let fine = config.d_model < NARROW;
         let (scratch, profile) = (Scratch::default(), Profile::default());
         Ok(Self { config, weights, packing, file, cpu, team, fine, scratch, profile })
     }
@@ -128,8 +158,8 @@ impl Model {
 
     /// Runs the segments' tokens as one batch and extends their caches.
     ///
-    /// Returns the logits asked for, `[sum of n_logits, n_vocab]`, in the order of the segments.
-    /// A position's logits are the same bits whatever else is in the batch.
+    /// A position's logits are the same bits whatever else is in the batch, and the likeliest token is
+    /// theirs.
     ///
     /// # Errors
     /// [`Aborted`] if `abort` rose during the step.
@@ -140,7 +170,7 @@ impl Model {
         &mut self,
         segments: &mut [Segment<'_>],
         abort: &AtomicBool,
-    ) -> Result<&[f32], Aborted> {
+    ) -> Result<Outputs<'_>, Aborted> {
         let mut pass = Pass {
             config: &self.config,
             weights: &self.weights,
@@ -162,6 +192,6 @@ impl Model {
         for segment in segments {
             segment.kv.commit(segment.tokens.len());
         }
-        Ok(&self.scratch.logits)
+        Ok(self.scratch.outputs())
     }
 }

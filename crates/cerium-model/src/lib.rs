@@ -21,7 +21,7 @@ mod error;
 mod packed;
 mod weights;
 
-pub use arch::{Aborted, Config, Costs, Model, Segment};
+pub use arch::{Aborted, Config, Costs, Model, Outputs, Segment, Wanted};
 pub use cerium_kernels::{Cpu, KvFormat, argmax};
 pub use error::{ContextError, LoadError};
 pub use kv::{KvCache, Opening, Reach};

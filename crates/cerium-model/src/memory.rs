@@ -5,7 +5,7 @@ use crate::arch::Config;
 use crate::file::ModelFile;
 use crate::gguf::TensorInfo;
 use crate::kv::KvCache;
-use cerium_kernels::{Heads, KvFormat, MatrixShape, PAGE};
+use cerium_kernels::{Heads, KvFormat, MatrixShape, PAGE, ScreenShape};
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -84,7 +84,7 @@ impl Budget {
         wanted: usize,
     ) -> Result<usize, LoadError> {
         let kv = |n_tokens| KvCache::n_bytes(config, format, n_tokens) as u64;
-        let model = weights(file).saturating_add(working(config)).saturating_add(BESIDES);
+        let model = weights(file, config).saturating_add(working(config)).saturating_add(BESIDES);
         let needed = model.saturating_add(kv(wanted));
         if needed > self.n_bytes {
             let Self { n_bytes: available, bound } = self;
@@ -97,7 +97,7 @@ impl Budget {
 }
 
 /// Bytes of the weights once they are packed.
-fn weights(file: &ModelFile) -> u64 {
+fn weights(file: &ModelFile, config: &Config) -> u64 {
     let gguf = &file.gguf;
     let has_head = gguf.tensor("output.weight").is_some();
     let n_bytes = |tensor: &TensorInfo| match &tensor.shape[..] {
@@ -110,7 +110,9 @@ fn weights(file: &ModelFile) -> u64 {
         }
         shape => 4 * shape.iter().product::<u64>() as usize,
     };
-    gguf.tensors().iter().map(|tensor| n_bytes(tensor) as u64).fold(0, u64::saturating_add)
+    let screen = ScreenShape::new(config.n_vocab, config.d_model).n_bytes();
+    let screen = if config.has_screen() { screen as u64 } else { 0 };
+    gguf.tensors().iter().map(|tensor| n_bytes(tensor) as u64).fold(screen, u64::saturating_add)
 }
 
 /// Bytes of the buffers that a large step fills.

@@ -19,11 +19,14 @@ use crate::file::ModelFile;
 use crate::gguf::TensorInfo;
 use crate::mmap;
 use bytes::Bytes;
-use cerium_kernels::{MatrixShape, PackedMatrix, Team};
-use kept::Kept;
+use cerium_kernels::{MatrixShape, PackError, PackedMatrix, Screen, ScreenShape, Team};
+use kept::{Kept, Matrix};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::PathBuf;
+
+/// What a screen is kept as.
+const SCREEN: &str = "screen";
 
 /// Where the packed weights of a model are.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ pub(crate) struct Packer<'a> {
     team: &'a Team,
     kept: Option<Kept>,
     /// All that were asked for.
-    matrices: RefCell<Vec<(String, PackedMatrix)>>,
+    matrices: RefCell<Vec<Matrix>>,
     /// How many of them were found.
     n_found: Cell<usize>,
 }
@@ -68,28 +71,62 @@ impl<'a> Packer<'a> {
         n_rows: usize,
         n_cols: usize,
     ) -> Result<PackedMatrix, LoadError> {
-        let name = &info.name;
-        let shape = MatrixShape::new(info.kind, n_rows, n_cols)
-            .map_err(|source| LoadError::Pack { name: name.clone(), source })?;
-        let found = self.kept.as_ref().and_then(|kept| kept.matrix(name, shape));
-        self.n_found.update(|n| n + usize::from(found.is_some()));
-        let matrix = found.map_or_else(|| self.pack(info, shape), Ok)?;
-        self.matrices.borrow_mut().push((name.clone(), matrix.clone()));
-        Ok(matrix)
+        let failed = |source| LoadError::Pack { name: info.name.clone(), source };
+        let shape = MatrixShape::new(info.kind, n_rows, n_cols).map_err(failed)?;
+        let pack = |bytes: &[u8], packed: &mut [u8]| shape.pack(self.team, bytes, packed);
+        let kind = info.kind.name();
+        let bytes = self.bytes(info, kind, (n_rows, n_cols), shape.n_bytes(), pack)?;
+        Ok(PackedMatrix::new(shape, bytes))
     }
 
-    fn pack(&self, info: &TensorInfo, shape: MatrixShape) -> Result<PackedMatrix, LoadError> {
-        let n_bytes = shape.n_bytes();
-        let mut packed =
-            mmap::zeroed(n_bytes).map_err(|source| LoadError::Memory { n_bytes, source })?;
-        shape
-            .pack(self.team, self.file.tensor_bytes(info), &mut packed)
+    /// A screen of a tensor that is [packed](Self::matrix) too, for tokens whose columns have such `sizes`.
+    pub(crate) fn screen(
+        &self,
+        info: &TensorInfo,
+        n_rows: usize,
+        sizes: &[f32],
+    ) -> Result<Screen, LoadError> {
+        let shape = ScreenShape::new(n_rows, sizes.len());
+        let build = |bytes: &[u8], screen: &mut [u8]| {
+            shape.build(self.team, info.kind, bytes, sizes, screen);
+            Ok(())
+        };
+        let bytes = self.bytes(info, SCREEN, (n_rows, sizes.len()), shape.n_bytes(), build)?;
+        Ok(Screen::new(shape, bytes))
+    }
+
+    /// What `make` makes of a tensor's bytes, or what was kept of it.
+    fn bytes(
+        &self,
+        info: &TensorInfo,
+        kind: &'static str,
+        (n_rows, n_cols): (usize, usize),
+        n_bytes: usize,
+        make: impl FnOnce(&[u8], &mut [u8]) -> Result<(), PackError>,
+    ) -> Result<Bytes, LoadError> {
+        let name = &info.name;
+        let kept = self.kept.as_ref();
+        let found = kept.and_then(|kept| kept.bytes(name, kind, (n_rows, n_cols), n_bytes));
+        self.n_found.update(|n| n + usize::from(found.is_some()));
+        let bytes = found.map_or_else(|| self.make(info, n_bytes, make), Ok)?;
+        let (name, of_matrix) = (name.clone(), bytes.clone());
+        self.matrices.borrow_mut().push(Matrix { name, kind, n_rows, n_cols, bytes: of_matrix });
+        Ok(bytes)
+    }
+
+    fn make(
+        &self,
+        info: &TensorInfo,
+        n_bytes: usize,
+        make: impl FnOnce(&[u8], &mut [u8]) -> Result<(), PackError>,
+    ) -> Result<Bytes, LoadError> {
+        let out_of_memory = |source| LoadError::Memory { n_bytes, source };
+        let mut made = mmap::zeroed(n_bytes).map_err(out_of_memory)?;
+        make(self.file.tensor_bytes(info), &mut made)
             .map_err(|source| LoadError::Pack { name: info.name.clone(), source })?;
         // Or the weights were in memory twice.
         self.file.map.release(info.range.clone());
-        let packed = packed.make_read_only();
-        let packed = packed.map_err(|source| LoadError::Memory { n_bytes, source })?;
-        Ok(PackedMatrix::new(shape, Bytes::from_owner(packed)))
+        Ok(Bytes::from_owner(made.make_read_only().map_err(out_of_memory)?))
     }
 
     /// Keeps what was packed, unless it was found just so.

@@ -5,7 +5,7 @@ use crate::arch::{Config, ExpertCount};
 use crate::file::ModelFile;
 use crate::gguf::TensorInfo;
 use crate::packed::{Packer, Packing};
-use cerium_kernels::{Affine, Heads, PackedMatrix, Team, TensorType, dequantize};
+use cerium_kernels::{Affine, Heads, PackedMatrix, Screen, Team, TensorType, dequantize};
 
 /// All weights of a decoder.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(crate) struct Weights {
     layers: Vec<Layer>,
     output_norm: Norm,
     head: PackedMatrix,
+    screen: Option<Screen>,
     rope_factors: Option<Vec<f32>>,
 }
 
@@ -200,11 +201,16 @@ impl Weights {
         // A model without a head of its own uses the embedding as one.
         let tied = file.gguf.tensor("output.weight").is_none();
         let head = if tied { "token_embd.weight" } else { "output.weight" };
+        let output_norm = source.norm("output_norm", config)?;
+        // Behind the norm, columns are about as large as its weights.
+        let screen = config
+            .has_screen()
+            .then(|| source.screen(head, n_vocab, &output_norm.weight))
+            .transpose()?;
         let head = source.matrix(head, n_vocab, d_model)?;
         let rope_factors = source.optional_vector("rope_freqs.weight", head_dim / 2)?;
-        let output_norm = source.norm("output_norm", config)?;
         let packing = source.packer.keep();
-        Ok((Self { embedding, layers, output_norm, head, rope_factors }, packing))
+        Ok((Self { embedding, layers, output_norm, head, screen, rope_factors }, packing))
     }
 
     /// Type and bytes of the embedding table, `[n_vocab, d_model]`.
@@ -222,6 +228,11 @@ impl Weights {
 
     pub(crate) fn head(&self) -> &PackedMatrix {
         &self.head
+    }
+
+    /// What tells the head's greatest product without computing the others.
+    pub(crate) fn screen(&self) -> Option<&Screen> {
+        self.screen.as_ref()
     }
 
     /// Divisors of the rotary frequencies, one per pair (Llama 3.1 and later).
@@ -242,7 +253,9 @@ impl Weights {
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
-        self.layers.iter().map(Layer::n_bytes).sum::<usize>() + self.head.shape().n_bytes()
+        let layers = self.layers.iter().map(Layer::n_bytes).sum::<usize>();
+        let screen = self.screen.as_ref().map_or(0, |screen| screen.bytes().len());
+        layers + self.head.shape().n_bytes() + screen
     }
 }
 
@@ -310,6 +323,11 @@ impl<'a> Source<'a> {
             Linear { weights: all.rows(rows), bias }
         };
         Ok((0..n_experts).map(expert).collect())
+    }
+
+    /// A screen of the matrix of this name, whose columns' tokens have such sizes.
+    fn screen(&self, name: &str, n_out: usize, sizes: &[f32]) -> Result<Screen, LoadError> {
+        self.packer.screen(self.info(name, &[sizes.len(), n_out])?, n_out, sizes)
     }
 
     fn vector(&self, name: &str, n: usize) -> Result<Vec<f32>, LoadError> {

@@ -1,6 +1,6 @@
 //! A step of decoding asks the system for nothing: a binary of its own, because it counts for all threads.
 
-use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
+use cerium_model::{Cpu, KvCache, Model, Segment, Wanted, file::ModelFile};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn a_step_of_decoding_allocates_nothing() {
         let mut model = Model::load(file, Cpu::best(), 2).unwrap();
         let (mut kv, abort) = (KvCache::new(model.config()), AtomicBool::new(false));
         let mut step = |tokens: &[u32]| {
-            let segment = Segment { kv: &mut kv, tokens, n_logits: 1 };
+            let segment = Segment { kv: &mut kv, tokens, wanted: Wanted::Likeliest(1) };
             model.forward(&mut [segment], &abort).unwrap();
         };
         // Buffers take their size, and a page of keys and values is begun.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use cerium_hub::{Home, Located, Sources};
 use cerium_model::file::ModelFile;
 use cerium_model::tokenizer::Tokenizer;
-use cerium_model::{Cpu, KvCache, KvFormat, Model, Opening, Segment, argmax};
+use cerium_model::{Cpu, KvCache, KvFormat, Model, Opening, Segment, Wanted};
 use clap::Parser;
 use serde_json::{Value, json};
 use std::fs;
@@ -157,9 +157,10 @@ fn ask(
 
 /// One pass; the likeliest token after it, if it is asked for.
 fn step(model: &mut Model, kv: &mut KvCache, tokens: &[u32], wanted: bool) -> u32 {
-    let segment = Segment { kv, tokens, n_logits: usize::from(wanted) };
-    let logits = model.forward(&mut [segment], &AtomicBool::new(false)).expect("nothing aborts it");
-    argmax(logits).unwrap_or_default() as u32
+    let segment = Segment { kv, tokens, wanted: Wanted::Likeliest(usize::from(wanted)) };
+    let abort = AtomicBool::new(false);
+    let outputs = model.forward(&mut [segment], &abort).expect("nothing aborts it");
+    outputs.likeliest.first().copied().unwrap_or_default()
 }
 
 /// The most memory this process had, in bytes; 0 where the system does not say.

@@ -62,7 +62,7 @@ pub(super) fn float_peak() -> f64 {
 }
 
 #[derive(Clone, Copy)]
-struct Avx2;
+pub(crate) struct Avx2;
 
 /// Four activations, in every row's place.
 #[inline(always)]
@@ -245,6 +245,11 @@ impl Simd for Avx2 {
     unsafe fn store_integers(p: *mut i32, v: __m256i) {
         // SAFETY: eight integers are writable, by the caller's promise.
         unsafe { _mm256_storeu_si256(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn add_integers(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: features.
+        unsafe { _mm256_add_epi32(a, b) }
     }
     #[inline(always)]
     unsafe fn multiply_add(a: __m256i, b: __m256i, c: __m256i) -> __m256i {

@@ -51,7 +51,7 @@ pub(super) fn float_peak() -> f64 {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Avx512;
+pub(crate) struct Avx512;
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
@@ -181,6 +181,11 @@ impl Simd for Avx512 {
     unsafe fn store_integers(p: *mut i32, v: __m512i) {
         // SAFETY: sixteen integers are writable, by the caller's promise.
         unsafe { _mm512_storeu_si512(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn add_integers(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: features.
+        unsafe { _mm512_add_epi32(a, b) }
     }
     #[inline(always)]
     unsafe fn multiply_add(a: __m512i, b: __m512i, c: __m512i) -> __m512i {

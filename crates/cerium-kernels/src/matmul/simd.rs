@@ -23,11 +23,11 @@ pub(super) use supers::SuperScales;
 const AHEAD_BYTES: usize = 4096;
 
 /// Steps of four columns in a block.
-pub(super) const STEPS: usize = 8;
+pub(crate) const STEPS: usize = 8;
 
 /// What an instruction set offers. Every function needs the set's features to be enabled where it
 /// is inlined, and that is the safety condition of all of them.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     /// Rows that one register holds: 8 or 16.
     const LANES: usize;
     /// Whether there are registers for a block of two panels.
@@ -82,6 +82,8 @@ pub(super) trait Simd: Copy {
     unsafe fn load_integers(p: *const i32) -> Self::I;
     /// Stores integers, unaligned.
     unsafe fn store_integers(p: *mut i32, v: Self::I);
+    /// `a + b`, wrapping.
+    unsafe fn add_integers(a: Self::I, b: Self::I) -> Self::I;
     /// `a * b + c`, wrapping.
     unsafe fn multiply_add(a: Self::I, b: Self::I, c: Self::I) -> Self::I;
     /// Pairs of 16-bit integers, from the low halves of `first` and `second`.

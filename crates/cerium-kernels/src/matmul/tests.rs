@@ -105,6 +105,9 @@ impl Simd for Emulated {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<[i32; 16]>().write_unaligned(v) }
     }
+    unsafe fn add_integers(a: [i32; 16], b: [i32; 16]) -> [i32; 16] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
     unsafe fn multiply_add(a: [i32; 16], b: [i32; 16], c: [i32; 16]) -> [i32; 16] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }

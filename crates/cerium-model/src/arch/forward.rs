@@ -1,15 +1,21 @@
 //! One pass of a batch through the layers.
 
 use super::experts::Routes;
-use super::{Config, Segment};
+use super::{Config, Outputs, Segment, Wanted};
 use crate::file::ModelFile;
 use crate::profile::{Clock, Work};
 use crate::weights::{FeedForward, Ffn, Layer, Linear, Norm, Weights};
 use cerium_kernels::{
-    Activations, Attention, Cpu, Detail, Heads, Hidden, PackedMatrix, Product, Span, Team, add,
-    attention, dequantize, hidden, layer_norm, matmul, rms_norm, softcap,
+    Activations, Attention, Cpu, Detail, Heads, Hidden, PackedMatrix, Product, Screening, Span,
+    Team, add, argmax, attention, dequantize, hidden, layer_norm, matmul, rms_norm, softcap,
 };
 use smallvec::SmallVec;
+
+/// Rows of a step; on the stack, unless there are very many.
+type Rows = SmallVec<[usize; 8]>;
+
+/// Fewer rows get all their logits: reading the head takes as long as reading its screen.
+const SCREENED_MIN: usize = 4;
 
 /// Buffers that grow to the largest step seen and stay.
 #[derive(Debug, Default)]
@@ -34,7 +40,15 @@ pub(super) struct Scratch {
     pub(super) delta: Vec<f32>,
     /// Cosine and sine per row and pair, for layers that see everything and for those with a window.
     turns: [Vec<(f32, f32)>; 2],
-    pub(super) logits: Vec<f32>,
+    logits: Vec<f32>,
+    likeliest: Vec<u32>,
+    screening: Screening,
+}
+
+impl Scratch {
+    pub(super) fn outputs(&self) -> Outputs<'_> {
+        Outputs { logits: &self.logits, likeliest: &self.likeliest }
+    }
 }
 
 /// What a pass reads, and the buffers that it fills.
@@ -96,7 +110,7 @@ impl Pass<'_> {
     /// One layer's attention: the rows' keys and values are stored, and what they attend to is added to
     /// the stream.
     pub(super) fn attend(&mut self, i_layer: usize, layer: &Layer, segments: &mut [Segment<'_>]) {
-        self.norm(&layer.attention_norm, &[&layer.q, &layer.k, &layer.v].map(|l| &l.weights));
+        self.norm(None, &layer.attention_norm, &[&layer.q, &layer.k, &layer.v].map(|l| &l.weights));
         self.clock.lap(Work::Norms);
         let (config, cpu, team, s) = (self.config, self.cpu, self.team, &mut *self.scratch);
         let Heads { n_heads, n_kv_heads, head_dim } = config.heads;
@@ -164,7 +178,7 @@ impl Pass<'_> {
         let post_norm = layer.post_norms.as_ref().map(|norms| &norms.ffn);
         match &layer.ffn {
             Ffn::Dense(network) => {
-                self.norm(&layer.ffn_norm, &network.inputs());
+                self.norm(None, &layer.ffn_norm, &network.inputs());
                 self.clock.lap(Work::Norms);
                 let mut delta = std::mem::take(&mut self.scratch.delta);
                 self.network(network, &mut delta);
@@ -172,7 +186,7 @@ impl Pass<'_> {
                 self.add_delta(network.down.bias.as_deref(), post_norm);
             }
             Ffn::Experts(experts) => {
-                self.norm(&layer.ffn_norm, &[&experts.router.weights]);
+                self.norm(None, &layer.ffn_norm, &[&experts.router.weights]);
                 self.clock.lap(Work::Norms);
                 self.experts(experts);
                 self.add_delta(None, post_norm);
@@ -193,25 +207,55 @@ impl Pass<'_> {
         self.clock.lap(Work::Down);
     }
 
-    /// The logits of the rows that were asked for. The stream is used up.
+    /// What was wanted of the rows.
     pub(super) fn head(&mut self, segments: &[Segment<'_>]) {
-        let (d_model, s) = (self.config.d_model, &mut *self.scratch);
-        let (mut first_row, mut n_rows) = (0, 0);
+        let (mut of_logits, mut of_likeliest) = (Rows::new(), Rows::new());
+        let mut end = 0;
         for segment in segments {
-            let end = first_row + segment.tokens.len();
-            for row in end - segment.n_logits.min(segment.tokens.len())..end {
-                s.x.copy_within(row * d_model..(row + 1) * d_model, n_rows * d_model);
-                n_rows += 1;
-            }
-            first_row = end;
+            end += segment.tokens.len();
+            let (rows, n) = match segment.wanted {
+                Wanted::Logits(n) => (&mut of_logits, n),
+                Wanted::Likeliest(n) => (&mut of_likeliest, n),
+            };
+            rows.extend(end - n.min(segment.tokens.len())..end);
         }
-        s.x.truncate(n_rows * d_model);
-        s.logits.resize(n_rows * self.config.n_vocab, 0.0);
-        if n_rows == 0 {
+        self.scratch.likeliest.clear();
+        if !of_likeliest.is_empty() && !self.screen(&of_likeliest) {
+            self.logits(&of_likeliest);
+            let Scratch { logits, likeliest, .. } = &mut *self.scratch;
+            let n_vocab = self.config.n_vocab;
+            likeliest.resize(of_likeliest.len(), 0);
+            self.team.for_each_chunk(likeliest, 1, |i, id| {
+                id[0] = argmax(&logits[i * n_vocab..(i + 1) * n_vocab]).unwrap_or(0) as u32;
+            });
+        }
+        self.logits(&of_logits);
+        self.clock.lap(Work::Head);
+    }
+
+    /// The likeliest tokens after some rows of the stream, without all logits. False if that cannot be, or is
+    /// not worth it.
+    fn screen(&mut self, rows: &[usize]) -> bool {
+        let Some(screen) = self.weights.screen().filter(|_| rows.len() >= SCREENED_MIN) else {
+            return false;
+        };
+        let head = self.weights.head();
+        self.norm(Some(rows), self.weights.output_norm(), &[head]);
+        let s = &mut *self.scratch;
+        let best = screen.argmax(self.cpu, self.team, head, &s.quantised, &mut s.screening);
+        let Some(best) = best else { return false };
+        s.likeliest.extend(best.into_iter().map(|row| row.unwrap_or(0) as u32));
+        true
+    }
+
+    /// The logits after some rows of the stream.
+    fn logits(&mut self, rows: &[usize]) {
+        self.scratch.logits.resize(rows.len() * self.config.n_vocab, 0.0);
+        if rows.is_empty() {
             return;
         }
         let head = self.weights.head();
-        self.norm(self.weights.output_norm(), &[head]);
+        self.norm(Some(rows), self.weights.output_norm(), &[head]);
         let product = Product { weights: head, out: &mut self.scratch.logits };
         matmul(self.cpu, self.team, &self.scratch.quantised, &mut [product]);
         if let Some(cap) = self.config.softcap {
@@ -219,21 +263,21 @@ impl Pass<'_> {
             let logits = &mut self.scratch.logits;
             self.team.for_each_chunk(logits, n_vocab, |_, row| softcap(cpu, row, cap));
         }
-        self.clock.lap(Work::Head);
     }
 
-    /// Norms the rows of the stream and quantises them for products with `weights`.
-    fn norm(&mut self, norm: &Norm, weights: &[&PackedMatrix]) {
+    /// Norms rows of the stream, or all of them, and quantises them for products with `weights`.
+    fn norm(&mut self, rows: Option<&[usize]>, norm: &Norm, weights: &[&PackedMatrix]) {
         let (cpu, s) = (self.cpu, &mut *self.scratch);
         let (x, d_model, eps) = (&s.x, self.config.d_model, self.config.norm_eps);
         let produce = |i: usize, row: &mut [f32]| {
+            let i = rows.map_or(i, |rows| rows[i]);
             row.copy_from_slice(&x[i * d_model..(i + 1) * d_model]);
             match &norm.bias {
                 Some(bias) => layer_norm(cpu, row, &norm.weight, bias, eps),
                 None => rms_norm(cpu, row, &norm.weight, eps),
             }
         };
-        s.normed.resize(x.len(), 0.0);
+        s.normed.resize(rows.map_or(x.len(), |rows| rows.len() * d_model), 0.0);
         let detail = Detail::of(self.fine, weights);
         s.quantised.quantize(cpu, self.team, &mut s.normed, d_model, detail, produce);
     }

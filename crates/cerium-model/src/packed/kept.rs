@@ -1,10 +1,10 @@
-//! One file of packed matrices.
+//! One file of packed matrices, and whatever else is made of a model's tensors.
 //!
 //! ```text
 //! magic   "cerium", 0, version of this format
 //! head    its length (u64), its crc32c (u32), then JSON: model, layout, and of every matrix
-//!         name, type, shape and place
-//! data    from the next multiple of 2 MiB: the matrices' panels, each at a multiple of 64
+//!         name, kind, shape and place
+//! data    from the next multiple of 2 MiB: the matrices, each at a multiple of 64
 //! sums    crc32c (u32) of every 4 MiB of the data
 //! ```
 //!
@@ -13,7 +13,7 @@
 
 use crate::mmap::Mapped;
 use bytes::Bytes;
-use cerium_kernels::{MatrixShape, PackedMatrix, Team};
+use cerium_kernels::Team;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -61,11 +61,24 @@ struct Entry {
     offset: usize,
 }
 
+/// A matrix in some packed form.
+#[derive(Clone, Debug)]
+pub(super) struct Matrix {
+    /// Of the tensor.
+    pub(super) name: String,
+    /// The tensor's type, or what else it was made into.
+    pub(super) kind: &'static str,
+    pub(super) n_rows: usize,
+    pub(super) n_cols: usize,
+    pub(super) bytes: Bytes,
+}
+
 /// The matrices of a file that was checked.
 #[derive(Debug)]
 pub(super) struct Kept {
     data: Bytes,
-    entries: HashMap<String, Entry>,
+    /// By name and kind.
+    entries: HashMap<(String, String), Entry>,
 }
 
 impl Kept {
@@ -99,7 +112,8 @@ impl Kept {
         if !is_whole.into_inner() {
             return None;
         }
-        let entries = head.matrices.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+        let named = |entry: Entry| ((entry.name.clone(), entry.kind.clone()), entry);
+        let entries = head.matrices.into_iter().map(named).collect();
         Some(Self { data: Bytes::from_owner(map).slice(start..end), entries })
     }
 
@@ -107,31 +121,30 @@ impl Kept {
         self.entries.len()
     }
 
-    /// The matrix of this name, if it has this type and shape.
-    pub(super) fn matrix(&self, name: &str, shape: MatrixShape) -> Option<PackedMatrix> {
-        let entry = self.entries.get(name)?;
-        let same = entry.kind == shape.kind().name()
-            && (entry.n_rows, entry.n_cols) == (shape.n_rows(), shape.n_cols());
-        let end = entry.offset.checked_add(shape.n_bytes())?;
-        let fits = same && end <= self.data.len();
-        fits.then(|| PackedMatrix::new(shape, self.data.slice(entry.offset..end)))
+    /// The bytes of a matrix of this name, kind, shape and length, if there is one.
+    pub(super) fn bytes(
+        &self,
+        name: &str,
+        kind: &str,
+        shape: (usize, usize),
+        n_bytes: usize,
+    ) -> Option<Bytes> {
+        let entry = self.entries.get(&(name.to_owned(), kind.to_owned()))?;
+        let end = entry.offset.checked_add(n_bytes)?;
+        let fits = (entry.n_rows, entry.n_cols) == shape && end <= self.data.len();
+        fits.then(|| self.data.slice(entry.offset..end))
     }
 }
 
 /// Writes a whole file, and waits until it is on the disk.
-pub(super) fn write(
-    mut file: &File,
-    label: Label,
-    matrices: &[(String, PackedMatrix)],
-) -> io::Result<()> {
+pub(super) fn write(mut file: &File, label: Label, matrices: &[Matrix]) -> io::Result<()> {
     let mut entries = Vec::with_capacity(matrices.len());
     let mut n_bytes = 0usize;
-    for (name, matrix) in matrices {
-        let (name, kind) = (name.clone(), matrix.kind().name().to_owned());
+    for &Matrix { ref name, kind, n_rows, n_cols, ref bytes } in matrices {
+        let (name, kind) = (name.clone(), kind.to_owned());
         let offset = n_bytes.next_multiple_of(ALIGNMENT);
-        let (n_rows, n_cols) = (matrix.n_rows(), matrix.n_cols());
         entries.push(Entry { name, kind, n_rows, n_cols, offset });
-        n_bytes = offset + matrix.bytes().len();
+        n_bytes = offset + bytes.len();
     }
     let head = serde_json::to_vec(&Head { label, matrices: entries, n_bytes })?;
     let mut before = MAGIC.to_vec();
@@ -142,11 +155,11 @@ pub(super) fn write(
     file.write_all(&before)?;
 
     let mut chunks = Chunks { file, chunk: Vec::with_capacity(CHUNK), sums: Vec::new() };
-    for (_, matrix) in matrices {
+    for matrix in matrices {
         // Chunks are multiples of the alignment too.
         let n_over = chunks.chunk.len() % ALIGNMENT;
         chunks.put(&[0; ALIGNMENT][..(ALIGNMENT - n_over) % ALIGNMENT])?;
-        chunks.put(matrix.bytes())?;
+        chunks.put(&matrix.bytes)?;
     }
     chunks.flush()?;
     file.write_all(&chunks.sums)?;

@@ -1,8 +1,8 @@
 //! The directory of packed files: which one is a model's, and which ones go.
 
-use super::kept::{self, Kept, Label};
+use super::kept::{self, Kept, Label, Matrix};
 use crate::file::ModelFile;
-use cerium_kernels::{PackedMatrix, Team, layout_sample};
+use cerium_kernels::{Team, layout_sample};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, TryLockError};
@@ -76,7 +76,7 @@ impl Shelf {
     ///
     /// # Errors
     /// When the directory takes no such file. Nothing is left of it then.
-    pub(super) fn keep(&self, matrices: &[(String, PackedMatrix)]) -> io::Result<bool> {
+    pub(super) fn keep(&self, matrices: &[Matrix]) -> io::Result<bool> {
         fs::create_dir_all(&self.dir)?;
         // One writer at a time, so that every unfinished file it finds is left over. The lock's own file
         // stays: without it two processes could lock two files of one name.

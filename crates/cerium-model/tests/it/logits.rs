@@ -2,7 +2,9 @@
 //! logits are the same bits in any batch and on any number of threads.
 
 use crate::golden::{Golden, Score, score};
-use cerium_model::{Cpu, KvCache, KvFormat, Model, Opening, Segment, argmax, file::ModelFile};
+use cerium_model::{
+    Cpu, KvCache, KvFormat, Model, Opening, Segment, Wanted, argmax, file::ModelFile,
+};
 use std::{path::Path, sync::atomic::AtomicBool};
 
 fn load(name: &str, cpu: Cpu, n_threads: usize) -> Model {
@@ -25,8 +27,9 @@ fn logits_in(model: &mut Model, mut kv: KvCache, tokens: &[u32], batches: &[usiz
             break;
         }
         let (now, later) = rest.split_at(n.min(rest.len()));
-        let segment = Segment { kv: &mut kv, tokens: now, n_logits: now.len() };
-        all.extend_from_slice(model.forward(&mut [segment], &AtomicBool::new(false)).unwrap());
+        let segment = Segment { kv: &mut kv, tokens: now, wanted: Wanted::Logits(now.len()) };
+        let outputs = model.forward(&mut [segment], &AtomicBool::new(false)).unwrap();
+        all.extend_from_slice(outputs.logits);
         rest = later;
     }
     all
@@ -143,11 +146,11 @@ fn neighbours_in_a_batch_do_not_change_a_bit() {
     let mut together = [Vec::new(), Vec::new()];
     for (a, b) in [(&a[..3], &b[..30]), (&a[3..69], &b[30..31]), (&a[69..], &b[31..])] {
         let mut segments = [
-            Segment { kv: &mut kv_a, tokens: a, n_logits: a.len() },
-            Segment { kv: &mut kv_b, tokens: b, n_logits: b.len() },
+            Segment { kv: &mut kv_a, tokens: a, wanted: Wanted::Logits(a.len()) },
+            Segment { kv: &mut kv_b, tokens: b, wanted: Wanted::Logits(b.len()) },
         ];
-        let logits = model.forward(&mut segments, &abort).unwrap();
-        let (of_a, of_b) = logits.split_at(a.len() * n_vocab);
+        let outputs = model.forward(&mut segments, &abort).unwrap();
+        let (of_a, of_b) = outputs.logits.split_at(a.len() * n_vocab);
         together[0].extend_from_slice(of_a);
         together[1].extend_from_slice(of_b);
     }

@@ -8,6 +8,7 @@
 mod families;
 mod gguf;
 mod golden;
+mod likeliest;
 mod logits;
 mod memory;
 mod packed;

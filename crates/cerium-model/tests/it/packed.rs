@@ -1,7 +1,7 @@
 //! Packed weights kept on disk: the same bits as packed ones, never trusted unchecked, never in the way.
 
 use crate::tiny;
-use cerium_model::{Cpu, KvCache, Model, Packing, Segment, file::ModelFile};
+use cerium_model::{Cpu, KvCache, Model, Packing, Segment, Wanted, file::ModelFile};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -65,8 +65,8 @@ impl World {
 fn logits(model: &mut Model) -> Vec<f32> {
     let mut kv = KvCache::new(model.config());
     let tokens: Vec<u32> = (1..40).map(|i| i * 7 % model.config().n_vocab as u32).collect();
-    let segment = Segment { kv: &mut kv, tokens: &tokens, n_logits: tokens.len() };
-    model.forward(&mut [segment], &AtomicBool::new(false)).unwrap().to_vec()
+    let segment = Segment { kv: &mut kv, tokens: &tokens, wanted: Wanted::Logits(tokens.len()) };
+    model.forward(&mut [segment], &AtomicBool::new(false)).unwrap().logits.to_vec()
 }
 
 fn logits_of(path: &Path) -> Vec<f32> {

@@ -2,7 +2,7 @@
 //! (`scripts/goldens/tiny.py`), and the bits of every code path against each other.
 
 use crate::golden::Tiny;
-use cerium_model::{Cpu, KvCache, Model, Segment, file::ModelFile};
+use cerium_model::{Cpu, KvCache, Model, Segment, Wanted, file::ModelFile};
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
 /// All tiny models.
@@ -38,8 +38,9 @@ fn logits(name: &str, cpu: Cpu, n_threads: usize, tokens: &[u32], batch: usize) 
     let mut kv = KvCache::new(model.config());
     let mut all = Vec::new();
     for tokens in tokens.chunks(batch) {
-        let segment = Segment { kv: &mut kv, tokens, n_logits: tokens.len() };
-        all.extend_from_slice(model.forward(&mut [segment], &AtomicBool::new(false)).unwrap());
+        let segment = Segment { kv: &mut kv, tokens, wanted: Wanted::Logits(tokens.len()) };
+        let outputs = model.forward(&mut [segment], &AtomicBool::new(false)).unwrap();
+        all.extend_from_slice(outputs.logits);
     }
     all
 }

@@ -2,7 +2,7 @@
 
 use super::CHUNK;
 use cerium_model::profile::Profile;
-use cerium_model::{Costs, KvCache, Model, Segment, argmax};
+use cerium_model::{Costs, KvCache, Model, Segment, Wanted};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -126,14 +126,10 @@ fn prefill(model: &mut Model, kv: &mut KvCache, n: usize) {
     }
 }
 
-/// One pass; returns the arg-max at the last of the positions that have logits.
-fn step(model: &mut Model, kv: &mut KvCache, tokens: &[u32], n_logits: usize) -> u32 {
-    let n_vocab = model.config().n_vocab;
-    let segment = Segment { kv, tokens, n_logits };
-    let logits = model.forward(&mut [segment], &AtomicBool::new(false)).expect("nothing aborts it");
-    let mut best = 0;
-    for row in logits.chunks(n_vocab) {
-        best = argmax(row).unwrap_or(0);
-    }
-    best as u32
+/// One pass with the arg-max at the last `n` of its positions; returns the last one's.
+fn step(model: &mut Model, kv: &mut KvCache, tokens: &[u32], n: usize) -> u32 {
+    let segment = Segment { kv, tokens, wanted: Wanted::Likeliest(n) };
+    let abort = AtomicBool::new(false);
+    let outputs = model.forward(&mut [segment], &abort).expect("nothing aborts it");
+    outputs.likeliest.last().copied().unwrap_or(0)
 }
