@@ -1,9 +1,9 @@
 //! Scores a model's logits against a golden, for models that tests do not download:
 //!
 //! ```text
-//! python3 scripts/goldens/logits.py reference /tmp/NAME.golden MODEL.gguf
-//! python3 scripts/goldens/logits.py peer /tmp/NAME.golden MODEL.gguf
-//! cargo run --release -p cerium-model --example check_logits -- /tmp/NAME.golden MODEL.gguf
+//! python3 scripts/goldens/logits.py reference NAME.golden MODEL.gguf
+//! python3 scripts/goldens/logits.py peer NAME.golden MODEL.gguf
+//! cargo run --release -p cerium-model --example check_logits -- NAME.golden MODEL.gguf
 //! ```
 #![allow(clippy::unwrap_used, reason = "shares its reading with the tests, which fail loudly")]
 

@@ -62,6 +62,12 @@ pub(crate) struct Tiny {
 }
 
 impl Golden {
+    /// That of a model that tests download.
+    pub(crate) fn of(name: &str) -> Self {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/logits");
+        Self::read(&data.join(format!("{name}.golden")))
+    }
+
     pub(crate) fn read(path: &Path) -> Self {
         let bytes = read(path);
         let (header, mut data) = split_header(&bytes, "cerium logits 1");

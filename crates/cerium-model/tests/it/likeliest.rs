@@ -2,40 +2,23 @@
 //! and on any number of threads.
 
 use crate::golden::Golden;
+use crate::steps::{self, load};
 use crate::tiny;
-use cerium_model::{Cpu, KvCache, Model, Segment, Wanted, argmax, file::ModelFile};
-use std::{path::Path, sync::atomic::AtomicBool};
-
-fn load(path: &Path, cpu: Cpu, n_threads: usize) -> Model {
-    Model::load(ModelFile::open(path).unwrap(), cpu, n_threads).unwrap()
-}
+use cerium_model::{Cpu, KvCache, Model, Segment, Wanted, argmax};
+use std::sync::atomic::AtomicBool;
 
 /// The likeliest token after every position, in batches of the given sizes, over and over: as the step tells
 /// it, or from its logits.
 fn likeliest(model: &mut Model, tokens: &[u32], batches: &[usize], from_logits: bool) -> Vec<u32> {
-    let n_vocab = model.config().n_vocab;
-    let mut kv = KvCache::new(model.config());
+    let (n_vocab, kv) = (model.config().n_vocab, KvCache::new(model.config()));
+    let wanted = if from_logits { Wanted::Logits } else { Wanted::Likeliest };
     let mut all = Vec::new();
-    let mut rest = tokens;
-    for &n in batches.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (now, later) = rest.split_at(n.min(rest.len()));
-        let wanted = if from_logits { Wanted::Logits } else { Wanted::Likeliest }(now.len());
-        let segment = Segment { kv: &mut kv, tokens: now, wanted };
-        let outputs = model.forward(&mut [segment], &AtomicBool::new(false)).unwrap();
+    steps::run(model, kv, tokens, batches, wanted, |outputs| {
         let rows = outputs.logits.chunks_exact(n_vocab);
         all.extend(rows.map(|row| argmax(row).unwrap_or(0) as u32));
         all.extend(outputs.likeliest);
-        rest = later;
-    }
+    });
     all
-}
-
-fn golden(name: &str) -> Golden {
-    let path = format!("{}/tests/data/logits/{name}.golden", env!("CARGO_MANIFEST_DIR"));
-    Golden::read(Path::new(&path))
 }
 
 #[test]
@@ -43,7 +26,7 @@ fn it_is_that_of_all_logits_on_real_texts() {
     for name in ["smollm2-135m", "qwen2.5-coder-0.5b"] {
         let mut model = load(&cerium_hub::test_model(name), Cpu::best(), 2);
         let mut n = 0;
-        for segment in golden(name).segments {
+        for segment in Golden::of(name).segments {
             let want = likeliest(&mut model, &segment.tokens, &[128], true);
             let got = likeliest(&mut model, &segment.tokens, &[64, 5, 17, 128, 1], false);
             assert_eq!(got.len(), segment.tokens.len());
@@ -57,7 +40,7 @@ fn it_is_that_of_all_logits_on_real_texts() {
 #[test]
 fn threads_and_paths_do_not_change_it() {
     let (name, path) = ("qwen2.5-coder-0.5b", cerium_hub::test_model("qwen2.5-coder-0.5b"));
-    let tokens = &golden(name).segments[1].tokens[..40];
+    let tokens = &Golden::of(name).segments[1].tokens[..40];
     let want = likeliest(&mut load(&path, Cpu::best(), 2), tokens, &[40], true);
     for n_threads in [1, 3] {
         let mut model = load(&path, Cpu::best(), n_threads);
@@ -85,7 +68,7 @@ fn tiny_models_tell_it_too() {
 fn segments_of_one_step_want_different_things() {
     let name = "qwen2.5-coder-0.5b";
     let mut model = load(&cerium_hub::test_model(name), Cpu::best(), 2);
-    let golden = golden(name);
+    let golden = Golden::of(name);
     let [a, b, c] = [0, 1, 2].map(|i| &golden.segments[i].tokens[..12]);
     let want = [a, b, c].map(|tokens| likeliest(&mut model, tokens, &[12], true));
     let n_vocab = model.config().n_vocab;

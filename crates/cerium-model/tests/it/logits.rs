@@ -2,42 +2,22 @@
 //! logits are the same bits in any batch and on any number of threads.
 
 use crate::golden::{Golden, Score, score};
-use cerium_model::{
-    Cpu, KvCache, KvFormat, Model, Opening, Segment, Wanted, argmax, file::ModelFile,
-};
-use std::{path::Path, sync::atomic::AtomicBool};
+use crate::steps;
+use cerium_model::{Cpu, KvCache, KvFormat, Model, Opening, Segment, Wanted, argmax};
+use std::sync::atomic::AtomicBool;
 
 fn load(name: &str, cpu: Cpu, n_threads: usize) -> Model {
-    let file = ModelFile::open(&cerium_hub::test_model(name)).unwrap();
-    Model::load(file, cpu, n_threads).unwrap()
+    steps::load(&cerium_hub::test_model(name), cpu, n_threads)
 }
 
 /// Logits of every position of `tokens`, computed in batches of the given sizes, over and over.
 fn logits(model: &mut Model, tokens: &[u32], batches: &[usize]) -> Vec<f32> {
     let kv = KvCache::new(model.config());
-    logits_in(model, kv, tokens, batches)
-}
-
-/// The same in a cache that was opened for it.
-fn logits_in(model: &mut Model, mut kv: KvCache, tokens: &[u32], batches: &[usize]) -> Vec<f32> {
-    let mut all = Vec::new();
-    let mut rest = tokens;
-    for &n in batches.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (now, later) = rest.split_at(n.min(rest.len()));
-        let segment = Segment { kv: &mut kv, tokens: now, wanted: Wanted::Logits(now.len()) };
-        let outputs = model.forward(&mut [segment], &AtomicBool::new(false)).unwrap();
-        all.extend_from_slice(outputs.logits);
-        rest = later;
-    }
-    all
+    steps::logits(model, kv, tokens, batches)
 }
 
 fn scored(name: &str, segments: &[usize], opening: Opening) -> (Score, Score) {
-    let path = format!("{}/tests/data/logits/{name}.golden", env!("CARGO_MANIFEST_DIR"));
-    let golden = Golden::read(Path::new(&path));
+    let golden = Golden::of(name);
     let mut model = load(name, Cpu::best(), 2);
     let n_vocab = model.config().n_vocab;
     let mut current = (usize::MAX, Vec::new());
@@ -45,7 +25,7 @@ fn scored(name: &str, segments: &[usize], opening: Opening) -> (Score, Score) {
         if current.0 != segment {
             let (kv, tokens) =
                 (KvCache::open(model.config(), opening), &golden.segments[segment].tokens);
-            current = (segment, logits_in(&mut model, kv, tokens, &[128]));
+            current = (segment, steps::logits(&mut model, kv, tokens, &[128]));
         }
         current.1[position * n_vocab..][..n_vocab].to_vec()
     });
@@ -84,9 +64,7 @@ fn keys_and_values_of_8_bits_stay_close() {
 #[test]
 #[ignore = "a minute, and a model that no other test needs"]
 fn what_8_bits_cost() {
-    let path =
-        format!("{}/tests/data/logits/qwen2.5-coder-0.5b.golden", env!("CARGO_MANIFEST_DIR"));
-    let golden = Golden::read(Path::new(&path));
+    let golden = Golden::of("qwen2.5-coder-0.5b");
     for name in ["qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"] {
         let mut model = load(name, Cpu::best(), 2);
         let n_vocab = model.config().n_vocab;
@@ -94,7 +72,7 @@ fn what_8_bits_cost() {
         for segment in &golden.segments {
             let [halves, bytes] = [KvFormat::F16, KvFormat::Q8].map(|format| {
                 let kv = KvCache::open(model.config(), Opening { format, ..Opening::default() });
-                logits_in(&mut model, kv, &segment.tokens, &[128])
+                steps::logits(&mut model, kv, &segment.tokens, &[128])
             });
             for (halves, bytes) in halves.chunks(n_vocab).zip(bytes.chunks(n_vocab)) {
                 n_same += usize::from(argmax(halves) == argmax(bytes));
@@ -121,8 +99,7 @@ fn divergence(p: &[f32], q: &[f32]) -> f64 {
 
 #[test]
 fn batches_threads_and_paths_do_not_change_a_bit() {
-    let golden = format!("{}/tests/data/logits/smollm2-135m.golden", env!("CARGO_MANIFEST_DIR"));
-    let tokens = &Golden::read(Path::new(&golden)).segments[0].tokens[..150];
+    let tokens = &Golden::of("smollm2-135m").segments[0].tokens[..150];
     let bits = |logits: Vec<f32>| logits.into_iter().map(f32::to_bits).collect::<Vec<_>>();
     let mut model = load("smollm2-135m", Cpu::best(), 2);
     let want = bits(logits(&mut model, tokens, &[64]));

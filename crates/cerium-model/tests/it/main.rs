@@ -12,6 +12,7 @@ mod likeliest;
 mod logits;
 mod memory;
 mod packed;
+mod steps;
 mod template;
 mod tiny;
 mod tokenizer;

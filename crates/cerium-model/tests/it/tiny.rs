@@ -2,8 +2,9 @@
 //! (`scripts/goldens/tiny.py`), and the bits of every code path against each other.
 
 use crate::golden::Tiny;
-use cerium_model::{Cpu, KvCache, Model, Segment, Wanted, file::ModelFile};
-use std::{path::PathBuf, sync::atomic::AtomicBool};
+use crate::steps;
+use cerium_model::{Cpu, KvCache};
+use std::path::PathBuf;
 
 /// All tiny models.
 pub(crate) const NAMES: [&str; 18] = [
@@ -33,16 +34,9 @@ pub(crate) fn path(name: &str) -> PathBuf {
 }
 
 fn logits(name: &str, cpu: Cpu, n_threads: usize, tokens: &[u32], batch: usize) -> Vec<f32> {
-    let file = ModelFile::open(&path(&format!("{name}.gguf"))).unwrap();
-    let mut model = Model::load(file, cpu, n_threads).unwrap();
-    let mut kv = KvCache::new(model.config());
-    let mut all = Vec::new();
-    for tokens in tokens.chunks(batch) {
-        let segment = Segment { kv: &mut kv, tokens, wanted: Wanted::Logits(tokens.len()) };
-        let outputs = model.forward(&mut [segment], &AtomicBool::new(false)).unwrap();
-        all.extend_from_slice(outputs.logits);
-    }
-    all
+    let mut model = steps::load(&path(&format!("{name}.gguf")), cpu, n_threads);
+    let kv = KvCache::new(model.config());
+    steps::logits(&mut model, kv, tokens, &[batch])
 }
 
 #[test]
