@@ -17,4 +17,4 @@ mod text;
 pub use generator::{Generator, Steps};
 pub use predict::Prediction;
 pub use service::Service;
-pub use stream::Stream;
+pub use stream::{Stream, usage};

@@ -168,7 +168,8 @@ fn broken() -> ErrorBody {
         .with_code("server_error")
 }
 
-fn usage(stats: &Stats) -> Usage {
+/// The counts of a generation, as responses tell them.
+pub fn usage(stats: &Stats) -> Usage {
     let drafts = |kind: DraftKind| {
         let counts = stats.drafts[kind as usize];
         DraftCounts {

@@ -28,10 +28,7 @@ const CONTEXT_LEAST: usize = 2048;
 /// # Errors
 /// [`Declined`] when the person does not want it fetched.
 pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
-    let found = find(output, settings)?;
-    let _spinner = Spinner::start(output, format!("loading {}", found.name));
-    let loaded = load(output, settings, &found, &EngineOptions::default());
-    Ok(loaded.with_context(|| format!("loading `{}`", found.path.display()))?.service())
+    Ok(open_with(output, settings, &EngineOptions::default())?.service())
 }
 
 /// The same with its engine at hand, which remembers nothing from one job to the next.
@@ -39,10 +36,14 @@ pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
 /// # Errors
 /// As [`open`].
 pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Loaded> {
+    let options = EngineOptions { n_kept_max: 0, n_remembered_max: 0, ..EngineOptions::default() };
+    open_with(output, settings, &options)
+}
+
+fn open_with(output: Output, settings: &Settings, options: &EngineOptions) -> Result<Loaded> {
     let found = find(output, settings)?;
     let _spinner = Spinner::start(output, format!("loading {}", found.name));
-    let options = EngineOptions { n_kept_max: 0, n_remembered_max: 0, ..EngineOptions::default() };
-    load(output, settings, &found, &options)
+    load(output, settings, &found, options)
         .with_context(|| format!("loading `{}`", found.path.display()))
 }
 

@@ -3,9 +3,9 @@
 use super::cases::Change;
 use crate::model::Loaded;
 use anyhow::{Result, bail};
-use cerium_engine::{DraftKind, Drafter, Drafts, Job, Step};
-use cerium_protocol::{DraftCounts, DraftSource, DraftUsage, Usage};
-use cerium_session::Prediction;
+use cerium_engine::{Drafter, Drafts, Job, Step};
+use cerium_protocol::{DraftSource, Usage};
+use cerium_session::{Prediction, usage};
 use std::sync::Arc;
 
 /// Returns what was written, its counts, and the milliseconds from the first token to the last.
@@ -37,24 +37,8 @@ pub(super) fn replay(
             Some(Step::Token { id }) => bytes.extend_from_slice(loaded.tokenizer.token_bytes(id)),
             Some(Step::Done(finish)) => {
                 let stats = finish.stats;
-                let counts = |kind: DraftKind| DraftCounts {
-                    drafted_tokens: stats.drafts[kind as usize].n_drafted as u64,
-                    accepted_tokens: stats.drafts[kind as usize].n_accepted as u64,
-                };
-                let usage = Usage {
-                    output_tokens: stats.n_output as u64,
-                    output_steps: stats.n_steps as u64,
-                    drafted_tokens: stats.n_drafted() as u64,
-                    accepted_tokens: stats.n_accepted() as u64,
-                    drafts: DraftUsage {
-                        copied: counts(DraftKind::Copy),
-                        changed: counts(DraftKind::Transduced),
-                        repeated: counts(DraftKind::Repeat),
-                    },
-                    ..Usage::default()
-                };
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                return Ok((text, usage, stats.decode.as_secs_f64() * 1e3));
+                return Ok((text, usage(&stats), stats.decode.as_secs_f64() * 1e3));
             }
             None => bail!("the engine stopped"),
         }
