@@ -111,3 +111,39 @@ pub(crate) unsafe fn store<const REGISTER: usize>(into: &mut Results) {
         );
     }
 }
+
+/// Results of two registers of rows with two of columns.
+pub(crate) type Block = [[Results; 2]; 2];
+
+/// The registers of a block: its rows, its columns, and the results of both.
+pub(crate) const A: [usize; 2] = [4, 5];
+pub(crate) const B: [usize; 2] = [6, 7];
+pub(crate) const C: [[usize; 2]; 2] = [[0, 1], [2, 3]];
+
+/// Empties the results of a block, of which the first `T` registers of rows are used.
+#[inline(always)]
+pub(crate) unsafe fn clear_block<const T: usize>() {
+    // SAFETY: the registers are configured, by the callers' promise.
+    unsafe {
+        clear::<{ C[0][0] }>();
+        clear::<{ C[0][1] }>();
+        if T == 2 {
+            clear::<{ C[1][0] }>();
+            clear::<{ C[1][1] }>();
+        }
+    }
+}
+
+/// Writes them.
+#[inline(always)]
+pub(crate) unsafe fn store_block<const T: usize>(into: &mut Block) {
+    // SAFETY: the registers are configured as results, by the callers' promise.
+    unsafe {
+        store::<{ C[0][0] }>(&mut into[0][0]);
+        store::<{ C[0][1] }>(&mut into[0][1]);
+        if T == 2 {
+            store::<{ C[1][0] }>(&mut into[1][0]);
+            store::<{ C[1][1] }>(&mut into[1][1]);
+        }
+    }
+}

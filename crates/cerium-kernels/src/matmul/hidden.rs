@@ -3,7 +3,7 @@
 //! them, and of a large batch no cache holds them.
 
 use super::{PAIR, pair_sums, tile};
-use crate::activations::{Activations, Detail, Room};
+use crate::activations::{Activations, Detail};
 use crate::block::SUPER;
 use crate::cpu::Cpu;
 use crate::gate::{Gate, apply_gate, gelu};
@@ -67,10 +67,9 @@ pub fn hidden(
         assert!(x.holds(weights.form()), "activations for {:?}", weights.form());
         assert!(bias.is_none_or(|bias| bias.len() == n_rows), "biases");
     }
-    let mut staged = std::mem::take(&mut out.staged);
-    let room = out.room(x.n_tokens, n_rows, detail);
     let (n_runs, n_groups) = (n_rows.div_ceil(COLUMNS), x.n_tokens.div_ceil(TOKENS));
     if n_runs * n_groups >= ITEMS_PER_THREAD * team.n_threads() {
+        let room = out.room(x.n_tokens, n_rows, detail);
         team.run(n_runs * n_groups, &|item| {
             let columns = COLUMNS * (item / n_groups)..n_rows.min(COLUMNS * (item / n_groups + 1));
             let first = TOKENS * (item % n_groups);
@@ -84,6 +83,7 @@ pub fn hidden(
         });
     } else {
         // Few tokens: finer items, and what they make is small.
+        let mut staged = std::mem::take(&mut out.staged);
         staged.resize(x.n_tokens * n_rows, 0.0);
         let values = Shareable(staged.as_mut_ptr());
         team.run(n_rows.div_ceil(PAIR * PANEL), &|item| {
@@ -97,19 +97,9 @@ pub fn hidden(
                 product(cpu, x, layer, columns, 0..x.n_tokens, sums, &into);
             });
         });
-        fill(cpu, team, &room, &staged, n_rows);
+        out.quantize(cpu, team, &mut staged, n_rows, detail, |_, _| {});
+        out.staged = staged;
     }
-    out.staged = staged;
-}
-
-/// Quantises whole rows, a run of columns an item.
-fn fill(cpu: Cpu, team: &Team, room: &Room, rows: &[f32], n_columns: usize) {
-    const ROWS: usize = 4;
-    team.run(rows.len().div_ceil(ROWS * n_columns), &|item| {
-        let rows = &rows[ROWS * n_columns * item..];
-        let rows = &rows[..rows.len().min(ROWS * n_columns)];
-        room.fill(cpu, rows, ROWS * item, 0..n_columns);
-    });
 }
 
 thread_local! {

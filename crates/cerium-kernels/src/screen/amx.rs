@@ -5,7 +5,9 @@
 use super::tokens::Tokens;
 use super::{COLUMNS, scales};
 use crate::pack::PANEL;
-use crate::tiles::{Results, Shapes, Tiles, clear, load, multiply_unsigned, store};
+use crate::tiles::{
+    A, B, Block, C, Results, Shapes, Tiles, clear_block, load, multiply_unsigned, store_block,
+};
 use std::arch::x86_64::*;
 
 /// Tokens of a register.
@@ -13,14 +15,6 @@ const TOKENS: usize = super::GROUP;
 
 /// Bytes of a panel that a register holds.
 const TILE: usize = PANEL * COLUMNS;
-
-/// Which register holds what: tokens, panels, and results by tokens and panel.
-const A: [usize; 2] = [4, 5];
-const B: [usize; 2] = [6, 7];
-const C: [[usize; 2]; 2] = [[0, 1], [2, 3]];
-
-/// Results of two groups of tokens and two panels.
-type Block = [[Results; 2]; 2];
 
 /// See [`super::products::maxima`].
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -55,7 +49,8 @@ pub(super) fn maxima(panels: &[u8], len: usize, tokens: &Tokens, maxima: &mut [f
     }
 }
 
-/// The products of `T` groups of tokens with two panels, and the maxima of the last ones.
+/// The products of `T` groups of tokens, rows of a block, with two panels, its columns, and the maxima of
+/// the last ones.
 #[inline(always)]
 unsafe fn products<const T: usize>(
     pair: [&[u8]; 2],
@@ -70,12 +65,7 @@ unsafe fn products<const T: usize>(
     let a = tokens.quants(first).as_ptr().cast::<u8>();
     // SAFETY: the caller's promise.
     unsafe {
-        clear::<{ C[0][0] }>();
-        clear::<{ C[0][1] }>();
-        if T == 2 {
-            clear::<{ C[1][0] }>();
-            clear::<{ C[1][1] }>();
-        }
+        clear_block::<T>();
         for i in 0..n_lines {
             let [b0, b1] = [pair[0].as_ptr().add(TILE * i), pair[1].as_ptr().add(TILE * i)];
             load::<{ A[0] }>(a.add(COLUMNS * i), stride);
@@ -100,12 +90,7 @@ unsafe fn products<const T: usize>(
                 done.take(from, i, n_lines);
             }
         }
-        store::<{ C[0][0] }>(&mut into[0][0]);
-        store::<{ C[0][1] }>(&mut into[0][1]);
-        if T == 2 {
-            store::<{ C[1][0] }>(&mut into[1][0]);
-            store::<{ C[1][1] }>(&mut into[1][1]);
-        }
+        store_block::<T>(into);
     }
 }
 

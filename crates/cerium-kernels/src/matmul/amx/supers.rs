@@ -6,12 +6,13 @@
 //! scaling that takes the time. Unpacking into planes costs as much as products with some 60 tokens,
 //! so that a pass serves many.
 
-use super::{Results, clear, load, multiply, store};
+use super::{Results, load, multiply};
 use crate::activations::Activations;
 use crate::block::{BLOCK, SUPER};
 use crate::matmul::avx512::Avx512;
 use crate::matmul::simd::{STEPS, Simd, SuperScales, block_at, unpack};
 use crate::pack::{Layout, PANEL};
+use crate::tiles::{A, B, Block, C, clear_block, store_block};
 use std::arch::x86_64::*;
 
 /// Tokens that a pass serves at most.
@@ -26,12 +27,6 @@ const GROUP: usize = 2 * super::TOKENS;
 /// Columns of a tile.
 const COLUMNS: usize = 64;
 
-/// Registers of the activations of 32 tokens, of the two planes of weights, and of results by tile of
-/// tokens and plane.
-const A: [usize; 2] = [4, 5];
-const B: [usize; 2] = [6, 7];
-const C: [[usize; 2]; 2] = [[0, 1], [2, 3]];
-
 /// Steps along the columns of a super-block, between which other work is done.
 const SLOTS: usize = SUPER / COLUMNS;
 
@@ -42,9 +37,6 @@ struct Planes {
     high: [[i8; 64]; SUPER / 4],
     low: [[i8; 64]; SUPER / 4],
 }
-
-/// Results of a group of tokens, by tile and plane.
-type GroupResults = [[Results; 2]; 2];
 
 /// Adds to `sums[t * N + p]`.
 ///
@@ -64,7 +56,7 @@ pub(super) unsafe fn panels<L: Layout, const N: usize>(
     let n_slots = SLOTS * n_tokens.div_ceil(GROUP);
     let sums = sums.as_mut_ptr();
     let mut planes = [Planes { high: [[0; 64]; SUPER / 4], low: [[0; 64]; SUPER / 4] }; 2];
-    let mut results: [GroupResults; 2] = [[[Results([[0; PANEL]; super::TOKENS]); 2]; 2]; 2];
+    let mut results: [Block; 2] = [[[Results([[0; PANEL]; super::TOKENS]); 2]; 2]; 2];
     let (mut here, mut turn) = (0, 0);
     // SAFETY: the caller's promise; `Activations` have `SLACK` tokens more than the batch, which is
     // what the last tile may read beyond it.
@@ -115,24 +107,20 @@ pub(super) unsafe fn panels<L: Layout, const N: usize>(
     }
 }
 
-/// The products of `T` tiles of tokens with a super-block, and a share of the work of others.
+/// The products of `T` tiles of tokens, rows of a block, with the two planes of a super-block, its columns,
+/// and a share of the work of others.
 #[inline(always)]
 unsafe fn products<L: Layout, const T: usize>(
     a: *const u8,
     planes: &Planes,
-    results: &mut GroupResults,
-    done_results: &GroupResults,
+    results: &mut Block,
+    done_results: &Block,
     done: &Done<'_>,
     next: &mut Unpacking<'_>,
 ) {
     // SAFETY: the callers' promise.
     unsafe {
-        clear::<{ C[0][0] }>();
-        clear::<{ C[0][1] }>();
-        if T == 2 {
-            clear::<{ C[1][0] }>();
-            clear::<{ C[1][1] }>();
-        }
+        clear_block::<T>();
         for slot in 0..SLOTS {
             let rows = COLUMNS / 4 * slot;
             load::<{ A[0] }>(a.add(COLUMNS * slot), SUPER);
@@ -148,12 +136,7 @@ unsafe fn products<L: Layout, const T: usize>(
             done.scale::<L>(done_results, slot);
             next.advance::<L>();
         }
-        store::<{ C[0][0] }>(&mut results[0][0]);
-        store::<{ C[0][1] }>(&mut results[0][1]);
-        if T == 2 {
-            store::<{ C[1][0] }>(&mut results[1][0]);
-            store::<{ C[1][1] }>(&mut results[1][1]);
-        }
+        store_block::<T>(results);
     }
 }
 
@@ -268,7 +251,7 @@ struct Done<'a> {
 impl Done<'_> {
     /// Scales a slot's share of the results, and adds them to their sums.
     #[inline(always)]
-    unsafe fn scale<L: Layout>(&self, results: &GroupResults, slot: usize) {
+    unsafe fn scale<L: Layout>(&self, results: &Block, slot: usize) {
         const SHARE: usize = GROUP / SLOTS;
         // SAFETY: the callers' promise.
         unsafe {
