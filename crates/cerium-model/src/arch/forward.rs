@@ -40,14 +40,16 @@ pub(super) struct Scratch {
     pub(super) delta: Vec<f32>,
     /// Cosine and sine per row and pair, for layers that see everything and for those with a window.
     turns: [Vec<(f32, f32)>; 2],
+    /// Of the rows that logits are wanted of, `n_logits` in all. What is behind them has no meaning.
     logits: Vec<f32>,
+    n_logits: usize,
     likeliest: Vec<u32>,
     screening: Screening,
 }
 
 impl Scratch {
     pub(super) fn outputs(&self) -> Outputs<'_> {
-        Outputs { logits: &self.logits, likeliest: &self.likeliest }
+        Outputs { logits: &self.logits[..self.n_logits], likeliest: &self.likeliest }
     }
 }
 
@@ -220,8 +222,9 @@ impl Pass<'_> {
             rows.extend(end - n.min(segment.tokens.len())..end);
         }
         self.scratch.likeliest.clear();
-        if !of_likeliest.is_empty() && !self.screen(&of_likeliest) {
-            self.logits(&of_likeliest);
+        self.norm_for_head(&of_likeliest);
+        if !self.screen() {
+            self.logits();
             let Scratch { logits, likeliest, .. } = &mut *self.scratch;
             let n_vocab = self.config.n_vocab;
             likeliest.resize(of_likeliest.len(), 0);
@@ -229,38 +232,39 @@ impl Pass<'_> {
                 id[0] = argmax(&logits[i * n_vocab..(i + 1) * n_vocab]).unwrap_or(0) as u32;
             });
         }
-        self.logits(&of_logits);
+        self.norm_for_head(&of_logits);
+        self.logits();
         self.clock.lap(Work::Head);
     }
 
-    /// The likeliest tokens after some rows of the stream, without all logits. False if that cannot be, or is
-    /// not worth it.
-    fn screen(&mut self, rows: &[usize]) -> bool {
-        let Some(screen) = self.weights.screen().filter(|_| rows.len() >= SCREENED_MIN) else {
-            return false;
-        };
-        let head = self.weights.head();
-        self.norm(Some(rows), self.weights.output_norm(), &[head]);
-        let s = &mut *self.scratch;
+    /// Rows of the stream, as the head takes them.
+    fn norm_for_head(&mut self, rows: &[usize]) {
+        self.norm(Some(rows), self.weights.output_norm(), &[self.weights.head()]);
+    }
+
+    /// The likeliest tokens after the normed rows, without all logits. False if that cannot be, or is not
+    /// worth it.
+    fn screen(&mut self) -> bool {
+        let (head, s) = (self.weights.head(), &mut *self.scratch);
+        let is_worth_it = s.quantised.n_tokens() >= SCREENED_MIN;
+        let Some(screen) = self.weights.screen().filter(|_| is_worth_it) else { return false };
         let best = screen.argmax(self.cpu, self.team, head, &s.quantised, &mut s.screening);
         let Some(best) = best else { return false };
         s.likeliest.extend(best.into_iter().map(|row| row.unwrap_or(0) as u32));
         true
     }
 
-    /// The logits after some rows of the stream.
-    fn logits(&mut self, rows: &[usize]) {
-        self.scratch.logits.resize(rows.len() * self.config.n_vocab, 0.0);
-        if rows.is_empty() {
-            return;
-        }
-        let head = self.weights.head();
-        self.norm(Some(rows), self.weights.output_norm(), &[head]);
-        let product = Product { weights: head, out: &mut self.scratch.logits };
-        matmul(self.cpu, self.team, &self.scratch.quantised, &mut [product]);
+    /// The logits after the normed rows.
+    fn logits(&mut self) {
+        let s = &mut *self.scratch;
+        s.n_logits = s.quantised.n_tokens() * self.config.n_vocab;
+        // Never shorter: what comes back would be zeroed first.
+        s.logits.resize(s.n_logits.max(s.logits.len()), 0.0);
+        let logits = &mut s.logits[..s.n_logits];
+        let product = Product { weights: self.weights.head(), out: &mut *logits };
+        matmul(self.cpu, self.team, &s.quantised, &mut [product]);
         if let Some(cap) = self.config.softcap {
             let (cpu, n_vocab) = (self.cpu, self.config.n_vocab);
-            let logits = &mut self.scratch.logits;
             self.team.for_each_chunk(logits, n_vocab, |_, row| softcap(cpu, row, cap));
         }
     }
