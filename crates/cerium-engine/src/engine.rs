@@ -39,6 +39,9 @@ pub struct EngineOptions {
     pub n_kept_max: usize,
     /// Tokens of finished sequences that drafts may repeat.
     pub n_remembered_max: usize,
+    /// Whether lengths of drafts follow the time that steps take. Else they follow that of a middling
+    /// machine, and are the same whenever a job runs.
+    pub learns_pace: bool,
 }
 
 impl Default for EngineOptions {
@@ -50,6 +53,7 @@ impl Default for EngineOptions {
             n_queued_max: 64,
             n_kept_max: 4,
             n_remembered_max: 1 << 17,
+            learns_pace: true,
         }
     }
 }
@@ -372,7 +376,7 @@ impl Worker {
                 job.take(&told, draft, self.n_context);
             }
         }
-        if !prefilling {
+        if self.options.learns_pace && !prefilling {
             let n_rows = parts.iter().map(|part| part.tokens.len()).sum();
             self.experience.saw_step(n_rows, started.elapsed());
         }
