@@ -1,7 +1,8 @@
 //! The thread that owns the model, and the handle others hold.
 
 use crate::draft::{Draft, Experience};
-use crate::running::{Kept, Running, State, Told};
+use crate::running::{Kept, Running, Told};
+use crate::schedule::{Schedule, Turn};
 use crate::{FinishReason, Job, Step};
 use cerium_model::{KvCache, KvFormat, Model, Opening, Segment, Wanted};
 use flume::{Receiver, Sender, TrySendError};
@@ -10,12 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Prompt tokens per step while nobody decodes: long enough to fill the cores.
-const CHUNK: usize = 256;
-
-/// Prompt tokens per step while others decode, so that their tokens keep coming.
-const CHUNK_SHARED: usize = 64;
 
 /// Steps that wait in a generation's channel before it is parked.
 const CHANNEL: usize = 256;
@@ -130,6 +125,7 @@ impl Engine {
             n_context,
             n_jobs_max,
         };
+        let schedule = Schedule::new(options.n_running_max);
         let worker = Worker {
             n_vocab: model.config().n_vocab,
             experience: Experience::new(options.n_remembered_max),
@@ -139,8 +135,7 @@ impl Engine {
             n_context,
             inbox,
             abort,
-            queue: Vec::new(),
-            running: Vec::new(),
+            schedule,
             kept: Vec::new(),
         };
         let thread = thread::Builder::new().name("cerium-engine".to_owned());
@@ -245,8 +240,7 @@ struct Worker {
     n_context: usize,
     inbox: Receiver<Command>,
     abort: Arc<AtomicBool>,
-    queue: Vec<Running>,
-    running: Vec<Running>,
+    schedule: Schedule,
     kept: Vec<Kept>,
     experience: Experience,
 }
@@ -269,7 +263,7 @@ impl Worker {
                 return;
             }
             self.admit();
-            if self.running.iter().any(Running::is_ready) {
+            if self.schedule.is_ready() {
                 self.step();
             }
             self.retire();
@@ -279,13 +273,12 @@ impl Worker {
     /// Takes all commands; waits for one if there is nothing to compute. False when all handles
     /// are gone.
     fn read_inbox(&mut self) -> bool {
-        let idle = self.running.is_empty() && self.queue.is_empty();
-        let first = if idle {
+        let first = if self.schedule.is_empty() {
             match self.inbox.recv() {
                 Ok(command) => Some(command),
                 Err(_) => return false,
             }
-        } else if self.running.iter().all(|r| !r.is_ready()) && !self.running.is_empty() {
+        } else if self.schedule.waits_for_readers() {
             self.inbox.recv_timeout(PARKED).ok()
         } else {
             None
@@ -293,10 +286,9 @@ impl Worker {
         let commands: Vec<Command> = first.into_iter().chain(self.inbox.try_iter()).collect();
         for command in commands {
             match command {
-                Command::Generate(running) => self.queue.push(*running),
+                Command::Generate(job) => self.schedule.enqueue(*job),
                 Command::Cancel(id) => {
-                    let mut jobs = self.running.iter_mut().chain(&mut self.queue);
-                    if let Some(job) = jobs.find(|job| job.id == id) {
+                    if let Some(job) = self.schedule.find(id) {
                         job.finish(FinishReason::Cancelled);
                     }
                 }
@@ -305,13 +297,12 @@ impl Worker {
         true
     }
 
-    /// Moves jobs from the queue into free places, oldest first.
+    /// Starts the jobs whose turn it is.
     fn admit(&mut self) {
-        while self.running.len() < self.options.n_running_max && !self.queue.is_empty() {
-            let mut job = self.queue.remove(0);
+        while let Some(mut job) = self.schedule.admit() {
             let (kv, n_cached) = self.cache_for(&job.tokens);
             job.start(kv, n_cached);
-            self.running.push(job);
+            self.schedule.run(job);
         }
     }
 
@@ -333,28 +324,13 @@ impl Worker {
         }
     }
 
-    /// One forward pass: the last token of every decoding job with a draft of the next ones, and a
-    /// chunk of one prompt.
+    /// One forward pass over what the schedule says.
     fn step(&mut self) {
-        let decoding = self.running.iter().any(|r| r.is_ready() && r.state == State::Decoding);
-        let chunk = if decoding { CHUNK_SHARED } else { CHUNK };
-        let mut prefilling = false;
-        let mut batch: Vec<&mut Running> = Vec::new();
-        for job in &mut self.running {
-            let wanted = job.is_ready()
-                && match job.state {
-                    State::Decoding => true,
-                    // One prompt at a time, the oldest first: it is ready sooner, none is later.
-                    State::Prefilling => !std::mem::replace(&mut prefilling, true),
-                    State::Waiting | State::Done => false,
-                };
-            if wanted {
-                batch.push(job);
-            }
-        }
-        let parts = parts(&mut batch, chunk, self.n_context, &self.experience);
-        let mut segments = Vec::with_capacity(batch.len());
-        for (job, part) in batch.iter_mut().zip(&parts) {
+        let mut turns = self.schedule.step();
+        let prefilling = turns.iter().any(Turn::prefills);
+        let parts = parts(&mut turns, self.n_context, &self.experience);
+        let mut segments = Vec::with_capacity(turns.len());
+        for (Turn { job, .. }, part) in turns.iter_mut().zip(&parts) {
             let Some(kv) = job.kv.as_mut() else { unreachable!("a started job has a cache") };
             let is_greedy = job.job.sampling.is_greedy();
             let wanted = if is_greedy { Wanted::Likeliest } else { Wanted::Logits };
@@ -365,7 +341,7 @@ impl Worker {
         let Ok(outputs) = self.model.forward(&mut segments, &self.abort) else { return };
         let mut logits = outputs.logits.chunks_exact(self.n_vocab).map(Told::Logits);
         let mut likeliest = outputs.likeliest.iter().map(|&id| Told::Likeliest(id));
-        for (job, part) in batch.into_iter().zip(&parts) {
+        for (Turn { job, .. }, part) in turns.into_iter().zip(&parts) {
             let (n, draft) = (part.n_wanted, part.draft.as_ref());
             let told: Vec<Told<'_>> = if job.job.sampling.is_greedy() {
                 likeliest.by_ref().take(n).collect()
@@ -384,16 +360,11 @@ impl Worker {
 
     /// Sends what waits, and lets go of jobs that are done.
     fn retire(&mut self) {
-        for job in &mut self.running {
-            job.flush();
-        }
-        for list in [&mut self.running, &mut self.queue] {
-            for mut job in list.extract_if(.., |job| job.is_over()) {
-                if let Some(kv) = job.kv.take() {
-                    let tokens = std::mem::take(&mut job.tokens);
-                    self.experience.saw_text(&tokens[job.n_cached()..]);
-                    self.kept.push(Kept { tokens, kv });
-                }
+        for mut job in self.schedule.retire() {
+            if let Some(kv) = job.kv.take() {
+                let tokens = std::mem::take(&mut job.tokens);
+                self.experience.saw_text(&tokens[job.n_cached()..]);
+                self.kept.push(Kept { tokens, kv });
             }
         }
         let n_over = self.kept.len().saturating_sub(self.options.n_kept_max);
@@ -401,24 +372,19 @@ impl Worker {
     }
 }
 
-/// What each job of a batch puts into the step.
-fn parts(
-    batch: &mut [&mut Running],
-    chunk: usize,
-    n_context: usize,
-    experience: &Experience,
-) -> Vec<Part> {
-    let part = |job: &&mut Running| {
-        let start = job.kv.as_ref().map_or(0, KvCache::n_tokens);
-        let end = job.tokens.len().min(start + chunk);
-        let n_wanted = usize::from(end == job.tokens.len());
-        Part { tokens: job.tokens[start..end].to_vec(), n_wanted, draft: None }
+/// What each job of a step puts into it.
+fn parts(turns: &mut [Turn<'_>], n_context: usize, experience: &Experience) -> Vec<Part> {
+    let part = |turn: &Turn<'_>| {
+        let (tokens, start) = (&turn.job.tokens, turn.job.n_computed());
+        let end = start + turn.n_rows;
+        let n_wanted = usize::from(end == tokens.len());
+        Part { tokens: tokens[start..end].to_vec(), n_wanted, draft: None }
     };
-    let mut parts: Vec<Part> = batch.iter().map(part).collect();
+    let mut parts: Vec<Part> = turns.iter().map(part).collect();
     let mut n_rows: usize = parts.iter().map(|part| part.tokens.len()).sum();
     let n_tokens = parts.iter().map(|part| part.n_wanted).sum();
-    for (job, part) in batch.iter_mut().zip(&mut parts).filter(|(_, part)| part.n_wanted > 0) {
-        part.draft = job.draft(experience, n_context, (n_rows, n_tokens));
+    for (turn, part) in turns.iter_mut().zip(&mut parts).filter(|(_, part)| part.n_wanted > 0) {
+        part.draft = turn.job.draft(experience, n_context, (n_rows, n_tokens));
         if let Some(draft) = &part.draft {
             part.tokens.extend(&draft.ids);
             part.n_wanted += draft.ids.len();

@@ -10,6 +10,7 @@ mod engine;
 mod job;
 mod running;
 mod sample;
+mod schedule;
 
 pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, Drafter, Drafts};
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};

@@ -87,6 +87,11 @@ impl Running {
         }
     }
 
+    /// Tokens whose keys and values are there.
+    pub(crate) fn n_computed(&self) -> usize {
+        self.kv.as_ref().map_or(0, KvCache::n_tokens)
+    }
+
     /// Prompt tokens that came from a cache.
     pub(crate) fn n_cached(&self) -> usize {
         self.stats.n_cached
