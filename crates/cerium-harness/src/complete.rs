@@ -163,7 +163,7 @@ fn complete_after(
         top_p: None,
         stop: Vec::new(),
         stream: true,
-        cerium: Extensions::default(),
+        cerium: Extensions { infill: true, ..Extensions::default() },
     };
     let mut stream = Stream { before, after, generated: String::new(), n_shown: 0, end: None };
     let mut response =

@@ -77,6 +77,9 @@ pub struct Extensions {
     pub prediction: Option<String>,
     /// What the answer may be drafted from; absent, everything. It may only change speed.
     pub drafts: Option<Vec<DraftSource>>,
+    /// In a completion: an empty suffix is one too, the middle is to be filled in before the end.
+    /// Other clients mean by it that there is none.
+    pub infill: bool,
     /// Keep the k likeliest tokens; 0 keeps all.
     pub top_k: u32,
     /// Keep tokens at least this fraction as likely as the likeliest; 0 keeps all.

@@ -1,6 +1,11 @@
 //! The completions dialect: `POST /v1/completions`, raw text and fill-in-the-middle.
 
+mod reading;
+
+pub use reading::{Reader, body};
+
 use crate::wire::chat::{ChunkUsage, StreamOptions, finish_reason};
+use crate::wire::measured::Measured;
 use crate::wire::texts::Texts;
 use crate::wire::unserved::Asked;
 use crate::wire::{ErrorEnvelope, json};
@@ -37,7 +42,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             model,
             prompt,
             // An empty suffix says that nothing follows, which is how plain completion reads too.
-            suffix: body.suffix.filter(|suffix| !suffix.is_empty()),
+            suffix: body.suffix.filter(|suffix| !suffix.is_empty() || cerium.infill),
             max_tokens: Some(max_tokens),
             temperature: body.temperature,
             top_p: body.top_p,
@@ -103,6 +108,9 @@ pub struct Completion {
     choices: Vec<Choice>,
     #[serde(skip_serializing_if = "ChunkUsage::is_unasked")]
     usage: ChunkUsage,
+    /// What the published shape has no place for; where the answer ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cerium: Option<Measured>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -132,6 +140,7 @@ impl Completion {
                 Some(finish_reason(response.status)),
             )],
             usage: ChunkUsage::Now(response.usage.into()),
+            cerium: Some(Measured::of(response)),
         }
     }
 }
@@ -141,7 +150,7 @@ impl Completion {
 #[serde(untagged)]
 pub enum Frame {
     /// A piece of the answer.
-    Chunk(Completion),
+    Chunk(Box<Completion>),
     /// The end, by an error.
     Error(ErrorEnvelope),
 }
@@ -169,12 +178,16 @@ impl Frames {
                 self.model = response.model;
                 Vec::new()
             }
-            Event::TextDelta(text) => vec![self.frame(vec![Choice::new(text, None)], None)],
+            Event::TextDelta(text) => {
+                vec![Frame::Chunk(self.chunk(vec![Choice::new(text, None)], None).into())]
+            }
             Event::Done(response) => {
                 let last = Choice::new(String::new(), Some(finish_reason(response.status)));
-                let mut frames = vec![self.frame(vec![last], None)];
+                let cerium = Some(Measured::of(&response));
+                let last = Completion { cerium, ..self.chunk(vec![last], None) };
+                let mut frames = vec![Frame::Chunk(last.into())];
                 if self.include_usage {
-                    frames.push(self.frame(Vec::new(), Some(response.usage)));
+                    frames.push(Frame::Chunk(self.chunk(Vec::new(), Some(response.usage)).into()));
                 }
                 frames
             }
@@ -182,18 +195,24 @@ impl Frames {
         }
     }
 
-    fn frame(&self, choices: Vec<Choice>, counts: Option<Usage>) -> Frame {
-        Frame::Chunk(Completion {
+    fn chunk(&self, choices: Vec<Choice>, counts: Option<Usage>) -> Completion {
+        Completion {
             id: self.id.clone(),
             object: "text_completion",
             created: self.created,
             model: self.model.clone(),
             choices,
             usage: ChunkUsage::new(self.include_usage, counts),
-        })
+            cerium: None,
+        }
     }
 }
 
 fn completion_id(response: &Response) -> String {
     format!("cmpl-{}", response.id.strip_prefix("resp_").unwrap_or(&response.id))
+}
+
+/// Id of the response behind a completion.
+fn finished_id(completion_id: &str) -> String {
+    format!("resp_{}", completion_id.strip_prefix("cmpl-").unwrap_or(completion_id))
 }

@@ -30,6 +30,15 @@ pub(super) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Error
     Ok(value)
 }
 
+/// Reads a piece of an answer, which another program wrote.
+pub(super) fn read_answer<'de, T: Deserialize<'de>>(data: &'de [u8]) -> Result<T, ErrorBody> {
+    serde_json::from_slice(data).map_err(|error| {
+        let why = shorten(&error.to_string(), MESSAGE_CHARS);
+        let what = format!("the answer cannot be read: {why}");
+        ErrorBody::new(ErrorKind::ServerError, what).with_code("unreadable_answer")
+    })
+}
+
 // Errors repeat what they found; a value may be as long as the body.
 const PATH_CHARS: usize = 100;
 const MESSAGE_CHARS: usize = 300;

@@ -2,8 +2,10 @@
 
 mod events;
 mod object;
+mod reading;
 mod request;
 
 pub use events::{Events, StreamEvent};
 pub use object::{ContentPart, OutputItem, ResponseObject, WireError, WireUsage};
+pub use reading::{body, read_event};
 pub use request::{Echo, Parsed, read};

@@ -1,7 +1,8 @@
 //! The response object and its parts, as the wire knows them.
 
 use super::Echo;
-use crate::{DraftUsage, ErrorBody, Response, Status, Timings, Usage};
+use crate::wire::measured::Measured;
+use crate::{ErrorBody, Response, Status, Usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -156,15 +157,6 @@ struct TextFormat {
     r#type: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Measured {
-    drafted_tokens: u64,
-    accepted_tokens: u64,
-    drafts: DraftUsage,
-    #[serde(flatten)]
-    timings: Timings,
-}
-
 impl ResponseObject {
     /// A response that has just been accepted.
     pub fn in_progress(response: &Response, echo: &Echo) -> Self {
@@ -180,12 +172,7 @@ impl ResponseObject {
             output: vec![message(response)],
             incomplete_details: details,
             usage: Some(response.usage.into()),
-            cerium: Some(Measured {
-                drafted_tokens: response.usage.drafted_tokens,
-                accepted_tokens: response.usage.accepted_tokens,
-                drafts: response.usage.drafts,
-                timings: response.timings,
-            }),
+            cerium: Some(Measured::of(response)),
             ..Self::new(response, echo, status)
         }
     }

@@ -1,0 +1,32 @@
+//! What an answer took and how it ended, exactly: the extension object of a finished answer.
+
+use crate::{OutputText, Response, Status, Timings, Usage};
+use serde::{Deserialize, Serialize};
+
+/// What the published shapes have no place for, or say more coarsely. With it, whoever reads a
+/// stream of this server has the very [`Response`] that the server had.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Measured {
+    status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    incomplete_reason: Option<String>,
+    #[serde(flatten)]
+    usage: Usage,
+    #[serde(flatten)]
+    timings: Timings,
+}
+
+impl Measured {
+    pub(super) fn of(response: &Response) -> Self {
+        let Response { status, incomplete_reason, usage, timings, .. } = response;
+        let (status, incomplete_reason) = (*status, incomplete_reason.clone());
+        Self { status, incomplete_reason, usage: *usage, timings: *timings }
+    }
+
+    /// The response that this was said of.
+    pub(super) fn response(self, id: String, model: String, text: String) -> Response {
+        let Self { status, incomplete_reason, usage, timings } = self;
+        let output = OutputText { text };
+        Response { id, model, status, incomplete_reason, output, usage, timings }
+    }
+}

@@ -1,0 +1,230 @@
+//! There and back: what one side writes, the other reads as it was.
+
+use cerium_protocol::wire::sse::EventReader;
+use cerium_protocol::wire::{completions, responses};
+use cerium_protocol::{
+    CompletionRequest, CreateResponse, DraftCounts, DraftSource, DraftUsage, ErrorBody, ErrorKind,
+    Event, Extensions, Input, InputItem, OutputText, Response, Role, Status, Timings, Usage,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde::Serialize;
+
+fn text() -> impl Strategy<Value = String> {
+    "(\\PC|[\n\r\t\u{0}\u{1f980}\"\\\\]){0,12}"
+}
+
+fn extensions() -> impl Strategy<Value = Extensions> {
+    let sources = prop::sample::select(vec![
+        DraftSource::Prediction,
+        DraftSource::Changes,
+        DraftSource::Repeats,
+    ]);
+    let texts = (text(), vec(text(), 0..3), option::of(text()), option::of(vec(sources, 0..4)));
+    let numbers = (
+        any::<u32>(),
+        0f32..1.0,
+        option::of(0.01f32..100.0),
+        option::of(any::<u64>()),
+        any::<bool>(),
+    );
+    (texts, numbers).prop_map(|((prefix, stop, prediction, drafts), numbers)| {
+        let (top_k, min_p, repetition_penalty, seed, infill) = numbers;
+        Extensions {
+            prefix,
+            stop,
+            prediction,
+            drafts,
+            infill,
+            top_k,
+            min_p,
+            repetition_penalty,
+            seed,
+        }
+    })
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let role = prop::sample::select(vec![Role::System, Role::User, Role::Assistant]);
+    let item = (role, text()).prop_map(|(role, content)| InputItem { role, content });
+    prop_oneof![text().prop_map(Input::Text), vec(item, 1..4).prop_map(Input::Items)]
+}
+
+prop_compose! {
+    fn create_response()(
+        input in input(),
+        instructions in option::of(text()),
+        max_output_tokens in option::of(1u32..),
+        temperature in option::of(0f32..2.0),
+        top_p in option::of(0f32..1.0),
+        cerium in extensions(),
+    ) -> CreateResponse {
+        CreateResponse {
+            model: "m/ü".into(), input, instructions, max_output_tokens, temperature, top_p,
+            stream: true, cerium,
+        }
+    }
+}
+
+prop_compose! {
+    fn completion()(
+        prompt in text(),
+        suffix in option::of(text()),
+        max_tokens in option::of(1u32..),
+        temperature in option::of(0f32..2.0),
+        top_p in option::of(0f32..1.0),
+        stop in vec(text(), 0..3),
+        cerium in extensions(),
+    ) -> CompletionRequest {
+        // An empty suffix that nobody means to be one is none.
+        let suffix = suffix.filter(|suffix| !suffix.is_empty() || cerium.infill);
+        CompletionRequest {
+            model: "m".into(), prompt, suffix, max_tokens, temperature, top_p, stop, stream: true,
+            cerium,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_request_for_a_response_arrives_as_it_was(request in create_response()) {
+        let parsed = responses::read(&responses::body(&request)).unwrap();
+        prop_assert_eq!(parsed.request, request);
+    }
+
+    #[test]
+    fn a_request_for_a_completion_arrives_as_it_was(request in completion()) {
+        let parsed = completions::read(&completions::body(&request)).unwrap();
+        let max_tokens = request.max_tokens.or(Some(u32::MAX));
+        prop_assert_eq!(parsed.request, CompletionRequest { max_tokens, ..request });
+    }
+}
+
+fn response(status: Status, text: &str) -> Response {
+    Response {
+        id: "resp_1".into(),
+        model: "m".into(),
+        status,
+        incomplete_reason: (status == Status::Incomplete).then(|| "context".into()),
+        output: OutputText { text: text.into() },
+        usage: Usage {
+            prompt_tokens: 120,
+            cached_tokens: 100,
+            output_tokens: 7,
+            output_steps: 2,
+            drafted_tokens: 4,
+            accepted_tokens: 3,
+            drafts: DraftUsage {
+                changed: DraftCounts { drafted_tokens: 4, accepted_tokens: 3 },
+                ..DraftUsage::default()
+            },
+        },
+        timings: Timings { prefill_ms: 0.1, ttft_ms: 2.5, decode_ms: 10.25, total_ms: 1e3 / 3.0 },
+    }
+}
+
+/// An answer from its creation to its end.
+fn answer(status: Status) -> Vec<Event> {
+    let created = Response {
+        usage: Usage::default(),
+        timings: Timings::default(),
+        incomplete_reason: None,
+        ..response(Status::InProgress, "")
+    };
+    vec![
+        Event::Created(created),
+        Event::TextDelta("Hé\n".into()),
+        Event::TextDelta("🦀".into()),
+        Event::Done(response(status, "Hé\n🦀")),
+    ]
+}
+
+fn stream<T: Serialize>(told: impl IntoIterator<Item = T>, end: &str) -> Vec<u8> {
+    let lines = told.into_iter().map(|told| serde_json::to_string(&told).unwrap());
+    lines.map(|line| format!("data: {line}\n\n")).chain([end.to_owned()]).collect::<String>().into()
+}
+
+/// Reads a stream in pieces of `n` bytes.
+fn read(stream: &[u8], n: usize, mut read: impl FnMut(&[u8]) -> Vec<Event>) -> Vec<Event> {
+    let mut reader = EventReader::default();
+    let mut events = Vec::new();
+    for piece in stream.chunks(n) {
+        reader.push(piece, |data| events.extend(read(&data))).unwrap();
+    }
+    events
+}
+
+#[test]
+fn an_answer_is_read_as_it_was_told() {
+    for status in [Status::Completed, Status::Incomplete, Status::Cancelled] {
+        let mut events = responses::Events::new(responses::Echo::default());
+        let told = stream(answer(status).into_iter().flat_map(|event| events.push(event)), "");
+        let mut frames = completions::Frames::new(5, false);
+        let lines = answer(status).into_iter().flat_map(|event| frames.push(event));
+        let lines = stream(lines, "data: [DONE]\n\n");
+        for n in [1, 7, 1 << 20] {
+            let back =
+                read(&told, n, |data| responses::read_event(data).unwrap().into_iter().collect());
+            assert_eq!(back, answer(status));
+            let mut reader = completions::Reader::default();
+            let mut back = read(&lines, n, |data| reader.read(data).unwrap());
+            // A completion's stream has no word for being created: its first piece is that.
+            assert!(matches!(back.remove(0), Event::Created(r) if r.id == "resp_1"));
+            assert_eq!(back, answer(status)[1..]);
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_read_as_one() {
+    let error = ErrorBody::new(ErrorKind::ServerError, "gone").with_code("server_error");
+    for n_before in [0, 2] {
+        let happened = answer(Status::Completed).into_iter().take(n_before);
+        let happened = happened.chain([Event::Failed(error.clone())]);
+        let mut events = responses::Events::new(responses::Echo::default());
+        let told = stream(happened.flat_map(|event| events.push(event)), "");
+        let back =
+            read(&told, 64, |data| responses::read_event(data).unwrap().into_iter().collect());
+        assert_eq!(back.last(), Some(&Event::Failed(error.clone())));
+    }
+    let mut frames = completions::Frames::new(5, false);
+    let told = stream(frames.push(Event::Failed(error.clone())), "");
+    let mut reader = completions::Reader::default();
+    assert_eq!(read(&told, 64, |data| reader.read(data).unwrap()), [Event::Failed(error)]);
+}
+
+/// What a server that is not ours might say.
+#[test]
+fn answers_of_other_servers_are_read_as_far_as_there_are_words_for_them() {
+    let done = r#"{"type": "response.completed", "sequence_number": 9, "response": {
+        "id": "resp_x", "model": "m", "status": "completed", "output": [
+            {"type": "reasoning", "summary": []},
+            {"type": "message", "content": [{"type": "output_text", "text": "a"},
+                                            {"type": "refusal", "refusal": "b"}]}],
+        "usage": {"input_tokens": 5, "output_tokens": 2,
+                  "input_tokens_details": {"cached_tokens": 4}}}}"#;
+    let Some(Event::Done(response)) = responses::read_event(done.as_bytes()).unwrap() else {
+        panic!("a finished response")
+    };
+    assert_eq!((response.output.text.as_str(), response.status), ("a", Status::Completed));
+    assert_eq!((response.usage.prompt_tokens, response.usage.cached_tokens), (5, 4));
+    let new = br#"{"type": "response.reasoning_summary.delta", "delta": 3}"#;
+    assert_eq!(responses::read_event(new), Ok(None));
+    for bad in ["", "{", "[]", "{\"type\": \"response.created\"}", "{\"type\": 3}", "nul"] {
+        let error = responses::read_event(bad.as_bytes()).unwrap_err();
+        assert_eq!(error.code.as_deref(), Some("unreadable_answer"), "{bad}");
+    }
+    for bad in ["", "{", "nul", "{\"choices\": 3}", "{\"error\": 3}"] {
+        assert!(completions::Reader::default().read(bad.as_bytes()).is_err(), "{bad}");
+    }
+    let line = br#"{"id": "c", "choices": [{"text": "x", "finish_reason": "length"}]}"#;
+    let mut reader = completions::Reader::default();
+    reader.read(line).unwrap();
+    reader
+        .read(br#"{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}"#)
+        .unwrap();
+    let [Event::Done(response)] = &reader.read(b"[DONE]").unwrap()[..] else { panic!("an end") };
+    assert_eq!((response.output.text.as_str(), response.usage.prompt_tokens), ("x", 3));
+    assert_eq!(response.incomplete_reason.as_deref(), Some("max_output_tokens"));
+}
