@@ -9,6 +9,7 @@
 pub mod chat;
 pub mod completions;
 mod content;
+pub mod engine;
 mod json;
 mod measured;
 pub mod models;

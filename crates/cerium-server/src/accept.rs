@@ -1,7 +1,9 @@
 //! Connections: accepting them, bounding them, ending them.
 
+use crate::door::Door;
 use crate::options::ServerOptions;
-use crate::router::router;
+use crate::private::{self, Leaving, Private, Socket};
+use crate::router::{App, router};
 use axum::Router;
 use cerium_session::Service;
 use hyper::server::conn::http1;
@@ -11,9 +13,10 @@ use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// Threads for connections. The model wants the cores; moving bytes wants little.
@@ -25,16 +28,21 @@ const N_READERS: usize = 2;
 /// Pause after the system refuses a connection, as it does while files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where a server listens; the service behind all doors is one.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// For whoever reaches the address.
+    pub public: Option<std::net::TcpListener>,
+    /// For the same person's programs.
+    pub private: Option<Private>,
+}
+
 /// Serves until SIGINT or SIGTERM, then lets answers in progress end for `options.grace`; a second
-/// signal ends them at once. Blocks.
+/// signal ends them at once. A server with a private door may leave by itself, too. Blocks.
 ///
 /// # Errors
-/// When the runtime, the signals or the listener cannot be set up.
-pub fn run(
-    listener: std::net::TcpListener,
-    service: Service,
-    options: ServerOptions,
-) -> io::Result<()> {
+/// When the runtime, the signals or a listener cannot be set up.
+pub fn run(doors: Doors, service: Service, options: ServerOptions) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(N_THREADS)
         .max_blocking_threads(N_READERS)
@@ -42,11 +50,9 @@ pub fn run(
         .enable_all()
         .build()?;
     let done = runtime.block_on(async {
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
         let (first, second) = (signals(1)?, signals(2)?);
         tokio::select! {
-            done = serve(listener, service, options, first) => done,
+            done = serve(doors, service, options, first) => done,
             () = second => Ok(()),
         }
     });
@@ -69,31 +75,103 @@ fn signals(n: usize) -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Serves until `shutdown` resolves, then lets answers in progress end for `options.grace`.
-/// Dropping the future ends everything at once.
+/// Serves until `shutdown` resolves, then lets answers in progress end for `options.grace`; or until
+/// a server with a private door leaves by itself. Dropping the future ends everything at once.
 ///
 /// # Errors
-/// When the listener has no address.
+/// When a listener cannot be used.
 pub async fn serve(
-    listener: TcpListener,
+    doors: Doors,
     service: Service,
     options: ServerOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "other machines may reach this server, and it asks for no key");
+    let Doors { public, private } = doors;
+    let app = Arc::new(App::new(service, options));
+    let (close, closed) = watch::channel(None);
+    let leaving = private.as_ref().map(Leaving::of);
+    let end = async {
+        let leave = async {
+            match &leaving {
+                Some(leaving) => leaving.due(&app).await,
+                None => std::future::pending().await,
+            }
+        };
+        let grace = tokio::select! {
+            () = shutdown => app.options.grace,
+            () = leave => app.options.drain,
+        };
+        close.send_replace(Some(grace));
+    };
+    let public = async {
+        let Some(listener) = public else { return Ok(()) };
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "other machines may reach this server, and it asks for no key");
+        }
+        tracing::info!(%address, model = app.service.model().name, "serving");
+        let door = Door::new(address, &app.options.host_names);
+        let router = router(Arc::clone(&app), Router::new(), Some(door));
+        keep(listener, router, &app.options, closed.clone()).await;
+        Ok(())
+    };
+    let private = async {
+        let Some(Private { listener, path, about, .. }) = private else { return Ok(()) };
+        tracing::info!(path = %path.display(), model = app.service.model().name, "serving");
+        let router = router(Arc::clone(&app), private::routes(about), None);
+        keep(Socket::new(listener, path)?, router, &app.options, closed.clone()).await;
+        Ok(())
+    };
+    let kept = async { tokio::try_join!(public, private).map(drop) };
+    // A door that cannot be opened ends all.
+    tokio::pin!(kept);
+    tokio::select! {
+        done = &mut kept => done,
+        () = end => kept.await,
     }
-    tracing::info!(%address, model = service.model().name, "serving");
+}
+
+/// What connections come from.
+trait Listener {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    async fn next(&self) -> io::Result<Self::Stream>;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Tokens are small and must not wait for company. Only a dead socket fails here.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+}
+
+impl Listener for Socket {
+    type Stream = tokio::net::UnixStream;
+
+    async fn next(&self) -> io::Result<Self::Stream> {
+        self.accept().await
+    }
+}
+
+/// Keeps a door until it is `closed`, and then for as long as that says.
+async fn keep<L: Listener>(
+    listener: L,
+    router: Router,
+    options: &ServerOptions,
+    mut closed: watch::Receiver<Option<Duration>>,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(options.idle_max);
     let places = Arc::new(Semaphore::new(options.n_connections_max));
-    let grace = options.grace;
-    let router = router(service, options, address);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
+    let grace = loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
             (accept(&listener).await, place)
@@ -107,21 +185,21 @@ pub async fn serve(
                 });
             }
             Some(_) = connections.join_next() => {}
-            () = &mut shutdown => break,
+            grace = closed.wait_for(Option::is_some) => break grace.ok().and_then(|grace| *grace),
         }
-    }
+    };
     drop(listener);
     tracing::info!("shutting down");
+    let grace = grace.unwrap_or_default();
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(?grace, "ending answers in progress: the time for them is over");
     }
-    Ok(())
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept<L: Listener>(listener: &L) -> L::Stream {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
+        match listener.next().await {
+            Ok(stream) => return stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -131,14 +209,12 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// One connection, from its first byte to its last.
-fn connection(
+fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     http: &http1::Builder,
-    stream: TcpStream,
+    stream: S,
     router: Router,
     graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + use<> {
-    // Tokens are small and must not wait for company. Only a dead socket fails here.
-    let _ = stream.set_nodelay(true);
+) -> impl Future<Output = ()> + use<S> {
     let service = TowerToHyperService::new(router);
     let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
     async move {

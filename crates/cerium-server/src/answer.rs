@@ -23,6 +23,7 @@ pub(crate) async fn answer<D: Dialect>(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let busy = app.ledger.begin();
     let body = app.bodies.read(request).await?;
     let created = now();
     let worker = Arc::clone(&app);
@@ -31,7 +32,7 @@ pub(crate) async fn answer<D: Dialect>(
         let asked = D::read(&body.bytes)?;
         worker.check_model(asked.model())?;
         let stream = asked.start(&worker.service)?;
-        Ok::<_, ErrorBody>((asked, Watched::new(stream)))
+        Ok::<_, ErrorBody>((asked, Watched::new(stream, busy)))
     });
     let (asked, stream) = begun.await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a request could not be prepared");

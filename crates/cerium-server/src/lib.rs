@@ -4,6 +4,11 @@
 //! that clients speak (responses, chat completions, completions), whole or as a stream of events.
 //! [`run`] does the same for a program without async code, until a signal comes.
 //!
+//! There are two [`Doors`]: a public one on an address, and a [`Private`] one on a Unix socket for
+//! the programs of the same person, who may ask a little more there ([`engine`]).
+//!
+//! [`engine`]: cerium_protocol::wire::engine
+//!
 //! What holds here:
 //! * A browser page of another site gets nothing: its requests carry a foreign `Origin`, or, after
 //!   DNS rebinding, a foreign `Host`.
@@ -13,14 +18,17 @@
 //! * Log lines never hold text of prompts or answers.
 
 mod accept;
+mod activity;
 mod answer;
 mod body;
 mod dialect;
 mod door;
 pub mod error;
 mod options;
+mod private;
 mod router;
 mod watched;
 
-pub use accept::{run, serve};
+pub use accept::{Doors, run, serve};
 pub use options::ServerOptions;
+pub use private::Private;

@@ -21,6 +21,8 @@ pub struct ServerOptions {
     pub keepalive: Duration,
     /// How long a shutdown waits for answers in progress.
     pub grace: Duration,
+    /// The same when the server leaves by itself, or for another one: nobody waits for it then.
+    pub drain: Duration,
 }
 
 impl Default for ServerOptions {
@@ -35,6 +37,7 @@ impl Default for ServerOptions {
             unread_max: Duration::from_mins(1),
             keepalive: Duration::from_secs(15),
             grace: Duration::from_secs(10),
+            drain: Duration::from_mins(10),
         }
     }
 }

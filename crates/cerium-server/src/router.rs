@@ -1,5 +1,6 @@
 //! Paths to handlers, and what every request passes on its way.
 
+use crate::activity::Ledger;
 use crate::answer::answer;
 use crate::body::Bodies;
 use crate::door::Door;
@@ -16,9 +17,9 @@ use cerium_protocol::wire::{chat, completions, responses};
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_session::Service;
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
 use tracing::Instrument;
 
 /// What all requests share.
@@ -27,12 +28,25 @@ pub(crate) struct App {
     pub(crate) service: Service,
     pub(crate) options: ServerOptions,
     pub(crate) bodies: Bodies,
-    door: Door,
+    pub(crate) ledger: Arc<Ledger>,
+    /// Somebody who may asks the server to leave.
+    pub(crate) asked_to_stop: Notify,
     /// Since when the model is served, in seconds since 1970.
     started: u64,
 }
 
 impl App {
+    pub(crate) fn new(service: Service, options: ServerOptions) -> Self {
+        Self {
+            bodies: Bodies::new(&options),
+            ledger: Arc::new(Ledger::new()),
+            asked_to_stop: Notify::new(),
+            started: now(),
+            service,
+            options,
+        }
+    }
+
     /// Refuses any model but the one that is served.
     pub(crate) fn check_model(&self, name: &str) -> Result<(), ErrorBody> {
         let served = &self.service.model().name;
@@ -48,15 +62,9 @@ impl App {
     }
 }
 
-/// The whole server, as a service of requests.
-pub(crate) fn router(service: Service, options: ServerOptions, listens_on: SocketAddr) -> Router {
-    let app = Arc::new(App {
-        bodies: Bodies::new(&options),
-        door: Door::new(listens_on, &options.host_names),
-        started: now(),
-        service,
-        options,
-    });
+/// What is served at a door, as a service of requests; `door` says who may come in, where that is not
+/// known already.
+pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, door: Option<Door>) -> Router {
     let responses = post(answer::<responses::Parsed>).get(no_websocket);
     Router::new()
         .route("/health", get(health))
@@ -66,9 +74,10 @@ pub(crate) fn router(service: Service, options: ServerOptions, listens_on: Socke
         .route("/v1/responses", responses)
         .route("/v1/chat/completions", post(answer::<chat::Parsed>))
         .route("/v1/completions", post(answer::<completions::Parsed>))
+        .merge(more)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), pass))
+        .layer(middleware::from_fn_with_state(Arc::new(door), pass))
         .with_state(app)
 }
 
@@ -78,14 +87,14 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Checks who asks, and gives the request a name for headers and log lines.
-async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn pass(State(door): State<Arc<Option<Door>>>, request: Request, next: Next) -> Response {
     let id = format!("req_{:016x}", RandomState::new().hash_one(()));
     let span = tracing::info_span!("request", id, method = %request.method());
     let begun = Instant::now();
     let handle = async {
-        match app.door.check(request.uri(), request.headers()) {
-            Ok(()) => next.run(request).await,
-            Err(error) => Refusal(error).into_response(),
+        match door.as_ref().as_ref().map(|door| door.check(request.uri(), request.headers())) {
+            None | Some(Ok(())) => next.run(request).await,
+            Some(Err(error)) => Refusal(error).into_response(),
         }
     };
     let mut response = handle.instrument(span).await;

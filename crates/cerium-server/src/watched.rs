@@ -1,5 +1,6 @@
 //! A session's stream with one log line at its end, however it ends.
 
+use crate::activity::Busy;
 use cerium_protocol::{ErrorBody, Event, Response, Status};
 use cerium_session::Stream;
 
@@ -7,23 +8,37 @@ use cerium_session::Stream;
 #[derive(Debug)]
 pub(crate) struct Watched {
     stream: Stream,
+    busy: Busy,
     id: String,
+    cancelled: bool,
     over: bool,
 }
 
 impl Watched {
-    pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, id: String::new(), over: false }
+    pub(crate) fn new(stream: Stream, busy: Busy) -> Self {
+        Self { stream, busy, id: String::new(), cancelled: false, over: false }
     }
 
     /// The next event. Dropping the future loses none.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        let event = self.stream.next_async().await;
+        let event = loop {
+            tokio::select! {
+                event = self.stream.next_async() => break event,
+                () = self.busy.cancelled(), if !self.cancelled => {
+                    self.cancelled = true;
+                    self.stream.cancel();
+                }
+            }
+        };
         match &event {
-            Some(Event::Created(response)) => self.id.clone_from(&response.id),
+            Some(Event::Created(response)) => {
+                self.id.clone_from(&response.id);
+                self.busy.name(&response.id);
+            }
             Some(Event::TextDelta(_)) => {}
             Some(Event::Done(response)) => {
                 self.over = true;
+                self.busy.answered(response);
                 log(response);
             }
             Some(Event::Failed(error)) => {

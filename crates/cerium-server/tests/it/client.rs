@@ -1,11 +1,11 @@
 //! A server on a port of its own, and a client that writes its requests byte by byte.
 
 use crate::script::{self, Act, Seen};
-use cerium_server::{ServerOptions, serve};
+use cerium_server::{Doors, ServerOptions, serve};
 use cerium_session::Service;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -33,10 +33,11 @@ impl Server {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
                 let stopped = async { drop(stopped.await) };
-                serve(listener, service, options, stopped).await.unwrap();
+                let doors = Doors { public: Some(listener), private: None };
+                serve(doors, service, options, stopped).await.unwrap();
             });
         });
         let address = address.recv().unwrap();

@@ -5,6 +5,7 @@
 mod client;
 mod connections;
 mod door;
+mod private;
 mod real;
 #[path = "../../../cerium-session/tests/it/script.rs"]
 #[allow(dead_code, reason = "the session's tests use the rest of it")]

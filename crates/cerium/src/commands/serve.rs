@@ -6,7 +6,7 @@ use crate::failure::advice;
 use crate::output::{self, BOLD};
 use crate::{config, interrupt, model};
 use anyhow::{Context as _, Result};
-use cerium_server::ServerOptions;
+use cerium_server::{Doors, ServerOptions};
 use serde_json::json;
 use std::env;
 use std::io::{self, ErrorKind};
@@ -34,7 +34,8 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     }
     // The server takes the signals itself, so that answers in progress may end.
     let _deferred = interrupt::defer();
-    cerium_server::run(listener, service, ServerOptions::default()).context("serving")?;
+    let doors = Doors { public: Some(listener), private: None };
+    cerium_server::run(doors, service, ServerOptions::default()).context("serving")?;
     Ok(Exit::Done)
 }
 

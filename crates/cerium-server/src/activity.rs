@@ -1,0 +1,121 @@
+//! What a server is doing: requests in progress, by the names of their answers, and what earlier
+//! ones came to.
+
+use cerium_protocol::Response;
+use cerium_protocol::wire::engine::Activity;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Counts of all doors together.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    counts: Mutex<Counts>,
+    /// The last request in progress ended.
+    rests: Notify,
+}
+
+#[derive(Debug)]
+struct Counts {
+    running: usize,
+    /// Since when none is running.
+    idle_since: Instant,
+    /// How answers in progress are told to end.
+    cancels: HashMap<String, Arc<Notify>>,
+    totals: Activity,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        let counts = Counts {
+            running: 0,
+            idle_since: Instant::now(),
+            cancels: HashMap::new(),
+            totals: Activity::default(),
+        };
+        Self { counts: Mutex::new(counts), rests: Notify::new() }
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        self.lock().running += 1;
+        Busy { ledger: Arc::clone(self), cancel: Arc::default(), id: String::new() }
+    }
+
+    /// Tells an answer to end; false when there is none of that name.
+    pub(crate) fn cancel(&self, id: &str) -> bool {
+        self.lock().cancels.get(id).map(|cancel| cancel.notify_one()).is_some()
+    }
+
+    pub(crate) fn activity(&self) -> Activity {
+        let counts = self.lock();
+        let idle = if counts.running > 0 { Duration::ZERO } else { counts.idle_since.elapsed() };
+        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        Activity { running: counts.running, idle_ms, ..counts.totals }
+    }
+
+    /// Waits until there was no request for so long. One caller at a time.
+    pub(crate) async fn idle_for(&self, idle: Duration) {
+        loop {
+            let left = {
+                let counts = self.lock();
+                let since = counts.idle_since.elapsed();
+                (counts.running == 0).then(|| idle.saturating_sub(since))
+            };
+            match left {
+                Some(Duration::ZERO) => return,
+                Some(left) => tokio::time::sleep(left).await,
+                None => self.rests.notified().await,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request in progress, until dropped.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    ledger: Arc<Ledger>,
+    cancel: Arc<Notify>,
+    id: String,
+}
+
+impl Busy {
+    /// Its answer has a name by which it can be cancelled.
+    pub(crate) fn name(&mut self, id: &str) {
+        id.clone_into(&mut self.id);
+        self.ledger.lock().cancels.insert(id.to_owned(), Arc::clone(&self.cancel));
+    }
+
+    /// Waits until it is to end.
+    pub(crate) async fn cancelled(&self) {
+        self.cancel.notified().await;
+    }
+
+    /// It came to this.
+    pub(crate) fn answered(&self, response: &Response) {
+        let totals = &mut self.ledger.lock().totals;
+        totals.answers += 1;
+        totals.prompt_tokens += response.usage.prompt_tokens;
+        totals.cached_tokens += response.usage.cached_tokens;
+        totals.output_tokens += response.usage.output_tokens;
+        totals.drafted_tokens += response.usage.drafted_tokens;
+        totals.accepted_tokens += response.usage.accepted_tokens;
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut counts = self.ledger.lock();
+        counts.cancels.remove(&self.id);
+        counts.running -= 1;
+        if counts.running == 0 {
+            counts.idle_since = Instant::now();
+            self.ledger.rests.notify_one();
+        }
+    }
+}

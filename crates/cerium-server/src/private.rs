@@ -1,0 +1,158 @@
+//! The private door: a Unix socket at which only programs of the same person are let in, and what
+//! they may ask there beside requests.
+
+use crate::error::{Refusal, json};
+use crate::router::App;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use cerium_protocol::wire::engine::{
+    About, CANCEL, Cancel, Count, HELLO, Hello, STOP, Stop, Stopping, TOKENS, Text,
+};
+use cerium_protocol::{ErrorBody, ErrorKind};
+use rustix::process::geteuid;
+use serde::de::DeserializeOwned;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// How often an engine looks whether it can still be found.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// A door on a Unix socket.
+#[derive(Debug)]
+pub struct Private {
+    /// Bound, in a directory that nobody else can enter.
+    pub listener: std::os::unix::net::UnixListener,
+    /// Where; removed when the door closes.
+    pub path: PathBuf,
+    /// What whoever comes is told.
+    pub about: About,
+    /// The server leaves after so long without a request; `None`: it stays.
+    pub idle: Option<Duration>,
+}
+
+/// The socket of a private door, and its file.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: tokio::net::UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        listener: std::os::unix::net::UnixListener,
+        path: PathBuf,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: tokio::net::UnixListener::from_std(listener)?, path })
+    }
+
+    /// The next program of the same person.
+    pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            match stream.peer_cred() {
+                Ok(peer) if peer.uid() == geteuid().as_raw() => return Ok(stream),
+                peer => tracing::warn!(?peer, "somebody else is not let in"),
+            }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Gone already when its directory was cleared away.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// When a server with a private door leaves by itself.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    path: PathBuf,
+    idle: Option<Duration>,
+}
+
+impl Leaving {
+    pub(crate) fn of(private: &Private) -> Self {
+        Self { path: private.path.clone(), idle: private.idle }
+    }
+
+    /// Waits until it is asked to, nobody asked it anything for long, or nobody can find it.
+    pub(crate) async fn due(&self, app: &App) {
+        let idle = async {
+            match self.idle {
+                Some(idle) => app.ledger.idle_for(idle).await,
+                None => std::future::pending().await,
+            }
+        };
+        let lost = async {
+            while self.path.exists() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = app.asked_to_stop.notified() => tracing::info!("leaving: it was asked to"),
+            () = idle => tracing::info!("leaving: idle"),
+            () = lost, if self.idle.is_some() => tracing::info!("leaving: the socket is gone"),
+        }
+    }
+}
+
+/// What the private door serves beside everything else.
+pub(crate) fn routes(about: About) -> Router<Arc<App>> {
+    let pinned = about.serves.is_some();
+    let about = Arc::new(about);
+    let hello = async move |State(app): State<Arc<App>>| hello(&app, &about);
+    let stop = async move |State(app): State<Arc<App>>, request| stop(&app, request, pinned).await;
+    Router::new()
+        .route(HELLO, get(hello))
+        .route(TOKENS, post(tokens))
+        .route(CANCEL, post(cancel))
+        .route(STOP, post(stop))
+}
+
+fn hello(app: &App, about: &About) -> Response {
+    let hello = Hello {
+        about: about.clone(),
+        model: app.service.model().clone(),
+        activity: app.ledger.activity(),
+    };
+    json(StatusCode::OK, &hello)
+}
+
+async fn tokens(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let Text { text } = read(&app, request).await?;
+    let service = app.service.clone();
+    let count = tokio::task::spawn_blocking(move || service.count_tokens(&text)).await;
+    let tokens =
+        count.map_err(|panic| ErrorBody::new(ErrorKind::ServerError, panic.to_string()))?;
+    Ok(json(StatusCode::OK, &Count { tokens }))
+}
+
+async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let Cancel { id } = read(&app, request).await?;
+    Ok(json(StatusCode::OK, &Stopping { stopping: app.ledger.cancel(&id) }))
+}
+
+/// Leaves, unless it has a public door: others rely on that, and the person ends it.
+async fn stop(app: &App, request: Request, pinned: bool) -> Result<Response, Refusal> {
+    let Stop { if_idle } = read(app, request).await?;
+    let stopping = !(pinned || if_idle && app.ledger.activity().running > 0);
+    if stopping {
+        app.asked_to_stop.notify_one();
+    }
+    Ok(json(StatusCode::OK, &Stopping { stopping }))
+}
+
+async fn read<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, ErrorBody> {
+    let body = app.bodies.read(request).await?;
+    serde_json::from_slice(&body.bytes)
+        .map_err(|error| ErrorBody::new(ErrorKind::InvalidRequestError, error.to_string()))
+}
