@@ -279,6 +279,29 @@ pub(crate) enum Measure {
     },
     /// Edits with drafts of each kind: steps, tokens, the same output
     Edit(BenchEdit),
+    /// Answers with every draft, neighbour, number of threads and cache: the same bytes as plain ones
+    Same(BenchSame),
+}
+
+/// Which prompts to answer, and in how many ways.
+#[derive(Debug, Args)]
+pub(crate) struct BenchSame {
+    /// Folder with the cases (`SET.jsonl`): edits (`path`, `before`, `instruction`), questions
+    /// (`question`) or infills (`prefix`, `suffix`)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cases: PathBuf,
+    /// Sets of cases
+    #[arg(long, value_name = "SET", value_delimiter = ',', default_values = ["micro_dev", "edit_dev", "qa_dev", "fim_dev"])]
+    pub(crate) set: Vec<String>,
+    /// Only every N-th case of each set
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
+    pub(crate) every: usize,
+    /// Ways to answer each prompt, beside the plain one; they take turns. 0: all of them
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) ways: usize,
+    /// Tokens of an answer at most
+    #[arg(long, value_name = "N", default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) tokens: u32,
 }
 
 /// Which edits to draft, and how.

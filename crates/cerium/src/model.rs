@@ -28,7 +28,7 @@ const CONTEXT_LEAST: usize = 2048;
 /// # Errors
 /// [`Declined`] when the person does not want it fetched.
 pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
-    Ok(open_with(output, settings, &EngineOptions::default())?.service())
+    Ok(open_remembering(output, settings)?.service())
 }
 
 /// The same with its engine at hand, which remembers nothing from one job to the next.
@@ -38,6 +38,14 @@ pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
 pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Loaded> {
     let options = EngineOptions { n_kept_max: 0, n_remembered_max: 0, ..EngineOptions::default() };
     open_with(output, settings, &options)
+}
+
+/// The same with an engine that remembers, as all others do.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_remembering(output: Output, settings: &Settings) -> Result<Loaded> {
+    open_with(output, settings, &EngineOptions::default())
 }
 
 fn open_with(output: Output, settings: &Settings, options: &EngineOptions) -> Result<Loaded> {

@@ -4,6 +4,7 @@
 mod case;
 mod edit;
 mod report;
+mod same;
 
 use super::{Context, Exit};
 use crate::cli::{Bench, Measure, Rounds};
@@ -34,6 +35,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
             return roofline(output, rounds, model::n_threads(output, settings.threads));
         }
         Measure::Edit(args) => return edit::run(output, &settings, args),
+        Measure::Same(args) => return same::run(output, &settings, args),
         Measure::Prefill { tokens, rounds } => {
             (rounds, tokens.iter().map(|&n| Case::Prefill { n }).collect::<Vec<_>>())
         }

@@ -26,16 +26,15 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// What is drafted from, and what that is called.
-const SETTINGS: [(&str, &[DraftSource]); 5] = [
+pub(super) const SETTINGS: [(&str, &[DraftSource]); 6] = [
     ("none", &[]),
     ("copy", &[DraftSource::Prediction]),
     ("changes", &[DraftSource::Changes]),
     ("repeats", &[DraftSource::Repeats]),
     ("copy, repeats", &[DraftSource::Prediction, DraftSource::Repeats]),
+    // What is done unless told otherwise.
+    ("all", &[DraftSource::Changes, DraftSource::Repeats]),
 ];
-
-/// Everything, which is what is done unless told otherwise.
-const ALL: (&str, &[DraftSource]) = ("all", &[DraftSource::Changes, DraftSource::Repeats]);
 
 /// What one setting came to in one view of one set.
 #[derive(Clone, Debug, Serialize)]
@@ -70,7 +69,7 @@ pub(super) fn run(output: Output, settings: &Settings, args: &BenchEdit) -> Resu
                 let text = format!("{set}, {}, {} of {}", these[0].view, i + 1, jobs.len());
                 let _spinner = Spinner::start(output, text);
                 let mut first = None;
-                for (row, (_, drafts)) in these.iter_mut().zip(SETTINGS.iter().chain([&ALL])) {
+                for (row, (_, drafts)) in these.iter_mut().zip(&SETTINGS) {
                     // What is forced is known without drafts, and slow.
                     if matches!(job, Job::Replay(_)) && drafts.is_empty() {
                         continue;
@@ -118,7 +117,7 @@ fn start(set: &str, view: EditView) -> Vec<Row> {
         usage: Usage::default(),
         decode_s: 0.0,
     };
-    SETTINGS.iter().chain([&ALL]).map(row).collect()
+    SETTINGS.iter().map(row).collect()
 }
 
 /// The model's own edit of a case: the file after it, or why there is none.
