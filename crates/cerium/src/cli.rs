@@ -317,7 +317,7 @@ pub(crate) struct BenchEdit {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     pub(crate) every: usize,
     /// What is written
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["end-to-end", "replay", "sites"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["end-to-end", "replay", "sites", "unlike"])]
     pub(crate) view: Vec<EditView>,
 }
 
@@ -330,6 +330,8 @@ pub(crate) enum EditView {
     Replay,
     /// Changes in several places made from the cases' files: a name, an argument, a type, a call
     Sites,
+    /// The changed lines of each case, drafted from those of another one: nothing to win, little to lose
+    Unlike,
 }
 
 /// How long to measure, and what to show of it.

@@ -86,6 +86,9 @@ fn a_bench_of_edits_compares_drafts_of_each_kind() {
     let steps = |drafts: &str| row("replay", drafts)["output_steps"].as_u64().unwrap();
     assert!(steps("changes") < steps("copy"), "{report:#}");
     assert!(row("replay", "changes")["drafts"]["changed"]["accepted_tokens"].as_u64() > Some(0));
+    assert!(steps("itself") < steps("copy"), "{report:#}");
+    let plain = row("unlike", "none");
+    assert_eq!(plain["output_steps"], plain["output_tokens"]);
 }
 
 #[test]

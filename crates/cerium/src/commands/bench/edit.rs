@@ -26,14 +26,23 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// What is drafted from, and what that is called.
-pub(super) const SETTINGS: [(&str, &[DraftSource]); 6] = [
-    ("none", &[]),
+pub(super) type Source = (&'static str, &'static [DraftSource]);
+
+const NONE: Source = ("none", &[]);
+
+/// What is done unless told otherwise.
+const ALL: Source = ("all", &[DraftSource::Changes, DraftSource::Repeats]);
+
+/// A text drafted from itself: how fast what is entirely predicted can be verified.
+const ITSELF: Source = ("itself", &[DraftSource::Prediction]);
+
+pub(super) const SOURCES: [Source; 6] = [
+    NONE,
     ("copy", &[DraftSource::Prediction]),
     ("changes", &[DraftSource::Changes]),
     ("repeats", &[DraftSource::Repeats]),
     ("copy, repeats", &[DraftSource::Prediction, DraftSource::Repeats]),
-    // What is done unless told otherwise.
-    ("all", &[DraftSource::Changes, DraftSource::Repeats]),
+    ALL,
 ];
 
 /// What one setting came to in one view of one set.
@@ -64,19 +73,24 @@ pub(super) fn run(output: Output, settings: &Settings, args: &BenchEdit) -> Resu
                     cases.iter().filter_map(cases::window).map(Job::Replay).collect()
                 }
                 EditView::Sites => cases.iter().flat_map(sites::changes).map(Job::Replay).collect(),
+                EditView::Unlike => cases::unlike(&cases).map(Job::Replay).collect(),
             };
             for (i, job) in jobs.iter().enumerate() {
                 let text = format!("{set}, {}, {} of {}", these[0].view, i + 1, jobs.len());
                 let _spinner = Spinner::start(output, text);
                 let mut first = None;
-                for (row, (_, drafts)) in these.iter_mut().zip(&SETTINGS) {
-                    // What is forced is known without drafts, and slow.
-                    if matches!(job, Job::Replay(_)) && drafts.is_empty() {
+                for (row, source) in these.iter_mut().zip(all_sources()) {
+                    if !is_of_interest(*view, source) {
                         continue;
                     }
                     let (text, usage, ms) = match job {
-                        Job::Edit(case) => edit(&backend, case, drafts),
-                        Job::Replay(change) => replay::replay(&loaded, change, drafts)?,
+                        Job::Edit(case) => edit(&backend, case, source.1),
+                        Job::Replay(change) if source == ITSELF => {
+                            replay::replay(&loaded, &change.new, &change.new, source.1)?
+                        }
+                        Job::Replay(change) => {
+                            replay::replay(&loaded, &change.old, &change.new, source.1)?
+                        }
                     };
                     row.edits += 1;
                     row.same += usize::from(*first.get_or_insert_with(|| text.clone()) == text);
@@ -102,13 +116,29 @@ enum Job<'a> {
     Replay(cases::Change),
 }
 
+/// What is drafted from, in the order of the rows.
+fn all_sources() -> impl Iterator<Item = Source> {
+    SOURCES.into_iter().chain([ITSELF])
+}
+
+/// Whether a view says something with drafts from there.
+fn is_of_interest(view: EditView, source: Source) -> bool {
+    match view {
+        EditView::EndToEnd => source != ITSELF,
+        // What is forced is known without drafts, and slow.
+        EditView::Replay | EditView::Sites => source != NONE,
+        EditView::Unlike => [NONE, ALL].contains(&source),
+    }
+}
+
 fn start(set: &str, view: EditView) -> Vec<Row> {
     let view = match view {
         EditView::EndToEnd => "end-to-end",
         EditView::Replay => "replay",
         EditView::Sites => "sites",
+        EditView::Unlike => "unlike",
     };
-    let row = |(drafted_from, _): &(&'static str, _)| Row {
+    let row = |(drafted_from, _)| Row {
         set: set.to_owned(),
         view,
         drafted_from,
@@ -117,7 +147,7 @@ fn start(set: &str, view: EditView) -> Vec<Row> {
         usage: Usage::default(),
         decode_s: 0.0,
     };
-    SETTINGS.iter().map(row).collect()
+    all_sources().map(row).collect()
 }
 
 /// The model's own edit of a case: the file after it, or why there is none.

@@ -4,7 +4,7 @@
 
 mod prompts;
 
-use super::edit::SETTINGS;
+use super::edit::{SOURCES, Source};
 use crate::cli::BenchSame;
 use crate::commands::Exit;
 use crate::config::Settings;
@@ -13,7 +13,7 @@ use crate::model::{self, Loaded};
 use crate::output::progress::Spinner;
 use crate::output::{self, Output};
 use anyhow::{Result, bail};
-use cerium_protocol::{DraftSource, ErrorBody, Event, Extensions, Usage};
+use cerium_protocol::{ErrorBody, Event, Extensions, Usage};
 use cerium_session::{Service, Stream};
 use prompts::Prompt;
 use serde::Serialize;
@@ -31,7 +31,7 @@ const TEMPERATURES: [f32; 2] = [0.0, 0.8];
 /// One way to come to an answer.
 #[derive(Clone, Copy)]
 struct Way {
-    drafts: (&'static str, &'static [DraftSource]),
+    drafts: Source,
     neighbours: bool,
     threads: usize,
     cache: Cache,
@@ -52,7 +52,7 @@ impl Way {
         for threads in 0..THREADS.len() {
             for cache in [Cache::Cold, Cache::Warm] {
                 for neighbours in [false, true] {
-                    for drafts in SETTINGS {
+                    for drafts in SOURCES {
                         ways.push(Self { drafts, neighbours, threads, cache });
                     }
                 }

@@ -55,3 +55,11 @@ pub(super) fn window(case: &Case) -> Option<Change> {
     let fits = old.len().max(new.len()) - before - after <= LINES_MAX;
     fits.then(|| Change { old: cut(&old), new: cut(&new) })
 }
+
+/// What a case changes, and in the place of what stood there what another one is about.
+pub(super) fn unlike(cases: &[Case]) -> impl Iterator<Item = Change> {
+    let changes: Vec<Change> = cases.iter().filter_map(window).collect();
+    let olds: Vec<String> = changes.iter().map(|change| change.old.clone()).collect();
+    let others = olds.into_iter().cycle().skip(1);
+    changes.into_iter().zip(others).map(|(change, old)| Change { old, ..change })
+}

@@ -1,6 +1,5 @@
 //! A change that is known, written by the engine with drafts as if the model had made it.
 
-use super::cases::Change;
 use crate::model::Loaded;
 use anyhow::{Result, bail};
 use cerium_engine::{Drafter, Drafts, Job, Step};
@@ -11,10 +10,10 @@ use std::sync::Arc;
 /// Returns what was written, its counts, and the milliseconds from the first token to the last.
 pub(super) fn replay(
     loaded: &Loaded,
-    change: &Change,
+    old: &str,
+    new: &str,
     drafts: &[DraftSource],
 ) -> Result<(String, Usage, f64)> {
-    let Change { old, new } = change;
     let changing = drafts.contains(&DraftSource::Changes);
     let predicted = changing || drafts.contains(&DraftSource::Prediction);
     let prediction = || Prediction::new(Arc::clone(&loaded.tokenizer), "", old, changing);
