@@ -1,14 +1,15 @@
 //! The thread that owns the model, and the handle others hold.
 
 use crate::draft::{Draft, Experience};
-use crate::running::{Kept, Running, Told};
-use crate::schedule::{Schedule, Turn};
-use crate::{FinishReason, Job, Step};
+use crate::interrupt::Interrupt;
+use crate::running::{Kept, Running, State, Told};
+use crate::schedule::{Schedule, Tempo, Turn, Work};
+use crate::{Class, FinishReason, Job, Step};
 use cerium_model::{KvCache, KvFormat, Model, Opening, Segment, Wanted};
 use flume::{Receiver, Sender, TrySendError};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ pub struct EngineOptions {
     pub n_context: usize,
     /// How keys and values are stored.
     pub kv: KvFormat,
-    /// Generations that share steps.
+    /// Generations of each class that share steps.
     pub n_running_max: usize,
     /// Generations that wait beyond these.
     pub n_queued_max: usize,
@@ -61,8 +62,7 @@ pub struct Engine {
 
 struct Shared {
     commands: Sender<Command>,
-    /// Raised by a cancel: the running step is given up at its next layer.
-    abort: Arc<AtomicBool>,
+    interrupt: Arc<Interrupt>,
     n_waiting: Arc<AtomicUsize>,
     next_id: AtomicU64,
     n_context: usize,
@@ -116,10 +116,10 @@ impl Engine {
         let opening = Opening { format: options.kv, reach };
         let n_jobs_max = options.n_running_max + options.n_queued_max;
         let (commands, inbox) = flume::unbounded(); // Bounded by `n_jobs_max` in `submit`.
-        let abort = Arc::new(AtomicBool::new(false));
+        let interrupt = Arc::new(Interrupt::default());
         let shared = Shared {
             commands,
-            abort: Arc::clone(&abort),
+            interrupt: Arc::clone(&interrupt),
             n_waiting: Arc::default(),
             next_id: AtomicU64::new(0),
             n_context,
@@ -134,8 +134,9 @@ impl Engine {
             opening,
             n_context,
             inbox,
-            abort,
+            interrupt,
             schedule,
+            tempo: Tempo::default(),
             kept: Vec::new(),
         };
         let thread = thread::Builder::new().name("cerium-engine".to_owned());
@@ -164,8 +165,12 @@ impl Engine {
         let place = Place::take(&shared.n_waiting, shared.n_jobs_max)?;
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, steps) = flume::bounded(CHANNEL);
+        let class = job.class;
         let running = Box::new(Running::new(id, job, place, sender));
         shared.commands.send(Command::Generate(running)).map_err(|_| SubmitError::Stopped)?;
+        if class == Class::Interactive {
+            shared.interrupt.hurry();
+        }
         Ok(Generation { id, steps, engine: self.clone() })
     }
 }
@@ -181,7 +186,7 @@ impl fmt::Debug for Engine {
 pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(taken: &Arc<AtomicUsize>, n_max: usize) -> Result<Self, SubmitError> {
+    pub(crate) fn take(taken: &Arc<AtomicUsize>, n_max: usize) -> Result<Self, SubmitError> {
         let n_waiting = taken.fetch_add(1, Ordering::Relaxed);
         let place = Self(Arc::clone(taken));
         if n_waiting < n_max { Ok(place) } else { Err(SubmitError::Busy { n_waiting }) }
@@ -218,7 +223,7 @@ impl Generation {
     pub fn cancel(&self) {
         // An engine that is gone has nothing left to cancel.
         let _ = self.engine.shared.commands.send(Command::Cancel(self.id));
-        self.engine.shared.abort.store(true, Ordering::Release);
+        self.engine.shared.interrupt.leave(self.id);
     }
 }
 
@@ -239,8 +244,9 @@ struct Worker {
     opening: Opening,
     n_context: usize,
     inbox: Receiver<Command>,
-    abort: Arc<AtomicBool>,
+    interrupt: Arc<Interrupt>,
     schedule: Schedule,
+    tempo: Tempo,
     kept: Vec<Kept>,
     experience: Experience,
 }
@@ -254,11 +260,15 @@ struct Part {
     draft: Option<Draft>,
 }
 
+impl Part {
+    fn work(&self, job: &Running) -> Work {
+        Work::rows(job.n_computed(), self.tokens.len(), self.n_wanted)
+    }
+}
+
 impl Worker {
     fn run(mut self) {
         loop {
-            // Lowered before the inbox is read: a cancel sends its command first, then raises it.
-            self.abort.store(false, Ordering::Release);
             if !self.read_inbox() {
                 return;
             }
@@ -304,6 +314,7 @@ impl Worker {
             job.start(kv, n_cached);
             self.schedule.run(job);
         }
+        self.schedule.tell_positions();
     }
 
     /// The kept sequence that shares most with a prompt, cut to what is shared.
@@ -326,9 +337,15 @@ impl Worker {
 
     /// One forward pass over what the schedule says.
     fn step(&mut self) {
-        let mut turns = self.schedule.step();
-        let prefilling = turns.iter().any(Turn::prefills);
+        let mut turns = self.schedule.step(&self.tempo);
+        let gives_way = turns.iter().all(|turn| turn.job.class() == Class::Background);
+        self.interrupt.begin(turns.iter().map(|turn| turn.job.id), gives_way);
+        if !self.inbox.is_empty() {
+            return;
+        }
+        let prefilling = turns.iter().any(|turn| turn.job.state == State::Prefilling);
         let parts = parts(&mut turns, self.n_context, &self.experience);
+        let work: Work = turns.iter().zip(&parts).map(|(turn, part)| part.work(turn.job)).sum();
         let mut segments = Vec::with_capacity(turns.len());
         for (Turn { job, .. }, part) in turns.iter_mut().zip(&parts) {
             let Some(kv) = job.kv.as_mut() else { unreachable!("a started job has a cache") };
@@ -338,7 +355,9 @@ impl Worker {
             segments.push(Segment { kv, tokens: &part.tokens, wanted });
         }
         let started = Instant::now();
-        let Ok(outputs) = self.model.forward(&mut segments, &self.abort) else { return };
+        let outputs = self.model.forward(&mut segments, self.interrupt.flag());
+        self.interrupt.end();
+        let Ok(outputs) = outputs else { return };
         let mut logits = outputs.logits.chunks_exact(self.n_vocab).map(Told::Logits);
         let mut likeliest = outputs.likeliest.iter().map(|&id| Told::Likeliest(id));
         for (Turn { job, .. }, part) in turns.into_iter().zip(&parts) {
@@ -350,11 +369,16 @@ impl Worker {
             };
             if !told.is_empty() {
                 job.take(&told, draft, self.n_context);
+            } else if job.n_left() == 0 {
+                job.prefilled();
             }
         }
-        if self.options.learns_pace && !prefilling {
-            let n_rows = parts.iter().map(|part| part.tokens.len()).sum();
-            self.experience.saw_step(n_rows, started.elapsed());
+        if self.options.learns_pace {
+            let time = started.elapsed();
+            self.tempo.saw(work, time);
+            if !prefilling {
+                self.experience.saw_step(work.n_rows, time);
+            }
         }
     }
 
@@ -377,14 +401,15 @@ fn parts(turns: &mut [Turn<'_>], n_context: usize, experience: &Experience) -> V
     let part = |turn: &Turn<'_>| {
         let (tokens, start) = (&turn.job.tokens, turn.job.n_computed());
         let end = start + turn.n_rows;
-        let n_wanted = usize::from(end == tokens.len());
+        let n_wanted = usize::from(end == tokens.len() && !turn.job.only_prefills());
         Part { tokens: tokens[start..end].to_vec(), n_wanted, draft: None }
     };
     let mut parts: Vec<Part> = turns.iter().map(part).collect();
     let mut n_rows: usize = parts.iter().map(|part| part.tokens.len()).sum();
     let n_tokens = parts.iter().map(|part| part.n_wanted).sum();
     for (turn, part) in turns.iter_mut().zip(&mut parts).filter(|(_, part)| part.n_wanted > 0) {
-        part.draft = turn.job.draft(experience, n_context, (n_rows, n_tokens));
+        let n_draft_max = turn.n_draft_max;
+        part.draft = turn.job.draft(experience, n_context, n_draft_max, (n_rows, n_tokens));
         if let Some(draft) = &part.draft {
             part.tokens.extend(&draft.ids);
             part.n_wanted += draft.ids.len();

@@ -8,8 +8,10 @@ use std::time::Duration;
 pub struct Job {
     /// The prompt, at least one token.
     pub prompt: Vec<u32>,
-    /// Most tokens to generate.
+    /// Most tokens to generate. With 0, the prompt is computed for others that will begin with it.
     pub max_tokens: usize,
+    /// Who waits for it.
+    pub class: Class,
     /// Tokens that end the generation; they are not reported.
     pub stop_tokens: Vec<u32>,
     /// How tokens are chosen.
@@ -19,6 +21,16 @@ pub struct Job {
     /// The output's first tokens, whatever the model makes of them: to replay a text, at the price
     /// that generating it has.
     pub forced: Vec<u32>,
+}
+
+/// Who waits for a job. Whatever is more urgent goes first, at every step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Somebody does.
+    #[default]
+    Interactive,
+    /// Nobody yet: it is computed while nothing interactive can be.
+    Background,
 }
 
 /// How the next token is chosen from the logits.
@@ -63,9 +75,14 @@ impl Default for Sampling {
     }
 }
 
-/// News of a generation, in order: one `Prefilled`, tokens, one `Done`.
+/// News of a generation, in order: any number of `Queued`, one `Prefilled`, tokens, one `Done`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
+    /// It has to wait for others to end. How many go first changes; not every change is told.
+    Queued {
+        /// Jobs that are started before it.
+        n_before: usize,
+    },
     /// The prompt has been computed.
     Prefilled {
         /// Its tokens.

@@ -2,7 +2,7 @@
 
 use crate::draft::{Draft, Experience, Governor, Room};
 use crate::engine::{Place, offer};
-use crate::{Finish, FinishReason, Job, Stats, Step, sample};
+use crate::{Class, Finish, FinishReason, Job, Stats, Step, sample};
 use cerium_model::KvCache;
 use flume::Sender;
 use std::collections::VecDeque;
@@ -30,6 +30,10 @@ pub(crate) struct Running {
     pub(crate) tokens: Vec<u32>,
     pub(crate) kv: Option<KvCache>,
     pub(crate) state: State,
+    /// Prompt tokens that others were given while it had to wait, less those that it was given since.
+    pub(crate) credit: usize,
+    /// How many were before it when it told.
+    n_before: Option<usize>,
     governor: Governor,
     /// Until the job has ended.
     place: Option<Place>,
@@ -67,6 +71,8 @@ impl Running {
             tokens,
             kv: None,
             state: State::Waiting,
+            credit: 0,
+            n_before: None,
             governor,
             place: Some(place),
             sender,
@@ -82,9 +88,34 @@ impl Running {
         self.kv = Some(kv);
         self.stats.n_cached = n_cached;
         self.state = State::Prefilling;
-        if self.job.max_tokens == 0 {
-            self.finish(FinishReason::Length);
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        self.job.class
+    }
+
+    /// Tells how many are before it in the queue, unless its reader is behind anyway.
+    pub(crate) fn waits_behind(&mut self, n_before: usize) {
+        if self.n_before != Some(n_before) && self.unsent.is_empty() && !self.sender.is_full() {
+            self.n_before = Some(n_before);
+            self.send(Step::Queued { n_before });
         }
+    }
+
+    /// Whether it only has its prompt computed.
+    pub(crate) fn only_prefills(&self) -> bool {
+        self.job.max_tokens == 0
+    }
+
+    /// Tokens that are not computed yet.
+    pub(crate) fn n_left(&self) -> usize {
+        self.tokens.len() - self.n_computed()
+    }
+
+    /// Whether another prompt, still being computed, begins with more of this one than is computed here.
+    pub(crate) fn will_share(&self, other: &Self) -> bool {
+        let n_computed = self.n_computed().max(other.n_computed());
+        self.tokens.get(..=n_computed).is_some_and(|begin| other.tokens.starts_with(begin))
     }
 
     /// Tokens whose keys and values are there.
@@ -113,12 +144,13 @@ impl Running {
         &mut self,
         experience: &Experience,
         n_context: usize,
+        n_draft_max: usize,
         (n_rows, n_tokens): (usize, usize),
     ) -> Option<Draft> {
         let Stats { n_prompt, n_output, .. } = self.stats;
         // The token after the draft comes for nothing.
-        let n_max = self.job.max_tokens.min(n_context - n_prompt) - n_output - 1;
-        let room = Room { n_rows, n_tokens, n_max };
+        let n_left = self.job.max_tokens.min(n_context - n_prompt) - n_output - 1;
+        let room = Room { n_rows, n_tokens, n_max: n_left.min(n_draft_max) };
         self.governor.choose(&self.tokens, n_output, experience, room)
     }
 
@@ -159,12 +191,15 @@ impl Running {
     }
 
     /// The whole prompt has been computed.
-    fn prefilled(&mut self) {
+    pub(crate) fn prefilled(&mut self) {
         if self.state == State::Prefilling {
             self.state = State::Decoding;
             self.stats.prefill = self.submitted.elapsed();
             let (n_prompt, n_cached) = (self.stats.n_prompt, self.stats.n_cached);
             self.send(Step::Prefilled { n_prompt, n_cached });
+            if self.only_prefills() {
+                self.finish(FinishReason::Length);
+            }
         }
     }
 

@@ -1,16 +1,43 @@
 //! Whose turn it is: which jobs run, which wait, and what goes into a step.
+//!
+//! What is interactive goes before what is not, at every step. Among equals all that generate have a row in
+//! every step, and one prompt after the other gets the rest of its time: the one with least left to do, so
+//! that the mean wait is shortest. What others are given while a prompt waits is set against what it has left, so
+//! a long one gets about every second chunk when short ones keep coming, and none waits for ever.
+//!
+//! Nothing here changes what a job computes; only when.
+
+mod tempo;
+
+#[cfg(test)]
+mod tests;
 
 use crate::running::{Running, State};
+use std::cmp::Reverse;
+use std::ops::Range;
+use std::time::Duration;
+pub(crate) use tempo::{Tempo, Work};
 
-/// Prompt tokens per step while nobody decodes: long enough to fill the cores.
-const CHUNK: usize = 256;
+/// What a step may take while somebody else decodes or waits.
+const SHARED: Duration = Duration::from_millis(40);
 
-/// Prompt tokens per step while others decode, so that their tokens keep coming.
-const CHUNK_SHARED: usize = 64;
+/// What it may take while nobody does: long enough to fill the cores, and a cancel need not look inside a
+/// layer's loops, of which there are some dozens in it.
+const ALONE: Duration = Duration::from_millis(250);
+
+/// Most prompt tokens of a step. More are not faster.
+const CHUNK_MAX: usize = 256;
+
+/// Prompt tokens come in multiples of this, while there are so many: what a kernel takes at a time.
+const CHUNK_UNIT: usize = 16;
+
+/// Draft tokens of a step for all jobs together.
+const DRAFT_ROWS: usize = 64;
 
 /// All jobs of an engine.
 #[derive(Debug)]
 pub(crate) struct Schedule {
+    /// Those that wait: interactive ones first, in the order in which they came.
     queue: Vec<Running>,
     running: Vec<Running>,
     n_running_max: usize,
@@ -22,35 +49,40 @@ pub(crate) struct Turn<'a> {
     pub(crate) job: &'a mut Running,
     /// Of its tokens, the next so many that are not computed yet.
     pub(crate) n_rows: usize,
-}
-
-impl Turn<'_> {
-    /// Whether a prompt is computed.
-    pub(crate) fn prefills(&self) -> bool {
-        self.job.state == State::Prefilling
-    }
+    /// Most draft tokens.
+    pub(crate) n_draft_max: usize,
 }
 
 impl Schedule {
-    /// Nothing yet; at most so many jobs will share steps.
+    /// Nothing yet; of each class at most so many jobs will share steps.
     pub(crate) fn new(n_running_max: usize) -> Self {
         Self { queue: Vec::new(), running: Vec::new(), n_running_max }
     }
 
-    /// Puts a job behind those that wait.
+    /// Puts a job behind those of its class that wait.
     pub(crate) fn enqueue(&mut self, job: Running) {
-        self.queue.push(job);
+        let at = self.queue.partition_point(|other| other.class() <= job.class());
+        self.queue.insert(at, job);
     }
 
-    /// The next job to start, if there is one and a place for it: the oldest.
+    /// The next job to start, if there is one and a place for it. A background job takes no place that an
+    /// interactive one wants.
     pub(crate) fn admit(&mut self) -> Option<Running> {
-        let free = self.running.len() < self.n_running_max && !self.queue.is_empty();
-        free.then(|| self.queue.remove(0))
+        let next = self.queue.first()?;
+        let rivals = self.running.iter().filter(|job| job.class() <= next.class());
+        (rivals.count() < self.n_running_max).then(|| self.queue.remove(0))
     }
 
     /// Takes a started job among those that share steps.
     pub(crate) fn run(&mut self, job: Running) {
         self.running.push(job);
+    }
+
+    /// Tells those that wait how many are before them.
+    pub(crate) fn tell_positions(&mut self) {
+        for (n_before, job) in self.queue.iter_mut().enumerate() {
+            job.waits_behind(n_before);
+        }
     }
 
     /// A job, waiting or running.
@@ -73,17 +105,51 @@ impl Schedule {
         !self.running.is_empty() && !self.is_ready()
     }
 
-    /// What goes into the next step: the last token of every decoding job, and a chunk of one prompt.
-    pub(crate) fn step(&mut self) -> Vec<Turn<'_>> {
-        let decoding = self.running.iter().any(|r| r.is_ready() && r.state == State::Decoding);
-        let chunk = if decoding { CHUNK_SHARED } else { CHUNK };
-        let mut prefilling = false;
+    /// What goes into the next step; of one class alone.
+    pub(crate) fn step(&mut self, tempo: &Tempo) -> Vec<Turn<'_>> {
+        let ready = self.running.iter_mut().filter(|job| job.is_ready());
+        let mut ready: Vec<&mut Running> = ready.collect();
+        let Some(class) = ready.iter().map(|job| job.class()).min() else { return Vec::new() };
+        ready.retain(|job| job.class() == class);
+        let queued = self.queue.iter().any(|job| job.class() == class);
+        let limit = if ready.len() == 1 && !queued { ALONE } else { SHARED };
+        let n_draft_max = DRAFT_ROWS / ready.len();
+        let (decoding, mut prompts): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|job| job.state == State::Decoding);
+
+        let mut work = Work::default();
+
         let mut turns = Vec::new();
-        for job in self.running.iter_mut().filter(|job| job.is_ready()) {
-            // One prompt at a time, the oldest first: it is ready sooner, none is later.
-            if job.state == State::Decoding || !std::mem::replace(&mut prefilling, true) {
-                let n_rows = chunk.min(job.tokens.len() - job.n_computed());
-                turns.push(Turn { job, n_rows });
+        for job in decoding {
+            work = work + Work::rows(job.n_computed(), 1, 1);
+            turns.push(Turn { job, n_rows: 1, n_draft_max });
+        }
+        // The sort keeps the oldest first among equals.
+        prompts.sort_by_key(|job| job.n_left().saturating_sub(job.credit));
+        let (mut n_given, mut rows) = (0, Vec::new());
+        for (i, job) in prompts.iter().enumerate() {
+            let n_min = if n_given == 0 { CHUNK_UNIT } else { 0 };
+            let goes_first = |(k, other): (usize, &&mut Running)| {
+                let ahead = (Reverse(other.n_computed()), k) < (Reverse(job.n_computed()), i);
+                ahead && job.will_share(other)
+            };
+            let n_rows = if prompts.iter().enumerate().any(goes_first) {
+                0
+            } else {
+                chunk(job, n_min..CHUNK_MAX - n_given, |n| {
+                    tempo.time(work + Work::rows(job.n_computed(), n, 0)) <= limit
+                })
+            };
+            work = work + Work::rows(job.n_computed(), n_rows, 0);
+            n_given += n_rows;
+            rows.push(n_rows);
+        }
+        for (job, n_rows) in prompts.into_iter().zip(rows) {
+            if n_rows > 0 {
+                job.credit = job.credit.saturating_sub(n_rows);
+                turns.push(Turn { job, n_rows, n_draft_max });
+            } else {
+                job.credit += n_given;
             }
         }
         turns
@@ -100,4 +166,16 @@ impl Schedule {
         }
         over
     }
+}
+
+/// How many of its tokens a prompt gets computed: as many as fit, but not fewer than the range begins with, as
+/// long as there are so many.
+fn chunk(job: &Running, range: Range<usize>, fits: impl Fn(usize) -> bool) -> usize {
+    let n_left = job.n_left();
+    let whole = |n: usize| n / CHUNK_UNIT * CHUNK_UNIT;
+    let mut n = if n_left <= range.end { n_left } else { whole(range.end) };
+    while n > range.start && !fits(n) {
+        n = whole(n - 1);
+    }
+    n.max(range.start.min(n_left))
 }

@@ -181,13 +181,14 @@ impl Model {
             clock: Clock::start(&mut self.profile),
         };
         pass.embed(&self.file, segments);
+        let go_on = || if abort.load(Ordering::Relaxed) { Err(Aborted) } else { Ok(()) };
         for (i, layer) in self.weights.layers().iter().enumerate() {
-            if abort.load(Ordering::Relaxed) {
-                return Err(Aborted);
-            }
+            go_on()?;
             pass.attend(i, layer, segments);
+            go_on()?;
             pass.feed_forward(layer);
         }
+        go_on()?;
         pass.head(segments);
         for segment in segments {
             segment.kv.commit(segment.tokens.len());

@@ -104,7 +104,7 @@ impl Stream {
                 self.show(shown);
                 self.heed(flow);
             }
-            Some(Step::Token { .. }) => {}
+            Some(Step::Queued { .. } | Step::Token { .. }) => {}
             Some(Step::Done(finish)) => self.end(&finish),
             None => {
                 self.phase = Phase::Over;

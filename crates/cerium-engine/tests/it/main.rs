@@ -4,15 +4,24 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod drafts;
+mod schedules;
 
 use cerium_engine::{
     Engine, EngineOptions, Finish, FinishReason, Job, Sampling, Step, SubmitError,
 };
 use cerium_model::{Cpu, Model, file::ModelFile};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn engine(n_threads: usize, options: EngineOptions) -> Engine {
     let file = ModelFile::open(&cerium_hub::test_model("smollm2-135m")).unwrap();
+    Engine::start(Model::load(file, Cpu::best(), n_threads).unwrap(), options)
+}
+
+/// A model whose steps take no time.
+fn tiny(n_threads: usize, options: EngineOptions) -> Engine {
+    let path = "../cerium-model/tests/data/tiny/qwen2-legacy.gguf";
+    let file = ModelFile::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     Engine::start(Model::load(file, Cpu::best(), n_threads).unwrap(), options)
 }
 
@@ -27,6 +36,7 @@ fn drain(engine: &Engine, job: Job) -> (Vec<u32>, usize, Finish) {
     let (mut tokens, mut cached) = (Vec::new(), usize::MAX);
     while let Some(step) = generation.next() {
         match step {
+            Step::Queued { .. } => {}
             Step::Prefilled { n_cached, .. } => cached = n_cached,
             Step::Token { id } => tokens.push(id),
             Step::Done(finish) => return (tokens, cached, *finish),
