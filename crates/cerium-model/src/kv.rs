@@ -5,7 +5,7 @@
 //! computed or kept. A copy of a cache shares its pages until one of the two writes to them.
 
 use crate::arch::Config;
-use cerium_kernels::{KvFormat, KvLayout, KvPage, PAGE, Span};
+use cerium_kernels::{Cpu, KvFormat, KvLayout, KvPage, PAGE, Span, Team};
 use std::sync::Arc;
 
 /// How a sequence is computed: chosen when its cache is opened and never changed, because every
@@ -77,9 +77,28 @@ impl KvCache {
         self.pages.resize_with(n_pages.max(self.pages.len()), page);
     }
 
-    /// Stores the key and value of position `pos` in one layer.
-    pub(crate) fn store(&mut self, layer: usize, pos: usize, key: &[f32], value: &[f32]) {
-        Arc::make_mut(&mut self.pages[pos / PAGE]).store(layer, pos % PAGE, key, value);
+    /// Stores one layer's keys and values, `[n, n_kv_heads * head_dim]`, of the positions after the valid
+    /// ones, which there is room for.
+    pub(crate) fn store(
+        &mut self,
+        cpu: Cpu,
+        team: &Team,
+        layer: usize,
+        keys: &[f32],
+        values: &[f32],
+    ) {
+        let width = self.layout.heads.n_kv_heads * self.layout.heads.head_dim;
+        let positions = self.n_tokens..self.n_tokens + keys.len() / width;
+        let first_page = positions.start / PAGE;
+        let pages = &mut self.pages[first_page..positions.end.div_ceil(PAGE)];
+        team.for_each_chunk(pages, 1, |i, page| {
+            let page = Arc::make_mut(&mut page[0]);
+            let start = (first_page + i) * PAGE;
+            for pos in positions.start.max(start)..positions.end.min(start + PAGE) {
+                let row = (pos - positions.start) * width..(pos - positions.start + 1) * width;
+                page.store(cpu, layer, pos - start, &keys[row.clone()], &values[row]);
+            }
+        });
     }
 
     /// Declares `n` stored positions valid.

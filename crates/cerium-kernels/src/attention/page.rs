@@ -7,7 +7,7 @@
 use super::lanes::Buffer;
 use super::{Heads, PAGE, rotation};
 use crate::cpu::Cpu;
-use crate::{f16_to_f32, f32_to_f16};
+use crate::{f16_to_f32, f32s_to_f16s};
 
 /// Steps of a 16-bit integer to the greatest value of a key, value or query: its high byte, rounded, is
 /// then 127 at most.
@@ -103,16 +103,17 @@ impl KvPage {
     pub fn new(layout: KvLayout) -> Self {
         let n_steps = layout.n_layers * layout.heads.n_kv_heads * PAGE;
         let n = n_steps * layout.heads.head_dim;
-        let store = match layout.format {
+        // Made twice: memory that comes zeroed is not touched, and that of a copy is.
+        let [keys, values] = [(); 2].map(|()| match layout.format {
             KvFormat::F16 => Store::Halves(vec![0; n]),
             KvFormat::Q8 => {
                 let mut bytes = Buffer::default();
                 bytes.bytes(n);
                 Store::Bytes(bytes)
             }
-        };
+        });
         let (key_steps, value_steps) = (vec![0.0; n_steps], vec![0.0; n_steps]);
-        Self { layout, keys: store.clone(), values: store, key_steps, value_steps }
+        Self { layout, keys, values, key_steps, value_steps }
     }
 
     /// What it looks like.
@@ -127,7 +128,7 @@ impl KvPage {
     ///
     /// # Panics
     /// If lengths do not fit the layout, or `layer` or `slot` is outside.
-    pub fn store(&mut self, layer: usize, slot: usize, key: &[f32], value: &[f32]) {
+    pub fn store(&mut self, cpu: Cpu, layer: usize, slot: usize, key: &[f32], value: &[f32]) {
         let Heads { n_kv_heads, head_dim: dim, .. } = self.layout.heads;
         assert!(slot < PAGE && layer < self.layout.n_layers, "place in the page");
         assert!(key.len() == n_kv_heads * dim && value.len() == key.len(), "lengths");
@@ -139,12 +140,12 @@ impl KvPage {
             if self.layout.format == KvFormat::Q8 {
                 spread.clear();
                 spread.extend_from_slice(key);
-                rotation::spread(Cpu::SCALAR, &mut spread);
+                rotation::spread(cpu, &mut spread);
                 key = &spread;
             }
-            self.key_steps[at * PAGE + slot] = self.keys.put(key, (at * PAGE + slot) * dim, 1);
+            self.key_steps[at * PAGE + slot] = self.keys.put(cpu, key, (at * PAGE + slot) * dim, 1);
             self.value_steps[at * PAGE + slot] =
-                self.values.put(&value[range], at * PAGE * dim + slot, PAGE);
+                self.values.put(cpu, &value[range], at * PAGE * dim + slot, PAGE);
         }
     }
 
@@ -182,14 +183,18 @@ impl Stored<'_> {
 
 impl Store {
     /// Stores a head's values, `distance` apart from `at` on; returns their step.
-    fn put(&mut self, values: &[f32], at: usize, distance: usize) -> f32 {
+    fn put(&mut self, cpu: Cpu, values: &[f32], at: usize, distance: usize) -> f32 {
         match self {
             Self::Halves(halves) => {
-                let mut greatest = 0;
-                for (i, &value) in values.iter().enumerate() {
-                    let half = f32_to_f16(finite(value));
-                    halves[at + i * distance] = half;
-                    greatest = greatest.max(half & 0x7fff);
+                const RUN: usize = 64;
+                let (mut within, mut run, mut greatest) = ([0.0; RUN], [0; RUN], 0);
+                for (i, values) in values.chunks(RUN).enumerate() {
+                    let (within, run) = (&mut within[..values.len()], &mut run[..values.len()]);
+                    within.iter_mut().zip(values).for_each(|(v, &value)| *v = finite(value));
+                    f32s_to_f16s(cpu, within, run);
+                    let places = halves[at + i * RUN * distance..].iter_mut().step_by(distance);
+                    places.zip(&*run).for_each(|(place, &half)| *place = half);
+                    greatest = run.iter().fold(greatest, |max, half| max.max(half & 0x7fff));
                 }
                 f16_to_f32(greatest) / STEPS
             }

@@ -21,11 +21,11 @@ fn pages(layout: KvLayout, keys: &[f32], values: &[f32]) -> Vec<Arc<KvPage>> {
     // Stale contents must not matter: fill with something.
     let mut stale = KvPage::new(layout);
     for slot in 0..PAGE {
-        stale.store(1, slot, &vec![90.0; width], &vec![-900.0; width]);
+        stale.store(Cpu::best(), 1, slot, &vec![90.0; width], &vec![-900.0; width]);
     }
     let mut pages = vec![stale; (keys.len() / width).div_ceil(PAGE)];
     for (pos, (key, value)) in keys.chunks(width).zip(values.chunks(width)).enumerate() {
-        pages[pos / PAGE].store(1, pos % PAGE, key, value);
+        pages[pos / PAGE].store(Cpu::best(), 1, pos % PAGE, key, value);
     }
     pages.into_iter().map(Arc::new).collect()
 }

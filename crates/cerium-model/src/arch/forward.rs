@@ -145,14 +145,11 @@ impl Pass<'_> {
         if layer.v.bias.is_some() {
             team.for_each_chunk(&mut s.v, d_kv, |_, row| add_bias(cpu, row, &layer.v));
         }
-        let mut row = 0;
+        let mut first = 0;
         for segment in &mut *segments {
-            let first_pos = segment.kv.n_tokens();
-            for pos in first_pos..first_pos + segment.tokens.len() {
-                let range = row * d_kv..(row + 1) * d_kv;
-                segment.kv.store(i_layer, pos, &s.k[range.clone()], &s.v[range]);
-                row += 1;
-            }
+            let rows = first * d_kv..(first + segment.tokens.len()) * d_kv;
+            segment.kv.store(cpu, team, i_layer, &s.k[rows.clone()], &s.v[rows]);
+            first += segment.tokens.len();
         }
         self.clock.lap(Work::Positions);
         let spans = spans(segments, i_layer);
