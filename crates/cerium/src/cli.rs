@@ -281,6 +281,19 @@ pub(crate) enum Measure {
     Edit(BenchEdit),
     /// Answers with every draft, neighbour, number of threads and cache: the same bytes as plain ones
     Same(BenchSame),
+    /// Many edits in a row over a tree: what each reads anew, its time, and whether memory stays flat
+    Session(BenchSession),
+}
+
+/// Which tree to edit (in memory), and how often.
+#[derive(Debug, Args)]
+pub(crate) struct BenchSession {
+    /// Directory in the tree; no file of it is changed
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) tree: PathBuf,
+    /// Edits
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = count)]
+    pub(crate) edits: usize,
 }
 
 /// Which prompts to answer, and in how many ways.

@@ -5,6 +5,7 @@ mod case;
 mod edit;
 mod report;
 mod same;
+mod session;
 
 use super::{Context, Exit};
 use crate::cli::{Bench, Measure, Rounds};
@@ -36,6 +37,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
         }
         Measure::Edit(args) => return edit::run(output, &settings, args),
         Measure::Same(args) => return same::run(output, &settings, args),
+        Measure::Session(args) => return session::run(output, &settings, args),
         Measure::Prefill { tokens, rounds } => {
             (rounds, tokens.iter().map(|&n| Case::Prefill { n }).collect::<Vec<_>>())
         }

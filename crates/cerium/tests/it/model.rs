@@ -211,3 +211,20 @@ fn answers_are_the_same_however_they_come_about() {
     assert!(count("cache: warm", "cached_tokens") > 0, "{report:#}");
     assert_eq!(count("cache: cold", "cached_tokens"), 0, "{report:#}");
 }
+
+#[test]
+fn a_bench_of_a_session_touches_no_file() {
+    let world = World::new();
+    let volume = "def volume(width, height, depth):\n    return width * height * depth\n";
+    let shapes = format!("{CALC}\n\n{volume}");
+    world.write("shapes.py", &shapes);
+    let model = model();
+    let bench = ["bench", "session", "--edits", "3", "--json", "--model", &model];
+    let report = world.run(&bench).ok().json();
+    let turns = report["turns"].as_array().unwrap();
+    assert_eq!(turns.len(), 3);
+    // What all edits begin with is computed once.
+    let tokens = |i: usize, field: &str| turns[i][field].as_u64().unwrap();
+    assert!(tokens(1, "uncached_tokens") < tokens(1, "prompt_tokens"), "{report:#}");
+    assert_eq!(world.read("shapes.py"), shapes.as_bytes());
+}

@@ -1,0 +1,203 @@
+//! `cerium bench session`: many edits in a row over a real tree, as a person makes them, mostly where the
+//! last one was; what each of them reads anew, how long it takes, and whether memory stays flat. The
+//! model's own edits are taken up, in memory: no file is touched.
+
+use crate::cli::BenchSession;
+use crate::commands::Exit;
+use crate::config::Settings;
+use crate::local::LocalBackend;
+use crate::model;
+use crate::output::progress::Spinner;
+use crate::output::{self, Output};
+use anyhow::{Context as _, Result, ensure};
+use cerium_harness::Backend;
+use cerium_harness::edit::{EditRequest, plan_text, run_edit};
+use cerium_harness::files::SourceFile;
+use cerium_harness::syntax::{self, Decl, Language};
+use cerium_harness::workspace::{WalkLimits, Workspace};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Files of other sizes, in bytes, are left alone.
+const FILE_BYTES: std::ops::Range<usize> = 100..40_000;
+
+/// Functions of more lines are left alone.
+const LINES_MAX: usize = 60;
+
+/// What is asked of a function, by its name.
+const INSTRUCTIONS: [&str; 8] = [
+    "add a comment to NAME that says what it does",
+    "give the first variable of NAME a longer name",
+    "add a check at the beginning of NAME that returns early when there is nothing to do",
+    "make the messages in NAME more helpful",
+    "take the last constant in NAME out into a variable with a name",
+    "remove the comments in NAME",
+    "add a log line at the end of NAME",
+    "simplify the first condition in NAME",
+];
+
+/// What one edit took.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Turn {
+    /// Whether the model gave a usable edit.
+    applied: bool,
+    prompt_tokens: u64,
+    /// Tokens of the prompt that were computed.
+    uncached_tokens: u64,
+    ttft_ms: f64,
+    /// From the instruction to the new text.
+    total_ms: f64,
+    /// Memory of the process after it.
+    resident_bytes: u64,
+}
+
+pub(super) fn run(output: Output, settings: &Settings, args: &BenchSession) -> Result<Exit> {
+    let loaded = model::open_remembering(output, settings)?;
+    let backend = LocalBackend::new(loaded.service())?;
+    let mut person = Person::new(&args.tree)?;
+    let mut turns = Vec::new();
+    for i in 0..args.edits {
+        let _spinner = Spinner::start(output, format!("edit {} of {}", i + 1, args.edits));
+        turns.push(person.edit(&backend)?);
+    }
+    if output.json {
+        output::object(&serde_json::json!({ "model": backend.model().name, "turns": turns }))?;
+    } else {
+        output::data(&text(&turns))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Somebody who goes through the functions of a tree. What they do is the same every time.
+struct Person {
+    texts: BTreeMap<String, String>,
+    /// File and function of the last edit.
+    at: Option<(String, String)>,
+    random: u64,
+}
+
+impl Person {
+    fn new(tree: &Path) -> Result<Self> {
+        let workspace = Workspace::discover(tree)?;
+        let listing = workspace.list(&[], &WalkLimits::default());
+        let mut texts = BTreeMap::new();
+        for path in listing.files {
+            let Ok(file) = workspace.read_text(&path, FILE_BYTES.end as u64) else { continue };
+            if FILE_BYTES.contains(&file.text.len()) && !functions(&path, &file.text).is_empty() {
+                texts.insert(path, file.text);
+            }
+        }
+        ensure!(!texts.is_empty(), "no functions to edit in `{}`", tree.display());
+        Ok(Self { texts, at: None, random: 0x9e37_79b9_7f4a_7c15 })
+    }
+
+    /// The next edit: in three of five cases where the last one was, else mostly in the same file.
+    fn edit(&mut self, backend: &LocalBackend) -> Result<Turn> {
+        let (stays, stays_in_file) = (self.below(5) < 3, self.below(3) < 2);
+        let path = match self.at.take().filter(|_| stays || stays_in_file) {
+            Some((path, name)) if stays => {
+                self.at = Some((path.clone(), name));
+                path
+            }
+            Some((path, _)) => path,
+            None => {
+                let i = self.below(self.texts.len());
+                self.texts.keys().nth(i).context("a file")?.clone()
+            }
+        };
+        let names = functions(&path, &self.texts[&path]);
+        let stayed = self.at.take().map(|(_, name)| name).filter(|name| names.contains(name));
+        let Some(name) = stayed.or_else(|| {
+            let i = self.below(names.len().max(1));
+            names.get(i).cloned()
+        }) else {
+            // All that was in it is gone.
+            self.texts.remove(&path);
+            ensure!(!self.texts.is_empty(), "no functions are left to edit");
+            return self.edit(backend);
+        };
+        let instruction = INSTRUCTIONS[self.below(INSTRUCTIONS.len())].replace("NAME", &name);
+        let before = self.texts[&path].clone();
+        let file = SourceFile::from_text(PathBuf::new(), path.clone(), before, false);
+        let request = EditRequest {
+            symbol: Some(name.clone()),
+            direct: false,
+            ..EditRequest::new(&path, instruction)
+        };
+        let start = Instant::now();
+        let made = plan_text(file, request)
+            .and_then(|prepared| run_edit(backend, &prepared, &mut |_| ControlFlow::Continue(())));
+        let total_ms = start.elapsed().as_secs_f64() * 1e3;
+        let stats = backend.take_stats();
+        let applied = made.is_ok();
+        if let Ok(proposal) = made {
+            self.texts.insert(path.clone(), proposal.after);
+        }
+        self.at = Some((path, name));
+        let usage = stats.usage;
+        Ok(Turn {
+            applied,
+            prompt_tokens: usage.prompt_tokens,
+            uncached_tokens: usage.prompt_tokens - usage.cached_tokens,
+            ttft_ms: stats.timings.ttft_ms,
+            total_ms,
+            resident_bytes: resident_bytes(),
+        })
+    }
+
+    /// A number below `n`, from the generator of Vigna's `splitmix64`.
+    fn below(&mut self, n: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+}
+
+/// Names of the functions of a text that are not too long and that no other one shares.
+fn functions(path: &str, text: &str) -> Vec<String> {
+    let parsed = Language::of(Path::new(path)).and_then(|language| syntax::parse(language, text));
+    let decls = parsed.map(|parsed| parsed.declarations()).unwrap_or_default();
+    let is_alone = |decl: &&Decl| decls.iter().filter(|other| other.name == decl.name).count() == 1;
+    let fits = |decl: &&Decl| decl.kind.is_callable() && decl.lines.count() <= LINES_MAX;
+    decls.iter().filter(fits).filter(is_alone).map(|decl| decl.name.clone()).collect()
+}
+
+/// Memory that this process has now, in bytes; 0 where the system does not say.
+fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}
+
+fn text(turns: &[Turn]) -> String {
+    let row = |what: &str, value: &dyn Fn(&Turn) -> f64| {
+        let mut values: Vec<f64> = turns.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        let at = |part: f64| values[((values.len() - 1) as f64 * part).round() as usize];
+        format!("{what:<18} median {:>8.0}  p95 {:>8.0}\n", at(0.5), at(0.95))
+    };
+    let mb = |turn: Option<&Turn>| turn.map_or(0, |turn| turn.resident_bytes >> 20);
+    let applied = turns.iter().filter(|turn| turn.applied).count();
+    let quick = turns.iter().filter(|turn| turn.total_ms < 1000.0).count();
+    [
+        format!("{} edits, {applied} usable, {quick} within a second\n", turns.len()),
+        row("prompt tokens", &|turn| turn.prompt_tokens as f64),
+        row("of these computed", &|turn| turn.uncached_tokens as f64),
+        row("first token, ms", &|turn| turn.ttft_ms),
+        row("all of it, ms", &|turn| turn.total_ms),
+        format!(
+            "memory, MiB         {} after {} edits, {} after all\n",
+            mb(turns.get(turns.len() / 4)),
+            turns.len() / 4 + 1,
+            mb(turns.last()),
+        ),
+    ]
+    .concat()
+}
