@@ -4,7 +4,7 @@ use crate::draft::{Draft, Experience};
 use crate::interrupt::Interrupt;
 use crate::running::{Kept, Running, State, Told};
 use crate::schedule::{Schedule, Tempo, Turn, Work};
-use crate::{Class, FinishReason, Job, Step};
+use crate::{Class, FinishReason, Job, Steer, Step};
 use cerium_model::{KvCache, KvFormat, Model, Opening, Segment, Wanted};
 use flume::{Receiver, Sender, TrySendError};
 use std::fmt;
@@ -73,6 +73,7 @@ struct Shared {
 enum Command {
     Generate(Box<Running>),
     Cancel(u64),
+    Steer(u64, Box<Steer>),
 }
 
 /// Why a job was not taken.
@@ -155,13 +156,7 @@ impl Engine {
     /// [`SubmitError`] when the job cannot run or the engine is full.
     pub fn submit(&self, job: Job) -> Result<Generation, SubmitError> {
         let shared = &self.shared;
-        let (n_prompt, n_context) = (job.prompt.len(), shared.n_context);
-        if n_prompt == 0 {
-            return Err(SubmitError::EmptyPrompt);
-        }
-        if n_prompt >= n_context {
-            return Err(SubmitError::PromptTooLong { n_prompt, n_context });
-        }
+        shared.check(job.prompt.len())?;
         let place = Place::take(&shared.n_waiting, shared.n_jobs_max)?;
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, steps) = flume::bounded(CHANNEL);
@@ -172,6 +167,18 @@ impl Engine {
             shared.interrupt.hurry();
         }
         Ok(Generation { id, steps, engine: self.clone() })
+    }
+}
+
+impl Shared {
+    /// Whether a prompt may have so many tokens.
+    fn check(&self, n_prompt: usize) -> Result<(), SubmitError> {
+        let n_context = self.n_context;
+        match n_prompt {
+            0 => Err(SubmitError::EmptyPrompt),
+            n if n >= n_context => Err(SubmitError::PromptTooLong { n_prompt, n_context }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -217,6 +224,26 @@ impl Generation {
     /// The same without blocking a thread.
     pub async fn next_async(&mut self) -> Option<Step> {
         self.steps.recv_async().await.ok()
+    }
+
+    /// A step that is there already.
+    pub fn try_next(&mut self) -> Option<Step> {
+        self.steps.try_recv().ok()
+    }
+
+    /// Has the generation go on otherwise, in its place among those that run and with everything computed
+    /// that stays of it: [`Step::Steered`] follows. One that has ended by itself stays as it is: then its
+    /// `Done` comes, and the same as a new job costs as little.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when what it would go on from is empty, or too long.
+    pub fn steer(&self, steer: Steer) -> Result<(), SubmitError> {
+        let shared = &self.engine.shared;
+        shared.check(steer.n_kept + steer.tokens.len())?;
+        let command = Command::Steer(self.id, Box::new(steer));
+        shared.commands.send(command).map_err(|_| SubmitError::Stopped)?;
+        shared.interrupt.leave(self.id);
+        Ok(())
     }
 
     /// Asks the engine to stop; a `Done` with [`FinishReason::Cancelled`] follows soon.
@@ -300,6 +327,11 @@ impl Worker {
                 Command::Cancel(id) => {
                     if let Some(job) = self.schedule.find(id) {
                         job.finish(FinishReason::Cancelled);
+                    }
+                }
+                Command::Steer(id, steer) => {
+                    if let Some(job) = self.schedule.find(id) {
+                        job.steer(*steer);
                     }
                 }
             }

@@ -23,6 +23,22 @@ pub struct Job {
     pub forced: Vec<u32>,
 }
 
+/// How a generation goes on otherwise: as a new one whose prompt is what is kept of this one, prompt and
+/// output, and then these tokens.
+#[derive(Debug)]
+pub struct Steer {
+    /// Of the sequence's tokens, the first so many stay: no more of the output than was reported.
+    pub n_kept: usize,
+    /// What follows them.
+    pub tokens: Vec<u32>,
+    /// Most tokens to generate from there.
+    pub max_tokens: usize,
+    /// How they are chosen.
+    pub sampling: Sampling,
+    /// Where drafts may come from.
+    pub drafts: Drafts,
+}
+
 /// Who waits for a job. Whatever is more urgent goes first, at every step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -75,7 +91,8 @@ impl Default for Sampling {
     }
 }
 
-/// News of a generation, in order: any number of `Queued`, one `Prefilled`, tokens, one `Done`.
+/// News of a generation, in order: any number of `Queued`, one `Prefilled`, tokens, one `Done`. After a
+/// `Steered` they begin anew.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// It has to wait for others to end. How many go first changes; not every change is told.
@@ -94,6 +111,11 @@ pub enum Step {
     Token {
         /// Its id.
         id: u32,
+    },
+    /// It goes on otherwise. Tokens told since the reader asked for that do not count.
+    Steered {
+        /// What it took until here.
+        stats: Box<Stats>,
     },
     /// The end.
     Done(Box<Finish>),

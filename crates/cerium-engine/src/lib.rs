@@ -15,4 +15,4 @@ mod schedule;
 
 pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, Drafter, Drafts};
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};
-pub use job::{Class, Finish, FinishReason, Job, Sampling, Stats, Step};
+pub use job::{Class, Finish, FinishReason, Job, Sampling, Stats, Steer, Step};

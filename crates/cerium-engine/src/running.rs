@@ -2,11 +2,11 @@
 
 use crate::draft::{Draft, Experience, Governor, Room};
 use crate::engine::{Place, offer};
-use crate::{Class, Finish, FinishReason, Job, Stats, Step, sample};
+use crate::{Class, Finish, FinishReason, Job, Stats, Steer, Step, sample};
 use cerium_model::KvCache;
 use flume::Sender;
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,37 @@ impl Running {
         self.kv = Some(kv);
         self.stats.n_cached = n_cached;
         self.state = State::Prefilling;
+    }
+
+    /// Goes on otherwise, unless it has ended.
+    pub(crate) fn steer(&mut self, steer: Steer) {
+        if self.state == State::Done {
+            return;
+        }
+        let Steer { n_kept, tokens, max_tokens, sampling, drafts } = steer;
+        self.tokens.truncate(n_kept);
+        self.tokens.extend(tokens);
+        if let Some(kv) = &mut self.kv {
+            // The last token is computed again if it stays: what follows it is wanted.
+            kv.truncate(n_kept.min(self.tokens.len() - 1));
+            self.state = State::Prefilling;
+        }
+        self.job =
+            Job { max_tokens, sampling, forced: Vec::new(), ..std::mem::take(&mut self.job) };
+        self.governor = Governor::new(drafts);
+        let (n_prompt, n_cached) = (self.tokens.len(), self.n_computed());
+        let began = Stats { n_prompt, n_cached, ..Stats::default() };
+        let mut stats = Box::new(std::mem::replace(&mut self.stats, began));
+        (stats.total, stats.decode) = self.elapsed();
+        (self.submitted, self.first_token, self.n_before) = (Instant::now(), None, None);
+        // Nobody wants to hear of it any more.
+        self.unsent.clear();
+        self.send(Step::Steered { stats });
+    }
+
+    /// Since it was handed in, and since its first token.
+    fn elapsed(&self) -> (Duration, Duration) {
+        (self.submitted.elapsed(), self.first_token.map(|t| t.elapsed()).unwrap_or_default())
     }
 
     pub(crate) fn class(&self) -> Class {
@@ -230,8 +261,7 @@ impl Running {
         self.state = State::Done;
         // Before anybody can hear of the end and hand in the next job.
         self.place = None;
-        self.stats.total = self.submitted.elapsed();
-        self.stats.decode = self.first_token.map(|t| t.elapsed()).unwrap_or_default();
+        (self.stats.total, self.stats.decode) = self.elapsed();
         let finish = Finish { reason, stats: self.stats.clone() };
         self.send(Step::Done(Box::new(finish)));
     }

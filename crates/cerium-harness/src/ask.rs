@@ -216,6 +216,7 @@ fn request(
         temperature: None,
         top_p: None,
         stream: true,
+        generate: true,
         cerium: Extensions::default(),
     }
 }

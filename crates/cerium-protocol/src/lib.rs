@@ -13,6 +13,7 @@
 mod error;
 mod request;
 mod response;
+mod steer;
 pub mod wire;
 
 pub use error::{ErrorBody, ErrorKind};
@@ -20,5 +21,7 @@ pub use request::{
     CompletionRequest, CreateResponse, DraftSource, Extensions, Input, InputItem, Role,
 };
 pub use response::{
-    DraftCounts, DraftUsage, Event, ModelInfo, OutputText, Response, Status, Timings, Usage,
+    DraftCounts, DraftUsage, Event, ModelInfo, OutputText, Response, Status, Steered, Timings,
+    Usage,
 };
+pub use steer::{Keep, SteerExtensions, SteerResponse};

@@ -59,9 +59,16 @@ pub struct CreateResponse {
     /// Whether events are streamed.
     #[serde(default)]
     pub stream: bool,
+    /// False only has the conversation computed, in the background, for requests that will begin with it.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub generate: bool,
     /// What the Responses API has no field for.
     #[serde(default, skip_serializing_if = "Extensions::is_default")]
     pub cerium: Extensions,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Extension fields, understood by cerium alone.

@@ -111,7 +111,7 @@ pub struct Response {
     pub model: String,
     /// How it stands.
     pub status: Status,
-    /// Why it is incomplete: `max_output_tokens` or `context`.
+    /// Why it is incomplete: `max_output_tokens`, `context` or `steered`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_reason: Option<String>,
     /// The answer.
@@ -122,6 +122,15 @@ pub struct Response {
     pub timings: Timings,
 }
 
+/// One response ends and another goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steered {
+    /// The response that was redirected, with what is kept of its text.
+    pub ended: Response,
+    /// The one that follows. Its text begins with what it has already.
+    pub successor: Response,
+}
+
 /// What happens while a response is written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -129,6 +138,8 @@ pub enum Event {
     Created(Response),
     /// More text of the answer.
     TextDelta(String),
+    /// It was redirected: what follows is of another response.
+    Steered(Box<Steered>),
     /// The end; carries the whole response.
     Done(Response),
     /// The end, by an error.

@@ -36,6 +36,7 @@ impl Watched {
                 self.busy.name(&response.id);
             }
             Some(Event::TextDelta(_)) => {}
+            Some(Event::Steered(steered)) => self.id.clone_from(&steered.successor.id),
             Some(Event::Done(response)) => {
                 self.over = true;
                 self.busy.answered(response);
@@ -54,7 +55,7 @@ impl Watched {
     pub(crate) async fn finish(mut self) -> Result<Response, ErrorBody> {
         loop {
             match self.next().await {
-                Some(Event::Created(_) | Event::TextDelta(_)) => {}
+                Some(Event::Created(_) | Event::TextDelta(_) | Event::Steered(_)) => {}
                 Some(Event::Done(response)) => return Ok(response),
                 Some(Event::Failed(error)) => return Err(error),
                 None => unreachable!("a stream ends with Done or Failed"),

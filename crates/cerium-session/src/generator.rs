@@ -1,6 +1,6 @@
 //! What the service asks of an engine: the seam at which tests put a script.
 
-use cerium_engine::{Engine, Generation, Job, Step, SubmitError};
+use cerium_engine::{Engine, Generation, Job, Steer, Step, SubmitError};
 use std::pin::Pin;
 
 /// Runs jobs. Outside tests this is [`Engine`].
@@ -16,6 +16,9 @@ pub trait Steps: Send {
 
     /// The same without blocking a thread. Dropping the future loses no step.
     fn next_async(&mut self) -> Pin<Box<dyn Future<Output = Option<Step>> + Send + '_>>;
+
+    /// Has the job go on otherwise: a [`Step::Steered`] follows, or the end if that was before.
+    fn steer(&self, steer: Steer) -> Result<(), SubmitError>;
 
     /// Asks the job to stop: its [`Step::Done`] follows soon.
     fn cancel(&self);
@@ -35,6 +38,10 @@ impl Steps for Generation {
 
     fn next_async(&mut self) -> Pin<Box<dyn Future<Output = Option<Step>> + Send + '_>> {
         Box::pin(Generation::next_async(self))
+    }
+
+    fn steer(&self, steer: Steer) -> Result<(), SubmitError> {
+        Generation::steer(self, steer)
     }
 
     fn cancel(&self) {

@@ -11,6 +11,7 @@ mod generator;
 mod predict;
 mod prompt;
 mod service;
+mod steer;
 mod stream;
 mod text;
 

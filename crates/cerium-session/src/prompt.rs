@@ -2,7 +2,7 @@
 
 use crate::predict::Prediction;
 use cerium_engine::{Drafter, Drafts, Sampling};
-use cerium_model::template::{ChatTemplate, Message};
+use cerium_model::template::{ChatTemplate, Message, TemplateError};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
     CompletionRequest, CreateResponse, DraftSource, ErrorBody, Extensions, Input, InputItem, Role,
@@ -31,12 +31,8 @@ pub(crate) fn completion_bytes(request: &CompletionRequest) -> usize {
     request.prompt.len() + suffix + request.cerium.prefix.len()
 }
 
-/// Token ids of a conversation, up to where the answer goes on.
-pub(crate) fn conversation(
-    request: &CreateResponse,
-    tokenizer: &Tokenizer,
-    template: &ChatTemplate,
-) -> Result<Vec<u32>, ErrorBody> {
+/// The turns of a conversation.
+pub(crate) fn messages(request: &CreateResponse) -> Vec<Message> {
     let message = |role: Role, content: &str| Message {
         role: match role {
             Role::System => "system",
@@ -57,14 +53,32 @@ pub(crate) fn conversation(
                 .extend(items.iter().map(|InputItem { role, content }| message(*role, content)));
         }
     }
-    let mut ids = template.encode(tokenizer, &messages, true).map_err(|error| {
-        // What a template objects to (roles that do not alternate, say) is in the cause.
-        let causes = std::iter::successors(error.source(), |&cause| cause.source());
-        let why = causes.fold(error.to_string(), |why, cause| format!("{why}: {cause}"));
-        ErrorBody::invalid("input", why)
-    })?;
-    ids.extend(tokenizer.encode(&request.cerium.prefix));
-    Ok(ids)
+    messages
+}
+
+/// Token ids of a conversation, up to where an answer begins.
+pub(crate) fn encode(
+    messages: &[Message],
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+) -> Result<Vec<u32>, ErrorBody> {
+    template.encode(tokenizer, messages, true).map_err(|error| objection(&error))
+}
+
+/// Token ids of a conversation as it stands.
+pub(crate) fn turns(
+    messages: &[Message],
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+) -> Result<Vec<u32>, ErrorBody> {
+    template.encode(tokenizer, messages, false).map_err(|error| objection(&error))
+}
+
+fn objection(error: &TemplateError) -> ErrorBody {
+    // What a template objects to (roles that do not alternate, say) is in the cause.
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let why = causes.fold(error.to_string(), |why, cause| format!("{why}: {cause}"));
+    ErrorBody::invalid("input", why)
 }
 
 /// Token ids of a text to go on with, or of the two sides of a gap; and the ids that end it.

@@ -1,9 +1,10 @@
 //! The door of the session: requests in, streams of events out.
 
-use crate::generator::Generator;
+use crate::generator::{Generator, Steps};
+use crate::prompt;
+use crate::steer::Origin;
 use crate::stream::{Stream, StreamParts};
-use crate::{prompt, text::TextOut};
-use cerium_engine::{Drafts, Job, Sampling, SubmitError};
+use cerium_engine::{Class, Drafts, Job, SubmitError};
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
@@ -27,19 +28,6 @@ struct Inner {
     end_tokens: Vec<u32>,
     /// Bytes of the longest token.
     token_bytes_max: usize,
-}
-
-/// A request, turned into what the engine and the stream need.
-struct Work {
-    /// Field of the request that the prompt came from.
-    param: &'static str,
-    prompt: Vec<u32>,
-    /// Tokens that end it, beside the usual ones.
-    end_tokens: Vec<u32>,
-    max_tokens: Option<u32>,
-    sampling: Sampling,
-    stops: Vec<String>,
-    drafts: Drafts,
 }
 
 impl Service {
@@ -77,7 +65,8 @@ impl Service {
         self.0.tokenizer.encode(text).len()
     }
 
-    /// Begins an answer to a conversation. Tokenising a long one takes a while, so async callers
+    /// Begins an answer to a conversation, or only has it computed for one that will be asked for
+    /// (`generate: false`), while nothing else is to be done. Tokenising a long one takes a while, so async callers
     /// want a thread for it. The model's name in the request is not looked at.
     ///
     /// # Errors
@@ -89,16 +78,21 @@ impl Service {
             prompt::sampling(request.temperature, request.top_p, extensions, fresh_number)?;
         let stops = prompt::stops(extensions.stop.iter())?;
         self.check_bytes("input", prompt::conversation_bytes(request))?;
-        let prompt = prompt::conversation(request, &self.0.tokenizer, &self.0.template)?;
-        self.start(Work {
+        let messages = prompt::messages(request);
+        let mut prompt = prompt::encode(&messages, self.tokenizer(), self.template())?;
+        prompt.extend(self.tokenizer().encode(&extensions.prefix));
+        let class = if request.generate { Class::Interactive } else { Class::Background };
+        let origin = Origin {
             param: "input",
+            messages: Some(messages),
             prompt,
             end_tokens: Vec::new(),
             max_tokens: request.max_output_tokens,
             sampling,
             stops,
-            drafts: prompt::drafts(extensions, &self.0.tokenizer),
-        })
+            extensions: extensions.clone(),
+        };
+        self.start(origin, class)
     }
 
     /// Begins to go on with a text, or to fill the gap before the request's suffix.
@@ -112,15 +106,17 @@ impl Service {
         let stops = prompt::stops(request.stop.iter().chain(&extensions.stop))?;
         self.check_bytes("prompt", prompt::completion_bytes(request))?;
         let (prompt, end_tokens) = prompt::completion(request, &self.0.tokenizer)?;
-        self.start(Work {
+        let origin = Origin {
             param: "prompt",
+            messages: None,
             prompt,
             end_tokens,
             max_tokens: request.max_tokens,
             sampling,
             stops,
-            drafts: prompt::drafts(extensions, &self.0.tokenizer),
-        })
+            extensions: extensions.clone(),
+        };
+        self.start(origin, Class::Interactive)
     }
 
     /// Refuses text that cannot fit whatever its tokens are, before time and memory go into them.
@@ -133,46 +129,81 @@ impl Service {
         Ok(())
     }
 
-    fn start(&self, work: Work) -> Result<Stream, ErrorBody> {
-        let Inner { model, tokenizer, generator, end_tokens, .. } = &*self.0;
-        let (param, n_prompt) = (work.param, work.prompt.len());
-        let n_free = model.context_tokens.saturating_sub(n_prompt);
-        if n_free == 0 {
-            return Err(too_long(param, &n_prompt.to_string(), model.context_tokens));
-        }
-        if work.max_tokens == Some(0) {
+    pub(crate) fn tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.0.tokenizer
+    }
+
+    pub(crate) fn template(&self) -> &ChatTemplate {
+        &self.0.template
+    }
+
+    fn start(&self, origin: Origin, class: Class) -> Result<Stream, ErrorBody> {
+        if origin.max_tokens == Some(0) {
             let what = "the answer may have 0 tokens; at least 1 is needed";
             return Err(ErrorBody::invalid("max_output_tokens", what));
         }
-        let max_tokens = work.max_tokens.map_or(n_free, |n| n_free.min(n as usize));
-        let mut stop_tokens = work.end_tokens;
-        stop_tokens.extend(end_tokens);
-        let job = Job {
-            prompt: work.prompt,
-            max_tokens,
-            stop_tokens,
-            sampling: work.sampling,
-            drafts: work.drafts,
-            ..Job::default()
-        };
-        let steps = generator.submit(job).map_err(|error| refused(&error, param))?;
-        Ok(Stream::new(StreamParts {
-            steps,
-            tokenizer: Arc::clone(tokenizer),
-            text: TextOut::new(work.stops),
-            // An answer that ends at this length was cut by the context, not by the request.
-            context_is_limit: work.max_tokens.is_none_or(|n| n_free < n as usize),
-            response: Response {
-                id: format!("resp_{:016x}{:016x}", fresh_number(), fresh_number()),
-                model: model.name.clone(),
-                status: Status::InProgress,
-                incomplete_reason: None,
-                output: OutputText::default(),
-                usage: Usage { prompt_tokens: n_prompt as u64, ..Usage::default() },
-                timings: Timings::default(),
-            },
-        }))
+        let n_prompt = origin.prompt.len();
+        let limit = self.limit(&origin, n_prompt)?;
+        let warms = class == Class::Background;
+        let drafts = prompt::drafts(&origin.extensions, self.tokenizer());
+        let max_tokens = if warms { 0 } else { limit.max_tokens };
+        let job = self.job(&origin, origin.prompt.clone(), max_tokens, drafts);
+        let steps = self.submit(Job { class, ..job }, origin.param)?;
+        let (response, service) = (self.response(n_prompt), self.clone());
+        Ok(Stream::new(StreamParts { service, steps, origin, limit, warms, response }))
     }
+
+    /// How long an answer may be after `n_prompt` tokens.
+    pub(crate) fn limit(&self, origin: &Origin, n_prompt: usize) -> Result<Limit, ErrorBody> {
+        let n_context = self.0.model.context_tokens;
+        let n_free = n_context.saturating_sub(n_prompt);
+        if n_free == 0 {
+            return Err(too_long(origin.param, &n_prompt.to_string(), n_context));
+        }
+        let asked = origin.max_tokens.map(|n| n as usize);
+        Ok(Limit {
+            max_tokens: asked.map_or(n_free, |n| n_free.min(n)),
+            is_context: asked.is_none_or(|n| n_free < n),
+        })
+    }
+
+    /// What the engine does for an answer after `prompt`.
+    pub(crate) fn job(
+        &self,
+        origin: &Origin,
+        prompt: Vec<u32>,
+        max_tokens: usize,
+        drafts: Drafts,
+    ) -> Job {
+        let stop_tokens = [&origin.end_tokens[..], &self.0.end_tokens].concat();
+        let sampling = origin.sampling.clone();
+        Job { prompt, max_tokens, stop_tokens, sampling, drafts, ..Job::default() }
+    }
+
+    pub(crate) fn submit(&self, job: Job, param: &str) -> Result<Box<dyn Steps>, ErrorBody> {
+        self.0.generator.submit(job).map_err(|error| refused(&error, param))
+    }
+
+    /// A response that begins.
+    pub(crate) fn response(&self, n_prompt: usize) -> Response {
+        Response {
+            id: format!("resp_{:016x}{:016x}", fresh_number(), fresh_number()),
+            model: self.0.model.name.clone(),
+            status: Status::InProgress,
+            incomplete_reason: None,
+            output: OutputText::default(),
+            usage: Usage { prompt_tokens: n_prompt as u64, ..Usage::default() },
+            timings: Timings::default(),
+        }
+    }
+}
+
+/// How long an answer may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) max_tokens: usize,
+    /// An answer that ends at this length is cut by the context, not by the request.
+    pub(crate) is_context: bool,
 }
 
 impl fmt::Debug for Service {
@@ -194,7 +225,7 @@ fn too_long(param: &str, n_prompt: &str, n_context: usize) -> ErrorBody {
     ErrorBody::invalid(param, what).with_code("context_length_exceeded")
 }
 
-fn refused(error: &SubmitError, param: &str) -> ErrorBody {
+pub(crate) fn refused(error: &SubmitError, param: &str) -> ErrorBody {
     match *error {
         SubmitError::PromptTooLong { n_prompt, n_context } => {
             too_long(param, &n_prompt.to_string(), n_context)

@@ -1,27 +1,35 @@
 //! Steps to events: the way up, from token ids to text, counts and an end.
 
 use crate::generator::Steps;
+use crate::service::{Limit, Service, refused};
+use crate::steer::{Origin, Successor, Written};
 use crate::text::{Flow, TextOut};
-use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Step};
-use cerium_model::tokenizer::Tokenizer;
+use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Steer, Step};
 use cerium_protocol::{
-    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Response, Status, Timings, Usage,
+    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Response, Status, SteerResponse, Steered,
+    Timings, Usage,
 };
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Events of one answer: `Created`, any number of `TextDelta`, then `Done` or `Failed`.
+/// Events of one answer: `Created`, any number of `TextDelta`, then `Done` or `Failed`; after a `Steered`
+/// those of the answer that follows it.
 ///
 /// Nothing is computed ahead of a reader that does not read, beyond a bounded number of tokens.
 /// Dropping the stream cancels the work behind it.
 pub struct Stream {
+    service: Service,
     steps: Box<dyn Steps>,
-    tokenizer: Arc<Tokenizer>,
+    origin: Origin,
+    limit: Limit,
+    /// Whether the prompt alone is computed.
+    warms: bool,
     text: TextOut,
-    context_is_limit: bool,
+    written: Written,
     response: Response,
+    /// What the engine has been told to go on with, until it does.
+    next: Option<(Successor, Limit)>,
     /// Events made and not yet taken: at most the last text and the end.
     ready: VecDeque<Event>,
     phase: Phase,
@@ -39,20 +47,22 @@ enum Phase {
 
 /// What a stream is made of.
 pub(crate) struct StreamParts {
+    pub(crate) service: Service,
     pub(crate) steps: Box<dyn Steps>,
-    pub(crate) tokenizer: Arc<Tokenizer>,
-    pub(crate) text: TextOut,
-    pub(crate) context_is_limit: bool,
+    pub(crate) origin: Origin,
+    pub(crate) limit: Limit,
+    pub(crate) warms: bool,
     /// The response as it is created.
     pub(crate) response: Response,
 }
 
 impl Stream {
     pub(crate) fn new(parts: StreamParts) -> Self {
-        let StreamParts { steps, tokenizer, text, context_is_limit, response } = parts;
+        let StreamParts { service, steps, origin, limit, warms, response } = parts;
         let ready = VecDeque::from([Event::Created(response.clone())]);
-        let phase = Phase::Writing;
-        Self { steps, tokenizer, text, context_is_limit, response, ready, phase }
+        let (text, written) = (TextOut::new(origin.stops.clone()), Written::default());
+        let (next, phase) = (None, Phase::Writing);
+        Self { service, steps, origin, limit, warms, text, written, response, next, ready, phase }
     }
 
     /// Waits for the next event; `None` after the last one.
@@ -84,6 +94,39 @@ impl Stream {
         }
     }
 
+    /// Has the answer go on otherwise: [`Event::Steered`] follows and says what was kept of it. Of what was
+    /// not read yet nothing counts.
+    ///
+    /// # Errors
+    /// `response_already_completed` when there is nothing to redirect any more, `too_many_pending_steers`
+    /// before the last redirection has come, `invalid_input`, `steering_not_supported` when the model's
+    /// template cannot have it, and as [`Service::respond`].
+    pub fn steer(&mut self, request: &SteerResponse) -> Result<(), ErrorBody> {
+        if self.phase != Phase::Writing || self.warms {
+            let what = "the response has ended";
+            return Err(ErrorBody::invalid("previous_response_id", what)
+                .with_code("response_already_completed"));
+        }
+        if self.next.is_some() {
+            let what = "the response is being redirected already";
+            return Err(ErrorBody::invalid("previous_response_id", what)
+                .with_code("too_many_pending_steers"));
+        }
+        let shown = &self.response.output.text;
+        let next = self.origin.successor(&self.service, &self.written, shown, request)?;
+        let limit = self.service.limit(&next.origin, next.n_kept + next.tail.len())?;
+        let steer = Steer {
+            n_kept: next.n_kept,
+            tokens: next.tail.clone(),
+            max_tokens: limit.max_tokens,
+            sampling: next.origin.sampling.clone(),
+            drafts: next.drafts(&self.service),
+        };
+        self.steps.steer(steer).map_err(|error| refused(&error, "input"))?;
+        self.next = Some((next, limit));
+        Ok(())
+    }
+
     /// Asks for an early end: `Done` with status `Cancelled` follows soon, unless the answer had
     /// ended by itself.
     pub fn cancel(&mut self) {
@@ -98,19 +141,61 @@ impl Stream {
             Some(Step::Prefilled { n_cached, .. }) => {
                 self.response.usage.cached_tokens = n_cached as u64;
             }
-            Some(Step::Token { id }) if self.phase == Phase::Writing => {
+            Some(Step::Token { id }) if self.phase == Phase::Writing && self.next.is_none() => {
                 let mut shown = String::new();
-                let flow = self.text.push(self.tokenizer.token_bytes(id), &mut shown);
+                let bytes = self.service.tokenizer().token_bytes(id);
+                self.written.push(id, bytes);
+                let flow = self.text.push(bytes, &mut shown);
                 self.show(shown);
                 self.heed(flow);
             }
             Some(Step::Queued { .. } | Step::Token { .. }) => {}
+            Some(Step::Steered { stats }) => self.turn(&stats),
+            Some(Step::Done(finish)) if self.phase == Phase::Writing && self.next.is_some() => {
+                self.begin_again(&finish);
+            }
             Some(Step::Done(finish)) => self.end(&finish),
             None => {
                 self.phase = Phase::Over;
                 self.ready.push_back(Event::Failed(broken()));
             }
         }
+    }
+
+    /// The answer had ended by itself when the engine was told to go on otherwise: the rest is a job of
+    /// its own.
+    fn begin_again(&mut self, finish: &Finish) {
+        let Some((next, limit)) = &self.next else { return };
+        let mut sequence = [&self.origin.prompt[..], &self.written.ids].concat();
+        sequence.truncate(next.n_kept);
+        sequence.extend(&next.tail);
+        let job =
+            self.service.job(&next.origin, sequence, limit.max_tokens, next.drafts(&self.service));
+        match self.service.submit(job, "input") {
+            Ok(steps) => {
+                self.steps = steps;
+                self.turn(&finish.stats);
+            }
+            Err(error) => {
+                self.phase = Phase::Over;
+                self.ready.push_back(Event::Failed(error));
+            }
+        }
+    }
+
+    /// The next answer begins.
+    fn turn(&mut self, stats: &Stats) {
+        let Some((next, limit)) = self.next.take() else { return };
+        let mut successor = self.service.response(next.n_kept + next.tail.len());
+        successor.output.text = next.written.text();
+        let mut ended = std::mem::replace(&mut self.response, successor.clone());
+        ended.status = Status::Incomplete;
+        ended.incomplete_reason = Some("steered".to_owned());
+        ended.output.text = next.kept;
+        (ended.usage, ended.timings) = (usage(stats), timings(stats));
+        (self.origin, self.written, self.limit) = (next.origin, next.written, limit);
+        self.text = TextOut::new(self.origin.stops.clone());
+        self.ready.push_back(Event::Steered(Box::new(Steered { ended, successor })));
     }
 
     fn show(&mut self, text: String) {
@@ -137,7 +222,8 @@ impl Stream {
         let (status, reason) = match (self.phase, finish.reason) {
             (Phase::Stopped, _) | (_, FinishReason::Stop) => (Status::Completed, None),
             (Phase::Cancelled, _) | (_, FinishReason::Cancelled) => (Status::Cancelled, None),
-            (_, FinishReason::Length) if !self.context_is_limit => {
+            (_, FinishReason::Length) if self.warms => (Status::Completed, None),
+            (_, FinishReason::Length) if !self.limit.is_context => {
                 (Status::Incomplete, Some("max_output_tokens"))
             }
             (_, FinishReason::Length | FinishReason::Context) => {

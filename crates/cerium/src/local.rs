@@ -61,7 +61,7 @@ async fn drive(mut stream: Stream, on_text: &mut OnText<'_>) -> Result<Response,
                     stream.cancel();
                 }
             }
-            Some(Event::Created(_) | Event::TextDelta(_)) => {}
+            Some(Event::Created(_) | Event::TextDelta(_) | Event::Steered(_)) => {}
             Some(Event::Done(response)) => return Ok(response),
             Some(Event::Failed(error)) => return Err(error),
             None => {

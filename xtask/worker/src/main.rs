@@ -122,7 +122,7 @@ fn run(engine: &Engine, prompt: Vec<u32>, n_output: usize) -> Result<Value> {
             Step::Done(finish) if output.len() < n_output => {
                 bail!("ended after {} of {n_output} tokens: {:?}", output.len(), finish.reason)
             }
-            Step::Queued { .. } | Step::Done(_) => {}
+            Step::Queued { .. } | Step::Steered { .. } | Step::Done(_) => {}
         }
     }
     let (prefill, first) = prefill.zip(first).context("the engine stopped")?;

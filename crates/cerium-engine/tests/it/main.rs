@@ -5,6 +5,7 @@
 
 mod drafts;
 mod schedules;
+mod steering;
 
 use cerium_engine::{
     Engine, EngineOptions, Finish, FinishReason, Job, Sampling, Step, SubmitError,
@@ -40,6 +41,7 @@ fn drain(engine: &Engine, job: Job) -> (Vec<u32>, usize, Finish) {
             Step::Prefilled { n_cached, .. } => cached = n_cached,
             Step::Token { id } => tokens.push(id),
             Step::Done(finish) => return (tokens, cached, *finish),
+            Step::Steered { .. } => panic!("nobody steered it"),
         }
     }
     panic!("the generation ended without `Done`");

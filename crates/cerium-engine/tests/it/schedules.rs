@@ -47,6 +47,7 @@ fn act(engine: &Engine, truth: &HashMap<u64, Vec<u32>>, dice: &mut Dice) {
     while let Some(step) = generation.next() {
         match step {
             Step::Queued { .. } | Step::Prefilled { .. } => {}
+            Step::Steered { .. } => panic!("nobody steered it"),
             Step::Token { id } => tokens.push(id),
             Step::Done(end) => {
                 let whole = end.reason != FinishReason::Cancelled;

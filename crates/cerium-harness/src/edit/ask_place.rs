@@ -54,6 +54,7 @@ pub(crate) fn ask(
         temperature: Some(0.0),
         top_p: None,
         stream: true,
+        generate: true,
         cerium: Extensions {
             prefix: "Line ".to_owned(),
             stop: vec!["\n".to_owned()],

@@ -159,6 +159,7 @@ impl Prompt {
             temperature: Some(strategy.temperature),
             top_p: None,
             stream: true,
+            generate: true,
             cerium: Extensions {
                 prefix: self.prefix.clone(),
                 stop: self.stop.clone(),

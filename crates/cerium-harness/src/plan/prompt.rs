@@ -117,6 +117,7 @@ fn request(
         temperature: None,
         top_p: None,
         stream: true,
+        generate: true,
         cerium: Extensions { prefix: prefix.to_owned(), stop, ..Extensions::default() },
     }
 }

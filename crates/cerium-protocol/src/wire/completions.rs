@@ -181,6 +181,8 @@ impl Frames {
             Event::TextDelta(text) => {
                 vec![Frame::Chunk(self.chunk(vec![Choice::new(text, None)], None).into())]
             }
+            // No request of this dialect redirects an answer.
+            Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
                 let last = Choice::new(String::new(), Some(finish_reason(response.status)));
                 let cerium = Some(Measured::of(&response));

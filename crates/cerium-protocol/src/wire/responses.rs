@@ -4,8 +4,10 @@ mod events;
 mod object;
 mod reading;
 mod request;
+mod steer;
 
 pub use events::{Events, StreamEvent};
 pub use object::{ContentPart, OutputItem, ResponseObject, WireError, WireUsage};
 pub use reading::{body, read_event};
 pub use request::{Echo, Parsed, read};
+pub use steer::{Refused, SteerEvent, SteerId, read_steer};

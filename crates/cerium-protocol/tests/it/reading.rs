@@ -1,7 +1,7 @@
 //! Request bodies of the three dialects.
 
 use cerium_protocol::wire::{chat, completions, responses};
-use cerium_protocol::{CreateResponse, ErrorBody, Input, InputItem};
+use cerium_protocol::{CreateResponse, ErrorBody, Input, InputItem, Keep, Role, SteerExtensions};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -132,7 +132,6 @@ fn what_responses_does_not_serve_is_refused_by_name() {
         json!({"store": true}),
         json!({"text": {"format": {"type": "json_schema", "name": "n", "schema": {}}}}),
         json!({"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]}),
-        json!({"generate": false}),
         json!({"input": [{"role": "user", "content": "a"},
                          {"type": "function_call_output", "call_id": "c", "output": "o"}]}),
         json!({"input": [{"type": "reasoning", "summary": [], "content": null}]}),
@@ -155,7 +154,6 @@ fn what_responses_does_not_serve_is_refused_by_name() {
     store | unsupported_parameter | responses are not stored here; leave `store` out or say false
     text.format.type | unsupported_parameter | `text.format.type` of `json_schema` is not served here
     include[1] | unsupported_parameter | `include[1]` of `message.output_text.logprobs` is not served here
-    generate | unsupported_parameter | `generate: false` is not served
     input[1].type | unsupported_parameter | input items of type `function_call_output` are not served, only messages
     input[0].type | unsupported_parameter | input items of type `reasoning` are not served, only messages
     input[0].content[1].type | unsupported_parameter | content of type `input_image` is not served, only text
@@ -337,4 +335,40 @@ fn a_list_is_no_request() {
         assert_eq!(refusal(responses::read(body)), told);
         assert_eq!(refusal(chat::read(body)), told);
     }
+}
+
+#[test]
+fn a_conversation_can_be_computed_without_an_answer() {
+    assert!(responses(json!({})).unwrap().request.generate);
+    for body in [json!({"generate": false}), json!({"prompt_cache_options": {"prewarm": true}})] {
+        let parsed = responses(body).unwrap();
+        assert!(!parsed.request.generate && parsed.echo.warms);
+        let again = responses::read(&serde_json::to_vec(&parsed.request).unwrap()).unwrap();
+        assert!(!again.request.generate, "as the harness sends it");
+    }
+}
+
+#[test]
+fn an_answer_is_redirected_by_its_user() {
+    let steer = |extra| {
+        let base = json!({"type": "response.steer", "previous_response_id": "resp_1"});
+        responses::read_steer(&with(base, extra))
+    };
+    let message = |role: &str| json!({"input": [{"role": role, "content": "no"}]});
+    let parsed = steer(message("user")).unwrap();
+    assert_eq!(parsed.previous_response_id, "resp_1");
+    assert_eq!(
+        parsed.input,
+        Input::Items(vec![InputItem { role: Role::User, content: "no".into() }])
+    );
+    assert_eq!(parsed.cerium, SteerExtensions::default());
+    let on = steer(json!({"cerium": {"keep": {"bytes": 3}, "go_on": "x"}})).unwrap();
+    assert_eq!((on.cerium.keep, on.cerium.go_on.as_deref()), (Keep::Bytes(3), Some("x")));
+    let cases = [steer(message("system")), steer(json!({})), steer(json!({"input": 3}))];
+    let told = cases.map(refusal).join("\n");
+    insta::assert_snapshot!(told, @r"
+    input[0].role | invalid_input | steering takes user messages alone
+    input | missing_required_parameter | missing required parameter `input`
+    input | invalid_type | input: invalid type: integer `3`, expected a string or a list of items at line 1 column 10
+    ");
 }

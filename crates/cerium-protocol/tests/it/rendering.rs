@@ -2,8 +2,8 @@
 
 use cerium_protocol::wire::{chat, completions, models, responses};
 use cerium_protocol::{
-    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, ModelInfo, OutputText, Response, Status,
-    Timings, Usage,
+    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Input, ModelInfo, OutputText, Response,
+    Status, Steered, Timings, Usage,
 };
 use serde::Serialize;
 
@@ -317,4 +317,58 @@ fn models_name_their_context() {
     let info = ModelInfo { name: "m".into(), context_tokens: 4096, infill: true };
     let list = models::ModelList::new(vec![models::Model::new(&info, 5)]);
     insta::assert_snapshot!(lines([list]), @r#"{"object":"list","data":[{"id":"m","object":"model","created":5,"owned_by":"cerium","context_length":4096}]}"#);
+}
+
+#[test]
+fn a_redirected_response_ends_and_the_next_one_begins() {
+    let ended = Response {
+        incomplete_reason: Some("steered".into()),
+        ..response(Status::Incomplete, "Hel")
+    };
+    let successor = Response { id: "resp_2".into(), ..response(Status::InProgress, "Hel") };
+    let steered = Event::Steered(Box::new(Steered { ended, successor }));
+    let mut events = responses::Events::new(responses::Echo::default());
+    let happened =
+        [answer(Status::Completed)[0].clone(), Event::TextDelta("Hello".into()), steered];
+    let told: Vec<_> = happened.into_iter().flat_map(|event| events.push(event)).collect();
+    let told: Vec<_> = told.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+    let name = |event: &serde_json::Value| {
+        let number = &event["sequence_number"];
+        format!("{number} {}", event["type"].as_str().unwrap().trim_start_matches("response."))
+    };
+    insta::assert_snapshot!(told.iter().map(name).collect::<Vec<_>>().join(", "), @"0 created, 1 in_progress, 2 output_item.added, 3 content_part.added, 4 output_text.delta, 5 output_text.done, 6 content_part.done, 7 output_item.done, 8 incomplete, 0 created, 1 in_progress, 2 output_item.added, 3 content_part.added, 4 output_text.delta");
+    assert_eq!(told[8]["response"]["incomplete_details"]["reason"], "steered");
+    assert_eq!((&told[9]["response"]["id"], &told[13]["delta"]), (&"resp_2".into(), &"Hel".into()));
+}
+
+#[test]
+fn what_is_only_computed_has_no_output() {
+    let echo = responses::Echo { warms: true, ..responses::Echo::default() };
+    let mut events = responses::Events::new(echo);
+    let [created, .., done] = answer(Status::Completed);
+    let told: Vec<_> = [created, done].into_iter().flat_map(|event| events.push(event)).collect();
+    let names: Vec<_> = told.iter().map(responses::StreamEvent::name).collect();
+    assert_eq!(names, ["response.created", "response.in_progress", "response.completed"]);
+    let last = serde_json::to_value(&told[2]).unwrap();
+    assert_eq!(last["response"]["output"], serde_json::json!([]));
+}
+
+#[test]
+fn steering_is_accepted_or_given_back() {
+    let previous_response_id = || "resp_1".to_owned();
+    let steer =
+        responses::SteerId { id: "steer_1".into(), previous_response_id: previous_response_id() };
+    let refused = responses::Refused {
+        previous_response_id: previous_response_id(),
+        input: Input::Text("no".into()),
+    };
+    let error = ErrorBody::invalid("previous_response_id", "it has ended");
+    let told = [
+        responses::SteerEvent::Accepted { steer },
+        responses::SteerEvent::Failed { steer: refused, error },
+    ];
+    insta::assert_snapshot!(lines(told), @r#"
+    {"type":"response.steer.accepted","steer":{"id":"steer_1","previous_response_id":"resp_1"}}
+    {"type":"response.steer.failed","steer":{"previous_response_id":"resp_1","input":"no"},"error":{"message":"it has ended","type":"invalid_request_error","param":"previous_response_id","code":"invalid_value"}}
+    "#);
 }

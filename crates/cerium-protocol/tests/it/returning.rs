@@ -62,7 +62,7 @@ prop_compose! {
     ) -> CreateResponse {
         CreateResponse {
             model: "m/ü".into(), input, instructions, max_output_tokens, temperature, top_p,
-            stream: true, cerium,
+            stream: true, generate: true, cerium,
         }
     }
 }

@@ -15,6 +15,7 @@ fn request(input: Input) -> CreateResponse {
         temperature: None,
         top_p: None,
         stream: false,
+        generate: true,
         cerium: Extensions::default(),
     }
 }

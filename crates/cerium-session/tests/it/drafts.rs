@@ -11,7 +11,7 @@ use cerium_protocol::{
 use cerium_session::Service;
 use std::sync::Arc;
 
-fn service(name: &str) -> Service {
+pub(crate) fn service(name: &str) -> Service {
     let file = ModelFile::open(&cerium_hub::test_model(name)).unwrap();
     let tokenizer = Arc::new(Tokenizer::from_gguf(&file.gguf).unwrap());
     let template = Arc::new(ChatTemplate::from_gguf(&file.gguf, &tokenizer).unwrap());
@@ -44,6 +44,7 @@ fn ask(instruction: &str, drafts: Option<Vec<DraftSource>>, prediction: &str) ->
         temperature: None,
         top_p: None,
         stream: true,
+        generate: true,
         cerium: Extensions {
             prefix: "```python\n".into(),
             stop: vec!["\n```".into()],
@@ -60,7 +61,7 @@ fn answer(service: &Service, request: &CreateResponse) -> Response {
         match stream.next().unwrap() {
             Event::Done(response) => return response,
             Event::Failed(error) => panic!("{error}"),
-            Event::Created(_) | Event::TextDelta(_) => {}
+            Event::Created(_) | Event::TextDelta(_) | Event::Steered(_) => {}
         }
     }
 }

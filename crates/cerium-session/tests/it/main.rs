@@ -5,4 +5,5 @@
 mod down;
 mod drafts;
 mod script;
+mod steer;
 mod up;

@@ -2,7 +2,7 @@
 //!
 //! The tests of `cerium-server` use this file too.
 
-use cerium_engine::{Finish, FinishReason, Job, Stats, Step, SubmitError};
+use cerium_engine::{Finish, FinishReason, Job, Stats, Steer, Step, SubmitError};
 use cerium_model::gguf::{Array, Gguf, Strings, Value};
 use cerium_model::template::ChatTemplate;
 use cerium_model::testing::GgufBuilder;
@@ -24,6 +24,8 @@ pub(crate) enum Act {
     Repeat(&'static str),
     /// Generates a text, then nothing more, until it is cancelled.
     Hang(&'static str),
+    /// Generates a text and ends by itself, before it hears that it should go on otherwise.
+    Deaf(&'static str),
     /// Generates a text, then is gone.
     Die(&'static str),
     /// Takes no job.
@@ -34,6 +36,8 @@ pub(crate) enum Act {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) jobs: Mutex<Vec<Job>>,
+    /// What jobs were told to go on with; they play their act again.
+    pub(crate) steers: Mutex<Vec<Steer>>,
     /// Tokens handed out.
     pub(crate) n_tokens: AtomicUsize,
     /// Whether a job was cancelled by being told so.
@@ -142,15 +146,15 @@ impl Generator for Script {
             return Err(SubmitError::EmptyPrompt);
         }
         self.seen.jobs.lock().unwrap().push(job);
-        let (cancel, cancelled) = flume::bounded(1);
+        let (told, heard) = flume::bounded(1);
         Ok(Box::new(Playing {
             act: self.act,
             seen: Arc::clone(&self.seen),
             n_prompt,
             n_steps: 0,
             over: false,
-            cancel,
-            cancelled,
+            told,
+            heard,
         }))
     }
 }
@@ -162,8 +166,15 @@ struct Playing {
     n_prompt: usize,
     n_steps: usize,
     over: bool,
-    cancel: flume::Sender<()>,
-    cancelled: flume::Receiver<()>,
+    told: flume::Sender<Told>,
+    heard: flume::Receiver<Told>,
+}
+
+/// What a job is told.
+#[derive(Clone, Copy)]
+enum Told {
+    Cancel,
+    Steer { n_prompt: usize },
 }
 
 /// What happens next on the stage.
@@ -179,8 +190,8 @@ impl Playing {
         if self.over {
             return Turn::Gone;
         }
-        if self.cancelled.try_recv().is_ok() {
-            return Turn::Now(self.done(FinishReason::Cancelled));
+        if let Ok(what) = self.heard.try_recv() {
+            return Turn::Now(self.heed(what));
         }
         let n = self.n_steps;
         self.n_steps += 1;
@@ -189,9 +200,11 @@ impl Playing {
         }
         let text = match self.act {
             Act::SayBytes(bytes, _) => bytes,
-            Act::Say(text, _) | Act::Repeat(text) | Act::Hang(text) | Act::Die(text) => {
-                text.as_bytes()
-            }
+            Act::Say(text, _)
+            | Act::Repeat(text)
+            | Act::Hang(text)
+            | Act::Deaf(text)
+            | Act::Die(text) => text.as_bytes(),
             Act::Refuse => &[],
         };
         let idx = if matches!(self.act, Act::Repeat(_)) { (n - 1) % text.len() } else { n - 1 };
@@ -201,14 +214,30 @@ impl Playing {
         }
         match self.act {
             Act::Say(_, reason) | Act::SayBytes(_, reason) => Turn::Now(self.done(reason)),
+            Act::Deaf(_) => Turn::Now(self.done(FinishReason::Stop)),
             Act::Hang(_) => Turn::Wait,
             Act::Repeat(_) | Act::Die(_) | Act::Refuse => Turn::Gone,
         }
     }
 
+    fn heed(&mut self, what: Told) -> Step {
+        match what {
+            Told::Cancel => self.done(FinishReason::Cancelled),
+            Told::Steer { n_prompt } => {
+                let stats = Box::new(self.stats());
+                (self.n_prompt, self.n_steps) = (n_prompt, 0);
+                Step::Steered { stats }
+            }
+        }
+    }
+
     fn done(&mut self, reason: FinishReason) -> Step {
         self.over = true;
-        let stats = Stats {
+        Step::Done(Box::new(Finish { reason, stats: self.stats() }))
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
             n_prompt: self.n_prompt,
             n_cached: 3,
             n_output: self.n_steps.saturating_sub(2),
@@ -218,8 +247,7 @@ impl Playing {
             ttft: Duration::from_millis(11),
             decode: Duration::from_millis(20),
             total: Duration::from_millis(31),
-        };
-        Step::Done(Box::new(Finish { reason, stats }))
+        }
     }
 }
 
@@ -229,8 +257,8 @@ impl Steps for Playing {
             Turn::Now(step) => Some(step),
             Turn::Gone => None,
             Turn::Wait => {
-                self.cancelled.recv().unwrap();
-                Some(self.done(FinishReason::Cancelled))
+                let what = self.heard.recv().unwrap();
+                Some(self.heed(what))
             }
         }
     }
@@ -241,16 +269,25 @@ impl Steps for Playing {
                 Turn::Now(step) => Some(step),
                 Turn::Gone => None,
                 Turn::Wait => {
-                    self.cancelled.recv_async().await.unwrap();
-                    Some(self.done(FinishReason::Cancelled))
+                    let what = self.heard.recv_async().await.unwrap();
+                    Some(self.heed(what))
                 }
             }
         })
     }
 
+    fn steer(&self, steer: Steer) -> Result<(), SubmitError> {
+        let n_prompt = steer.n_kept + steer.tokens.len();
+        self.seen.steers.lock().unwrap().push(steer);
+        if !matches!(self.act, Act::Deaf(_)) {
+            let _ = self.told.try_send(Told::Steer { n_prompt });
+        }
+        Ok(())
+    }
+
     fn cancel(&self) {
         self.seen.cancelled.store(true, Ordering::SeqCst);
-        let _ = self.cancel.try_send(());
+        let _ = self.told.try_send(Told::Cancel);
     }
 }
 

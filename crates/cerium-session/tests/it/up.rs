@@ -1,7 +1,7 @@
 //! From steps to events.
 
 use crate::script::{Act, Seen, service};
-use cerium_engine::FinishReason;
+use cerium_engine::{Class, FinishReason};
 use cerium_protocol::{CreateResponse, ErrorBody, Event, Extensions, Input, Response, Status};
 use cerium_session::Stream;
 use std::sync::Arc;
@@ -9,7 +9,11 @@ use std::sync::atomic::Ordering;
 
 fn stream(act: Act, stops: &[&str], max_output_tokens: Option<u32>) -> (Stream, Arc<Seen>) {
     let (service, seen) = service(act);
-    let request = CreateResponse {
+    (service.respond(&request(stops, max_output_tokens)).unwrap(), seen)
+}
+
+fn request(stops: &[&str], max_output_tokens: Option<u32>) -> CreateResponse {
+    CreateResponse {
         model: "scripted".into(),
         input: Input::Text("a".into()),
         instructions: None,
@@ -17,12 +21,12 @@ fn stream(act: Act, stops: &[&str], max_output_tokens: Option<u32>) -> (Stream, 
         temperature: None,
         top_p: None,
         stream: true,
+        generate: true,
         cerium: Extensions {
             stop: stops.iter().map(|&stop| stop.to_owned()).collect(),
             ..Extensions::default()
         },
-    };
-    (service.respond(&request).unwrap(), seen)
+    }
 }
 
 /// Reads to the end, calling off the answer when `enough` of its text has come.
@@ -30,7 +34,7 @@ fn read(mut stream: Stream, enough: usize) -> Result<Response, ErrorBody> {
     let mut n_bytes = 0;
     loop {
         match stream.next().unwrap() {
-            Event::Created(_) => {}
+            Event::Created(_) | Event::Steered(_) => {}
             Event::TextDelta(text) => {
                 n_bytes += text.len();
                 if n_bytes >= enough {
@@ -60,6 +64,7 @@ fn line(event: Event) -> String {
         Event::Created(response) => format!("created {}\n", about(&response)),
         Event::TextDelta(text) => format!("text {text:?}\n"),
         Event::Done(response) => format!("done {}\n", about(&response)),
+        Event::Steered(steered) => format!("steered {}\n", about(&steered.ended)),
         Event::Failed(error) => format!("failed {error}\n"),
     }
 }
@@ -194,4 +199,14 @@ fn timings_come_from_the_engine() {
         [timings.prefill_ms, timings.ttft_ms, timings.decode_ms, timings.total_ms],
         [10.0, 11.0, 20.0, 31.0]
     );
+}
+
+#[test]
+fn a_prompt_is_computed_without_an_answer() {
+    let (service, seen) = service(Act::Say("", FinishReason::Length));
+    let request = CreateResponse { generate: false, ..request(&[], None) };
+    let response = read(service.respond(&request).unwrap(), usize::MAX).unwrap();
+    assert_eq!((response.status, response.output.text.as_str()), (Status::Completed, ""));
+    let jobs = seen.jobs.lock().unwrap();
+    assert_eq!((jobs[0].max_tokens, jobs[0].class), (0, Class::Background));
 }

@@ -123,6 +123,8 @@ impl Frames {
             Event::TextDelta(text) => {
                 vec![self.chunk(Delta { role: None, content: Some(text) }, None)]
             }
+            // No request of this dialect redirects an answer.
+            Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
                 let mut frames =
                     vec![self.chunk(Delta::default(), Some(finish_reason(response.status)))];

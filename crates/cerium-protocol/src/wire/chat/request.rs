@@ -43,6 +43,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             temperature: body.temperature,
             top_p: body.top_p,
             stream: body.stream.unwrap_or(false),
+            generate: true,
             cerium,
         },
         include_usage: body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),

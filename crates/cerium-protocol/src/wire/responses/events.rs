@@ -6,7 +6,7 @@
 
 use super::object::{ContentPart, OutputItem, ResponseObject, message, message_id};
 use super::{Echo, object};
-use crate::{ErrorBody, Event, Response};
+use crate::{ErrorBody, Event, Response, Steered};
 use serde::Serialize;
 
 /// One event: the `data` of an SSE frame, or a WebSocket text frame.
@@ -101,6 +101,7 @@ impl Events {
         match event {
             Event::Created(response) => self.create(response),
             Event::TextDelta(delta) => self.delta(delta),
+            Event::Steered(steered) => self.steer(*steered),
             Event::Done(response) => self.finish(&response),
             Event::Failed(error) => vec![self.fail(&error)],
         }
@@ -155,6 +156,10 @@ impl Events {
     }
 
     fn finish(&mut self, response: &Response) -> Vec<StreamEvent> {
+        if self.echo.warms {
+            let response = Box::new(ResponseObject::finished(response, &self.echo));
+            return vec![self.number(Kind::Completed { response })];
+        }
         let id = message_id(response);
         let mut events = self.open(&id);
         let (output_index, content_index) = (0, 0);
@@ -181,6 +186,18 @@ impl Events {
             ]
             .map(|kind| self.number(kind)),
         );
+        events
+    }
+
+    /// The end of one response and the beginning of the next, which is numbered anew.
+    fn steer(&mut self, Steered { ended, successor }: Steered) -> Vec<StreamEvent> {
+        let mut events = self.finish(&ended);
+        *self = Self::new(self.echo.clone());
+        let begun = successor.output.text.clone();
+        events.extend(self.create(successor));
+        if !begun.is_empty() {
+            events.extend(self.delta(begun));
+        }
         events
     }
 

@@ -163,13 +163,13 @@ impl ResponseObject {
         Self::new(response, echo, "in_progress")
     }
 
-    /// A finished response, with its one message.
+    /// A finished response, with its one message if it was to have one.
     pub fn finished(response: &Response, echo: &Echo) -> Self {
         let status = status_word(response);
         let details = (status == "incomplete")
             .then(|| IncompleteDetails { reason: incomplete_reason(response).to_owned() });
         Self {
-            output: vec![message(response)],
+            output: if echo.warms { Vec::new() } else { vec![message(response)] },
             incomplete_details: details,
             usage: Some(response.usage.into()),
             cerium: Some(Measured::of(response)),

@@ -39,6 +39,8 @@ pub struct Echo {
     pub safety_identifier: Option<String>,
     /// The same, by its older name.
     pub user: Option<String>,
+    /// Whether there is no answer to come: the prompt alone is computed.
+    pub warms: bool,
 }
 
 /// Reads a body. The model's name is not checked here: only the server knows what it serves.
@@ -46,11 +48,10 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let body: Body = json::read(body)?;
     body.refuse_unserved()?;
     let model = json::required(body.model, "model")?;
-    let input = match json::required(body.input, "input")? {
-        RawInput::Text(text) => Input::Text(text),
-        RawInput::Items(items) => Input::Items(items.0?),
-    };
+    let input = json::required(body.input, "input")?.lower()?;
     let max_output_tokens = json::token_limit(body.max_output_tokens, "max_output_tokens")?;
+    let prewarm = body.prompt_cache_options.and_then(|options| options.prewarm);
+    let generate = body.generate != Some(false) && prewarm != Some(true);
     let metadata = check_metadata(body.metadata.unwrap_or_default())?;
     Ok(Parsed {
         echo: Echo {
@@ -63,6 +64,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             prompt_cache_key: body.prompt_cache_key,
             safety_identifier: body.safety_identifier,
             user: body.user,
+            warms: !generate,
         },
         request: CreateResponse {
             model,
@@ -72,6 +74,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             temperature: body.temperature,
             top_p: body.top_p,
             stream: body.stream.unwrap_or(false),
+            generate,
             cerium: body.cerium.unwrap_or_default(),
         },
     })
@@ -107,6 +110,13 @@ struct Body {
     include: Option<Vec<String>>,
     text: Option<TextOptions>,
     generate: Option<bool>,
+    prompt_cache_options: Option<CacheOptions>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "an object")]
+struct CacheOptions {
+    prewarm: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -149,22 +159,28 @@ impl Body {
                 Asked::Word(wanted.clone()).refuse(&format!("include[{index}]"))?;
             }
         }
-        if self.generate == Some(false) {
-            return Err(ErrorBody::not_served("generate", "`generate: false` is not served"));
-        }
         Ok(())
     }
 }
 
-enum RawInput {
+pub(super) enum RawInput {
     Text(String),
     Items(Items<RawItem>),
+}
+
+impl RawInput {
+    pub(super) fn lower(self) -> Result<Input, ErrorBody> {
+        Ok(match self {
+            Self::Text(text) => Input::Text(text),
+            Self::Items(items) => Input::Items(items.0?),
+        })
+    }
 }
 
 /// An item before its type is looked at. Ids and states are the client's business: never needed.
 #[derive(Deserialize)]
 #[serde(expecting = "an item")]
-struct RawItem {
+pub(super) struct RawItem {
     #[serde(rename = "type", default)]
     kind: Option<String>,
     #[serde(default)]

@@ -190,7 +190,7 @@ fn read(mut stream: Stream) -> Result<(String, Usage), ErrorBody> {
         match stream.next() {
             Some(Event::Done(response)) => return Ok((response.output.text, response.usage)),
             Some(Event::Failed(error)) => return Err(error),
-            Some(Event::Created(_) | Event::TextDelta(_)) => {}
+            Some(Event::Created(_) | Event::TextDelta(_) | Event::Steered(_)) => {}
             None => unreachable!("a stream ends with its last event"),
         }
     }

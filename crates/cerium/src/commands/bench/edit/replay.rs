@@ -32,7 +32,7 @@ pub(super) fn replay(
     let mut bytes = Vec::new();
     loop {
         match generation.next() {
-            Some(Step::Queued { .. } | Step::Prefilled { .. }) => {}
+            Some(Step::Queued { .. } | Step::Prefilled { .. } | Step::Steered { .. }) => {}
             Some(Step::Token { id }) => bytes.extend_from_slice(loaded.tokenizer.token_bytes(id)),
             Some(Step::Done(finish)) => {
                 let stats = finish.stats;

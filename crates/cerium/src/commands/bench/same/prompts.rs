@@ -98,6 +98,7 @@ fn request(backend: &LocalBackend, case: Case) -> Option<Request> {
             temperature: None,
             top_p: None,
             stream: true,
+            generate: true,
             cerium: Extensions::default(),
         }));
     }
