@@ -279,6 +279,8 @@ pub(crate) enum Measure {
     },
     /// Edits with drafts of each kind: steps, tokens, the same output
     Edit(BenchEdit),
+    /// Waits that others cause: cancels, steering, requests beside others
+    Schedule(BenchSchedule),
     /// Answers with every draft, neighbour, number of threads and cache: the same bytes as plain ones
     Same(BenchSame),
     /// Many edits in a row over a tree: what each reads anew, its time, and whether memory stays flat
@@ -315,6 +317,20 @@ pub(crate) struct BenchSame {
     /// Tokens of an answer at most
     #[arg(long, value_name = "N", default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) tokens: u32,
+}
+
+/// What is waited for.
+#[derive(Debug, Args)]
+pub(crate) struct BenchSchedule {
+    /// Cancels of each kind; at most 20 of everything else
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = count)]
+    pub(crate) times: usize,
+    /// Tokens of a long prompt; steering comes after half of them
+    #[arg(long, value_name = "N", default_value_t = 16384, value_parser = count)]
+    pub(crate) long: usize,
+    /// Tokens of each stream
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
+    pub(crate) tokens: usize,
 }
 
 /// Which edits to draft, and how.

@@ -5,6 +5,7 @@ mod case;
 mod edit;
 mod report;
 mod same;
+mod schedule;
 mod session;
 
 use super::{Context, Exit};
@@ -36,6 +37,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
             return roofline(output, rounds, model::n_threads(output, settings.threads));
         }
         Measure::Edit(args) => return edit::run(output, &settings, args),
+        Measure::Schedule(args) => return schedule::run(output, &settings, args),
         Measure::Same(args) => return same::run(output, &settings, args),
         Measure::Session(args) => return session::run(output, &settings, args),
         Measure::Prefill { tokens, rounds } => {
