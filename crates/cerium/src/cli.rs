@@ -54,6 +54,9 @@ pub(crate) struct Global {
     /// How keys and values are stored: q8 takes half the memory of f16, at some cost in quality
     #[arg(long, global = true, value_name = "FORMAT")]
     pub(crate) kv: Option<Kv>,
+    /// Load the model in this process, not in the engine that commands share
+    #[arg(long, global = true)]
+    pub(crate) no_daemon: bool,
     /// Say nothing but errors and the result
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -89,6 +92,11 @@ pub(crate) enum Command {
     Complete(Complete),
     /// Serve the OpenAI protocol to editors and agents
     Serve(Serve),
+    /// Stop the engine that commands share; it leaves by itself when it is idle
+    Stop,
+    /// The engine itself: commands start it
+    #[command(hide = true)]
+    Engine(EngineArgs),
     /// Download a model
     Pull(Pull),
     /// List the models
@@ -210,6 +218,17 @@ pub(crate) struct Serve {
     /// Address and port to listen on, or a port of this machine alone [default: 127.0.0.1:8383]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
+}
+
+/// `cerium engine`: what the commands that start it say.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// Seconds without work after which it leaves
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) idle: u64,
+    /// Bytes of memory that its model may take
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) memory: Option<u64>,
 }
 
 /// `cerium pull`

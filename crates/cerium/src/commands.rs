@@ -10,9 +10,12 @@ mod journal;
 mod models;
 mod plan;
 mod serve;
+mod stop;
 
+use crate::backend::Counted;
 use crate::cli::{Cli, Command, Global};
 use crate::config;
+use crate::engine::{self, PlaceError};
 use crate::local::LocalBackend;
 use crate::output::{self, Output};
 use crate::{interrupt, model};
@@ -76,11 +79,21 @@ impl Tree {
 }
 
 impl Context {
-    /// The model that was set for a tree, loaded; fetched first, if need be.
-    fn backend(&self, tree: &Tree) -> Result<LocalBackend> {
+    /// The model that was set for a tree, fetched first, if need be: the engine's, or loaded here
+    /// where that is wanted or there is no safe place to meet one.
+    fn backend(&self, tree: &Tree) -> Result<Counted> {
         let settings = config::load(Some(tree.workspace.root()), &self.flags)?;
+        if !settings.alone {
+            match engine::attach(self.output, &settings) {
+                Ok(backend) => return Ok(Counted::new(backend)),
+                Err(error) if error.is::<PlaceError>() => {
+                    self.output.note(format!("running without an engine: {error:#}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let service = model::open(self.output, &settings)?;
-        LocalBackend::new(service).context("starting the runtime")
+        Ok(Counted::new(LocalBackend::new(service).context("starting the runtime")?))
     }
 }
 
@@ -96,6 +109,8 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Ask(args)) => ask::run(&context, args),
         Some(Command::Plan(args)) => plan::run(&context, &args),
         Some(Command::Serve(args)) => serve::run(&context, &args),
+        Some(Command::Stop) => stop::run(&context),
+        Some(Command::Engine(args)) => engine::run(&args, &context.flags),
         Some(Command::Pull(args)) => models::pull(&context, &args),
         Some(Command::Models) => models::list(&context),
         Some(Command::Rm(args)) => models::remove(&context, &args),

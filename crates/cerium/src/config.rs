@@ -5,16 +5,19 @@
 //! say, and a tree that tries gets an error that names the key.
 
 mod size;
+mod span;
 
 use crate::cli::{Global, Kv};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use size::Size;
+use span::Span;
 use std::env;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use toml::{Table, Value};
 
 /// Longer than any settings; a tree may hold anything under that name.
@@ -27,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) model: Option<String>,
     /// Threads that compute; `None` for one per core.
     pub(crate) threads: Option<u16>,
+    /// The same without a tree's word: so many the shared engine gets.
+    pub(crate) own_threads: Option<u16>,
     /// Bytes of memory that a model may take; `None` for what is free.
     pub(crate) memory: Option<u64>,
     /// Longest sequence in tokens; `None` for the model's native window.
@@ -35,6 +40,10 @@ pub(crate) struct Settings {
     pub(crate) kv: Option<Kv>,
     /// Where `serve` listens.
     pub(crate) listen: Option<SocketAddr>,
+    /// The model is loaded in the command's own process.
+    pub(crate) alone: bool,
+    /// How long an engine stays without work; `None` for a quarter of an hour.
+    pub(crate) idle: Option<Duration>,
 }
 
 /// One file, as written.
@@ -46,11 +55,18 @@ struct ConfigFile {
     context: Option<usize>,
     kv: Option<Kv>,
     serve: Option<ServeTable>,
+    engine: Option<EngineTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct ServeTable {
     listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct EngineTable {
+    shared: Option<bool>,
+    idle: Option<Span>,
 }
 
 /// Every key there is, and whether a tree may set it.
@@ -61,6 +77,8 @@ const KEYS: &[(&str, bool)] = &[
     ("kv", false),
     ("memory", false),
     ("serve.listen", false),
+    ("engine.shared", false),
+    ("engine.idle", false),
 ];
 
 /// First words of keys that a tree may never set, even though this version reads none of them yet:
@@ -124,14 +142,22 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             let file = parse(&text, owner).with_context(|| in_file(&path))?;
             settings.model = file.model.or(settings.model);
             settings.threads = file.threads.or(settings.threads);
+            if owner == Owner::Person {
+                settings.own_threads = file.threads;
+            }
             settings.memory = file.memory.map(|Size(n)| n).or(settings.memory);
             settings.context = file.context.or(settings.context);
             settings.kv = file.kv.or(settings.kv);
             settings.listen = file.serve.and_then(|serve| serve.listen).or(settings.listen);
+            let engine = file.engine.unwrap_or_default();
+            settings.alone |= engine.shared == Some(false);
+            settings.idle = engine.idle.map(|Span(time)| time).or(settings.idle);
         }
     }
     settings.model = flags.model.clone().or(settings.model);
     settings.threads = flags.threads.or(settings.threads);
+    settings.own_threads = flags.threads.or(settings.own_threads);
+    settings.alone |= flags.no_daemon;
     settings.context = flags.context.or(settings.context);
     settings.kv = flags.kv.or(settings.kv);
     Ok(settings)
@@ -225,11 +251,14 @@ mod tests {
     #[test]
     fn a_person_may_set_everything() {
         let text = "model = '/m.gguf'\nthreads = 3\ncontext = 131072\nkv = 'q8'\n\
-                    memory = '2 GB'\n                    [serve]\nlisten = '0.0.0.0:1'\n";
+                    memory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\n\
+                    [engine]\nshared = false\nidle = '2h'\n";
         let file = parse(text, Owner::Person).unwrap();
         assert_eq!((file.model.as_deref(), file.threads), (Some("/m.gguf"), Some(3)));
         assert_eq!((file.context, file.kv), (Some(131_072), Some(Kv::Q8)));
         assert_eq!(file.memory, Some(Size(2_000_000_000)));
+        let engine = file.engine.unwrap();
+        assert_eq!((engine.shared, engine.idle.unwrap().0.as_secs()), (Some(false), 7200));
         assert_eq!(file.serve.unwrap().listen, Some("0.0.0.0:1".parse().unwrap()));
     }
 
@@ -243,6 +272,8 @@ mod tests {
             ("memory = '1 MB'", "memory"),
             ("[serve]\nlisten = '0.0.0.0:80'", "serve.listen"),
             ("context = 131072", "context"),
+            ("[engine]\nidle = '1s'", "engine.idle"),
+            ("engine.shared = false", "engine.shared"),
             ("kv = 'q8'", "kv"),
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
         ] {
@@ -277,6 +308,8 @@ mod tests {
             "x",
             "serve = 1",
             "kv = 'q4'",
+            "engine.idle = 15",
+            "engine.idle = '0m'",
         ] {
             assert!(parse(text, Owner::Person).is_err(), "{text}");
         }

@@ -2,15 +2,12 @@
 //! No sockets, the same types; Ctrl-C becomes a cancel.
 
 use crate::interrupt;
-use crate::stats::Stats;
 use cerium_harness::{Backend, OnText};
 use cerium_protocol::{
     CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Event, ModelInfo, Response,
 };
 use cerium_session::{Service, Stream};
 use std::io;
-use std::mem;
-use std::sync::{Mutex, PoisonError};
 use tokio::runtime::{Builder, Runtime};
 
 /// A loaded model as the harness sees it.
@@ -18,25 +15,16 @@ pub(crate) struct LocalBackend {
     service: Service,
     /// Waits for two things at once: the engine's next step and Ctrl-C. It runs nothing else.
     runtime: Runtime,
-    /// What was asked so far, answers that came to nothing included.
-    asked: Mutex<Stats>,
 }
 
 impl LocalBackend {
     pub(crate) fn new(service: Service) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().build()?;
-        Ok(Self { service, runtime, asked: Mutex::default() })
-    }
-
-    /// What all answers since the last call took.
-    pub(crate) fn take_stats(&self) -> Stats {
-        mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(Self { service, runtime })
     }
 
     fn run(&self, stream: Stream, on_text: &mut OnText<'_>) -> Result<Response, ErrorBody> {
-        let response = self.runtime.block_on(drive(stream, on_text))?;
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).add(&response);
-        Ok(response)
+        self.runtime.block_on(drive(stream, on_text))
     }
 }
 

@@ -1,11 +1,14 @@
 //! The `cerium` command: people to intent. Everything is wired together here and nowhere else.
 //!
 //! `cli` is what can be typed, `config` what was set, `commands` what is done, `output` all that is
-//! printed. `model` finds and loads a model, `local` is the harness's door to it in this process.
+//! printed. `model` finds and loads a model, `local` is the harness's door to it in this process,
+//! `engine` the one to it in the process that all commands of a person share.
 
+mod backend;
 mod cli;
 mod commands;
 mod config;
+mod engine;
 mod failure;
 mod interrupt;
 mod local;

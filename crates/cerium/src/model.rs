@@ -37,7 +37,8 @@ pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
 /// As [`open`].
 pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Loaded> {
     let options = EngineOptions { n_kept_max: 0, n_remembered_max: 0, ..EngineOptions::default() };
-    open_with(output, settings, &options)
+    let found = find(output, settings)?;
+    show(output, &found, || load(settings, &found, &options, &|| false))
 }
 
 /// The same with an engine that remembers, as all others do.
@@ -45,14 +46,32 @@ pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Load
 /// # Errors
 /// As [`open`].
 pub(crate) fn open_remembering(output: Output, settings: &Settings) -> Result<Loaded> {
-    open_with(output, settings, &EngineOptions::default())
+    let found = find(output, settings)?;
+    open_found(output, settings, &found, &|| false)
 }
 
-fn open_with(output: Output, settings: &Settings, options: &EngineOptions) -> Result<Loaded> {
-    let found = find(output, settings)?;
-    let _spinner = Spinner::start(output, format!("loading {}", found.name));
-    load(output, settings, &found, options)
-        .with_context(|| format!("loading `{}`", found.path.display()))
+/// Loads a model that was found, making `room` as [`load`] does.
+///
+/// # Errors
+/// What is wrong with the model, or with the machine for it.
+pub(crate) fn open_found(
+    output: Output,
+    settings: &Settings,
+    found: &Found,
+    room: &dyn Fn() -> bool,
+) -> Result<Loaded> {
+    show(output, found, || load(settings, found, &EngineOptions::default(), room))
+}
+
+/// Loads with a spinner, and tells what there is to tell.
+fn show(output: Output, found: &Found, load: impl FnOnce() -> Result<Loaded>) -> Result<Loaded> {
+    let spinner = Spinner::start(output, format!("loading {}", found.name));
+    let loaded = load().with_context(|| found.loading())?;
+    drop(spinner);
+    for note in &loaded.notes {
+        output.note(note);
+    }
+    Ok(loaded)
 }
 
 /// A model with everything that it takes to answer.
@@ -60,6 +79,8 @@ pub(crate) struct Loaded {
     pub(crate) name: String,
     pub(crate) engine: Engine,
     pub(crate) tokenizer: Arc<Tokenizer>,
+    /// What a person should know about how it was loaded.
+    pub(crate) notes: Vec<String>,
     template: Arc<ChatTemplate>,
     n_context: usize,
 }
@@ -78,20 +99,26 @@ impl Loaded {
 /// As [`open`].
 pub(crate) fn open_bare(output: Output, settings: &Settings) -> Result<(String, Model)> {
     let found = find(output, settings)?;
-    let _spinner = Spinner::start(output, format!("loading {}", found.name));
-    let load = || {
+    let spinner = Spinner::start(output, format!("loading {}", found.name));
+    let mut notes = Vec::new();
+    let mut load = || {
         let file = found.file()?;
-        n_context(output, settings, &file)?;
-        load_weights(output, settings, file)
+        n_context(settings, &file, &|| false, &mut notes)?;
+        load_weights(settings, file, &mut notes)
     };
-    let model = load().with_context(|| format!("loading `{}`", found.path.display()))?;
+    let model = load().with_context(|| found.loading())?;
+    drop(spinner);
+    for note in &notes {
+        output.note(note);
+    }
     Ok((found.name, model))
 }
 
 /// A model on this machine.
-struct Found {
-    name: String,
-    path: PathBuf,
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
     /// Where its packed weights are kept.
     packed_dir: PathBuf,
     /// Its hash, if it is known by name: it was checked.
@@ -99,13 +126,26 @@ struct Found {
 }
 
 impl Found {
+    /// Whether the catalogue has it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.sha256.is_some()
+    }
+
+    /// What is done while an error comes up.
+    pub(crate) fn loading(&self) -> String {
+        format!("loading `{}`", self.path.display())
+    }
+
     fn file(&self) -> Result<ModelFile> {
         Ok(ModelFile::open(&self.path)?.keep_packed(&self.packed_dir, self.sha256))
     }
 }
 
-/// The model of the settings.
-fn find(output: Output, settings: &Settings) -> Result<Found> {
+/// The model of the settings, fetched if need be.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn find(output: Output, settings: &Settings) -> Result<Found> {
     let asked = settings.model.as_deref().unwrap_or(default_entry().name);
     let home = Home::from_env()?;
     let path = match cerium_hub::resolve(&home, asked)? {
@@ -137,41 +177,61 @@ pub(crate) fn fetch(output: Output, home: &Home, entry: &'static Entry) -> Resul
     Ok(cerium_hub::pull(home, entry, &Sources::from_env(), &mut bar)?)
 }
 
-fn load(
-    output: Output,
+/// Loads a model. Where memory is short, `room` is asked to make some, until it says that there is no
+/// more to be had.
+///
+/// # Errors
+/// What is wrong with the model, or with the machine for it.
+pub(crate) fn load(
     settings: &Settings,
     found: &Found,
     options: &EngineOptions,
+    room: &dyn Fn() -> bool,
 ) -> Result<Loaded> {
+    let mut notes = Vec::new();
     let file = found.file()?;
     let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
     let template = ChatTemplate::from_gguf(&file.gguf, &tokenizer)?;
-    let n_context = n_context(output, settings, &file)?;
-    let model = load_weights(output, settings, file)?;
+    let n_context = n_context(settings, &file, room, &mut notes)?;
+    let model = load_weights(settings, file, &mut notes)?;
     let kv = format(settings);
     let engine = Engine::start(model, EngineOptions { n_context, kv, ..options.clone() });
     let (tokenizer, template) = (Arc::new(tokenizer), Arc::new(template));
-    Ok(Loaded { name: found.name.clone(), engine, tokenizer, template, n_context })
+    let name = found.name.clone();
+    Ok(Loaded { name, engine, tokenizer, notes, template, n_context })
 }
 
 /// Tokens of a sequence: those asked for, or as many of the model's own as there is memory for.
-fn n_context(output: Output, settings: &Settings, file: &ModelFile) -> Result<usize> {
+fn n_context(
+    settings: &Settings,
+    file: &ModelFile,
+    room: &dyn Fn() -> bool,
+    notes: &mut Vec<String>,
+) -> Result<usize> {
     let config = Config::from_gguf(&file.gguf)?;
-    let budget = Budget::left().at_most(settings.memory.unwrap_or(u64::MAX));
     let wanted = settings.context.unwrap_or(config.n_context);
     config.reach(wanted)?;
     let least = settings.context.unwrap_or(wanted.min(CONTEXT_LEAST));
-    let n_context = budget.n_tokens(file, &config, format(settings), least)?;
+    let n_context = loop {
+        let left = Budget::left();
+        let budget = left.at_most(settings.memory.unwrap_or(u64::MAX));
+        let fits = budget.n_tokens(file, &config, format(settings), least);
+        let enough = fits.as_ref().is_ok_and(|&n| n >= wanted);
+        // What others hold is of no use to a model that may not have more.
+        if enough || budget != left || !room() {
+            break fits?;
+        }
+    };
     if n_context < wanted {
-        output.note(format!("there is memory for {n_context} of {wanted} tokens of context"));
+        notes.push(format!("there is memory for {n_context} of {wanted} tokens of context"));
     }
     Ok(n_context.min(wanted))
 }
 
-fn load_weights(output: Output, settings: &Settings, file: ModelFile) -> Result<Model> {
-    let model = Model::load(file, Cpu::best(), n_threads(output, settings.threads))?;
+fn load_weights(settings: &Settings, file: ModelFile, notes: &mut Vec<String>) -> Result<Model> {
+    let model = Model::load(file, Cpu::best(), n_threads(settings.threads, notes))?;
     if let Packing::NotKept { dir, source } = model.packing() {
-        output.note(format!(
+        notes.push(format!(
             "packed weights cannot be kept in `{}` ({source}): every start packs them anew",
             dir.display()
         ));
@@ -189,11 +249,11 @@ pub(crate) fn format(settings: &Settings) -> KvFormat {
 
 /// Threads to compute with: one per core that this process may use, unless told otherwise, and never more
 /// than it has processors, because members of a team that share one wait for each other.
-pub(crate) fn n_threads(output: Output, asked: Option<u16>) -> usize {
+pub(crate) fn n_threads(asked: Option<u16>, notes: &mut Vec<String>) -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     match asked {
         Some(n) if usize::from(n) > processors => {
-            output.note(format!("{n} threads were asked for, using the {processors} there are"));
+            notes.push(format!("{n} threads were asked for, using the {processors} there are"));
             processors
         }
         Some(n) => usize::from(n),

@@ -56,7 +56,14 @@ impl Respond for Command {
             command.args(["edit", &case.path, "--yes"]);
             command.arg(format!("--instruction={}", case.instruction));
         }
-        command.args(["--json", "--model", &self.model, "--threads", &self.threads.to_string()]);
+        command.args([
+            "--json",
+            "--no-daemon",
+            "--model",
+            &self.model,
+            "--threads",
+            &self.threads.to_string(),
+        ]);
         // Nobody's settings, and no journal left behind.
         command.env("XDG_CONFIG_HOME", &home).env("XDG_STATE_HOME", &home).current_dir(&tree);
         command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);

@@ -39,6 +39,11 @@ impl StateHome {
         Self(dir.into())
     }
 
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
     /// The folder of the tree whose canonical root is given. It need not exist yet.
     pub fn tree(&self, root: &Path) -> PathBuf {
         self.0.join("trees").join(tree_key(root))

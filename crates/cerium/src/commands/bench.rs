@@ -34,7 +34,12 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
     let output = context.output;
     let (rounds, cases) = match &args.measure {
         Measure::Roofline(rounds) => {
-            return roofline(output, rounds, model::n_threads(output, settings.threads));
+            let mut notes = Vec::new();
+            let threads = model::n_threads(settings.threads, &mut notes);
+            for note in &notes {
+                output.note(note);
+            }
+            return roofline(output, rounds, threads);
         }
         Measure::Edit(args) => return edit::run(output, &settings, args),
         Measure::Schedule(args) => return schedule::run(output, &settings, args),

@@ -3,6 +3,7 @@
 
 use super::{Context, Exit};
 use crate::config;
+use crate::engine::{self, Hello};
 use crate::output::{self, BOLD, bytes};
 use anyhow::Result;
 use cerium_harness::workspace::Workspace;
@@ -16,6 +17,7 @@ use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything that was seen.
 #[derive(Debug, Serialize)]
@@ -41,6 +43,10 @@ struct Report {
     packed_bytes: u64,
     model: String,
     models: Vec<Model>,
+    /// The processes that keep a model loaded for commands.
+    engines: Vec<Hello>,
+    /// Where these say what they do.
+    engine_log: Option<PathBuf>,
     advice: Vec<String>,
 }
 
@@ -87,6 +93,8 @@ fn look(model: Option<String>) -> Result<Report> {
         home: home.root().to_owned(),
         model: model.unwrap_or_else(|| default_entry().name.to_owned()),
         models: models.collect(),
+        engines: engine::all().unwrap_or_default(),
+        engine_log: engine::log_path(),
         advice: Vec::new(),
     };
     report.advice = advise(&report);
@@ -152,10 +160,56 @@ fn text(report: &Report) -> String {
         let state = if model.verified { "checked" } else { "unchecked or damaged" };
         row("", format!("{} is here ({}, {state})", model.name, bytes(model.bytes)));
     }
+    if report.engines.is_empty() {
+        row("engine", "none runs; the first command that needs a model starts one".into());
+    }
+    for engine in &report.engines {
+        let (holds, did) = about(engine);
+        row("engine", holds);
+        row("", did);
+    }
     for advice in &report.advice {
         row("would help", advice.clone());
     }
     text
+}
+
+/// What an engine holds, and what it did.
+fn about(engine: &Hello) -> (String, String) {
+    let Hello { about, model, activity } = engine;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let serves =
+        about.serves.as_ref().map_or(String::new(), |at| format!(", serves http://{at}/v1"));
+    let holds = format!(
+        "{} with {} tokens of context, process {}, since {}{serves}",
+        model.name,
+        model.context_tokens,
+        about.pid,
+        span(now.saturating_sub(about.started)),
+    );
+    let rest = match activity.running {
+        0 => format!("idle for {}", span(activity.idle_ms / 1000)),
+        n => format!("{n} being answered"),
+    };
+    let percent = |part: u64, whole: u64| 100 * part / whole.max(1);
+    let did = format!(
+        "{} answers; {}% of {} prompt tokens from the cache, {}% of {} draft tokens accepted; {rest}",
+        activity.answers,
+        percent(activity.cached_tokens, activity.prompt_tokens),
+        activity.prompt_tokens,
+        percent(activity.accepted_tokens, activity.drafted_tokens),
+        activity.drafted_tokens,
+    );
+    (holds, did)
+}
+
+/// Seconds for people.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
 }
 
 /// The first value of a `name : value` line.

@@ -6,10 +6,10 @@
 mod report;
 
 use super::{Context, Exit, Tree};
+use crate::backend::Counted;
 use crate::cli::Edit;
 use crate::failure::{self, advice};
 use crate::interrupt;
-use crate::local::LocalBackend;
 use crate::output::diff::{self, DiffView};
 use crate::output::progress::Spinner;
 use crate::output::{self, BOLD, DIM, GREEN, Output};
@@ -113,7 +113,7 @@ pub(crate) fn worst(reports: &[FileReport]) -> Exit {
 enum Way<'a> {
     /// It was understood and carried out without a model.
     Direct(&'a Proposal),
-    Model(&'a LocalBackend),
+    Model(&'a Counted),
 }
 
 /// The edit of one file.

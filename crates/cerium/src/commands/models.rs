@@ -4,7 +4,7 @@ use super::{Context, Exit};
 use crate::cli::{Pull, Rm};
 use crate::failure::advice;
 use crate::output::{self, BOLD, DIM, GREEN, bytes, progress};
-use crate::{config, model};
+use crate::{config, engine, model};
 use anyhow::{Result, bail};
 use cerium_hub::{Home, Installed, catalogue, default_entry, find};
 use serde_json::json;
@@ -51,6 +51,8 @@ pub(crate) fn pull(context: &Context, args: &Pull) -> Result<Exit> {
 pub(crate) fn list(context: &Context) -> Result<Exit> {
     let installed = cerium_hub::installed(&Home::from_env()?);
     let here = |name: &str| installed.iter().find(|model| model.entry.name == name);
+    let engines = engine::all().unwrap_or_default();
+    let loaded = |name: &str| engines.iter().any(|engine| engine.model.name == name);
     if context.output.json {
         let models: Vec<_> = catalogue()
             .iter()
@@ -63,6 +65,7 @@ pub(crate) fn list(context: &Context) -> Result<Exit> {
                     "sha256": entry.sha256,
                     "default": entry.default,
                     "installed": here.is_some(),
+                    "loaded": loaded(entry.name),
                     "packed_bytes": here.map(|model| model.packed_bytes),
                     "verified": here.is_some_and(|model| model.verified),
                     "path": here.map(|model| &model.path),
@@ -74,7 +77,8 @@ pub(crate) fn list(context: &Context) -> Result<Exit> {
     }
     let width = catalogue().iter().map(|entry| entry.name.len()).max().unwrap_or(0);
     for entry in catalogue() {
-        let (style, state) = state(here(entry.name));
+        let (style, state) =
+            if loaded(entry.name) { (GREEN, "loaded") } else { state(here(entry.name)) };
         let about = if entry.default {
             format!("{}, the default", entry.about)
         } else {
@@ -100,6 +104,8 @@ fn state(here: Option<&Installed>) -> (anstyle::Style, &'static str) {
 
 pub(crate) fn remove(context: &Context, args: &Rm) -> Result<Exit> {
     let freed = cerium_hub::remove(&Home::from_env()?, &args.name)?;
+    // The bytes are free once nobody has them mapped. Where no engine can be met, none has.
+    let _ = engine::stop(|engine| engine.model.name == args.name);
     if context.output.json {
         output::object(&json!({ "model": args.name, "freed_bytes": freed }))?;
     } else {

@@ -4,12 +4,13 @@ use super::{Context, Exit};
 use crate::cli::Serve;
 use crate::failure::advice;
 use crate::output::{self, BOLD};
-use crate::{config, interrupt, model};
+use crate::{config, engine, interrupt};
 use anyhow::{Context as _, Result};
 use cerium_server::{Doors, ServerOptions};
 use serde_json::json;
 use std::env;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use tracing::level_filters::LevelFilter;
 
@@ -22,7 +23,8 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     // Before the model is loaded: a port in use should not take seconds to be noticed.
     let listener = TcpListener::bind(address).map_err(|error| refused(address, error))?;
     let address = listener.local_addr().context("finding the address")?;
-    let service = model::open(context.output, &settings)?;
+    let (loaded, private) = engine::open_public(context.output, &settings, address)?;
+    let service = loaded.service();
     log(context.output.quiet);
     if context.output.json {
         output::object(&json!({ "address": address.to_string(), "model": service.model().name }))?;
@@ -32,9 +34,10 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
             .output
             .note(format!("serving {BOLD}{name}{BOLD:#} at http://{address}/v1, Ctrl-C ends it"));
     }
-    // The server takes the signals itself, so that answers in progress may end.
-    let _deferred = interrupt::defer();
-    let doors = Doors { public: Some(listener), private: None };
+    // The server takes the signals itself, so that answers in progress may end. They stay its own
+    // to the end of the process: what else hears of the last one may be late.
+    mem::forget(interrupt::defer());
+    let doors = Doors { public: Some(listener), private };
     cerium_server::run(doors, service, ServerOptions::default()).context("serving")?;
     Ok(Exit::Done)
 }

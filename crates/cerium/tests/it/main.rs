@@ -9,6 +9,7 @@
 mod bad_input;
 mod config;
 mod edit;
+mod engine;
 mod full_disk;
 mod help;
 mod interrupt;

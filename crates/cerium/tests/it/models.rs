@@ -44,8 +44,11 @@ fn a_model_comes_is_listed_and_goes() {
         (one["installed"] == true, one["verified"] == true)
     };
     assert_eq!(state(), (true, true));
-    let ran = world.run(&["models"]).ok();
-    assert!(ran.stdout.contains("installed"), "{ran:#?}");
+    for state in ["loaded", "installed"] {
+        let ran = world.run(&["models"]).ok();
+        assert!(ran.stdout.contains(state), "{ran:#?}");
+        world.run(&["stop"]).ok();
+    }
 
     let packed = || fs::read_dir(world.path("home/packed")).unwrap().flatten();
     let weights = |file: &fs::DirEntry| file.path().extension().is_some();

@@ -1,7 +1,8 @@
 //! A person's machine in a directory: a tree to work in, settings, state and models of its own.
 
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -35,6 +36,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let world = Self { dir: tempfile::tempdir().unwrap() };
         fs::create_dir_all(world.tree().join(".git")).unwrap();
+        DirBuilder::new().mode(0o700).create(world.path("run")).unwrap();
         world.write("calc.py", CALC);
         world
     }
@@ -76,6 +78,7 @@ impl World {
             .env("CERIUM_HOME", self.path("home"))
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_RUNTIME_DIR", self.path("run"))
             // A port that nobody listens on: no test talks to the real hub.
             .env("HF_ENDPOINT", "http://127.0.0.1:1")
             .stdin(Stdio::null());
@@ -108,6 +111,15 @@ impl World {
     /// PATH with this directory first.
     pub(crate) fn path_with(bin: &Path) -> String {
         format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default())
+    }
+}
+
+/// An engine that a test started is not left behind.
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.path("run/cerium").exists() {
+            let _ = self.command(&["stop"]).output();
+        }
     }
 }
 

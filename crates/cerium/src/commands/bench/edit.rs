@@ -5,6 +5,7 @@ mod cases;
 mod replay;
 mod sites;
 
+use crate::backend::Counted;
 use crate::cli::{BenchEdit, EditView};
 use crate::commands::Exit;
 use crate::config::Settings;
@@ -61,7 +62,7 @@ struct Row {
 
 pub(super) fn run(output: Output, settings: &Settings, args: &BenchEdit) -> Result<Exit> {
     let loaded = model::open_forgetful(output, settings)?;
-    let backend = LocalBackend::new(loaded.service())?;
+    let backend = Counted::new(LocalBackend::new(loaded.service())?);
     let mut rows = Vec::new();
     for set in &args.set {
         let cases = cases::read(&args.cases.join(set).with_extension("jsonl"), args.every)?;
@@ -151,7 +152,7 @@ fn start(set: &str, view: EditView) -> Vec<Row> {
 }
 
 /// The model's own edit of a case: the file after it, or why there is none.
-fn edit(backend: &LocalBackend, case: &Case, drafts: &[DraftSource]) -> (String, Usage, f64) {
+fn edit(backend: &Counted, case: &Case, drafts: &[DraftSource]) -> (String, Usage, f64) {
     let backend = Drafting { backend, drafts };
     let file = SourceFile::from_text(PathBuf::new(), case.path.clone(), case.before.clone(), false);
     let request = EditRequest::new(&case.path, &case.instruction);
@@ -164,7 +165,7 @@ fn edit(backend: &LocalBackend, case: &Case, drafts: &[DraftSource]) -> (String,
 
 /// A backend whose answers are drafted from some sources only.
 struct Drafting<'a> {
-    backend: &'a LocalBackend,
+    backend: &'a Counted,
     drafts: &'a [DraftSource],
 }
 

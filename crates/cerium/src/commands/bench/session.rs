@@ -2,6 +2,7 @@
 //! last one was; what each of them reads anew, how long it takes, and whether memory stays flat. The
 //! model's own edits are taken up, in memory: no file is touched.
 
+use crate::backend::Counted;
 use crate::cli::BenchSession;
 use crate::commands::Exit;
 use crate::config::Settings;
@@ -57,7 +58,7 @@ struct Turn {
 
 pub(super) fn run(output: Output, settings: &Settings, args: &BenchSession) -> Result<Exit> {
     let loaded = model::open_remembering(output, settings)?;
-    let backend = LocalBackend::new(loaded.service())?;
+    let backend = Counted::new(LocalBackend::new(loaded.service())?);
     let mut person = Person::new(&args.tree)?;
     let mut turns = Vec::new();
     for i in 0..args.edits {
@@ -96,7 +97,7 @@ impl Person {
     }
 
     /// The next edit: in three of five cases where the last one was, else mostly in the same file.
-    fn edit(&mut self, backend: &LocalBackend) -> Result<Turn> {
+    fn edit(&mut self, backend: &Counted) -> Result<Turn> {
         let (stays, stays_in_file) = (self.below(5) < 3, self.below(3) < 2);
         let path = match self.at.take().filter(|_| stays || stays_in_file) {
             Some((path, name)) if stays => {

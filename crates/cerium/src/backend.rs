@@ -1,0 +1,57 @@
+//! The harness's door to a model, wherever it runs, and what was asked through it.
+
+use crate::stats::Stats;
+use cerium_harness::{Backend, OnText};
+use cerium_protocol::{CompletionRequest, CreateResponse, ErrorBody, ModelInfo, Response};
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+
+/// A model that keeps count of its answers.
+pub(crate) struct Counted {
+    door: Box<dyn Backend>,
+    /// What was asked so far, answers that came to nothing included.
+    asked: Mutex<Stats>,
+}
+
+impl Counted {
+    pub(crate) fn new(door: impl Backend + 'static) -> Self {
+        Self { door: Box::new(door), asked: Mutex::default() }
+    }
+
+    /// What all answers since the last call took.
+    pub(crate) fn take_stats(&self) -> Stats {
+        mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn count(&self, answer: Result<Response, ErrorBody>) -> Result<Response, ErrorBody> {
+        let response = answer?;
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).add(&response);
+        Ok(response)
+    }
+}
+
+impl Backend for Counted {
+    fn respond(
+        &self,
+        request: &CreateResponse,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Response, ErrorBody> {
+        self.count(self.door.respond(request, on_text))
+    }
+
+    fn complete(
+        &self,
+        request: &CompletionRequest,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Response, ErrorBody> {
+        self.count(self.door.complete(request, on_text))
+    }
+
+    fn model(&self) -> ModelInfo {
+        self.door.model()
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        self.door.count_tokens(text)
+    }
+}
