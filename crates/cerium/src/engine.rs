@@ -24,6 +24,7 @@ use cerium_protocol::ModelInfo;
 use line::Line;
 use place::Place;
 use rustix::process::{Pid, test_kill_process};
+use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -161,13 +162,22 @@ fn make_room(place: &Place) -> bool {
 
 /// Waits until a process is gone.
 fn leaves(pid: u32, patience: Duration) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
     let begun = Instant::now();
-    while test_kill_process(pid).is_ok() {
+    while !is_gone(pid) {
         if begun.elapsed() > patience {
             return false;
         }
         thread::sleep(LOOK);
     }
     true
+}
+
+/// Whether a process has ended, even if the one that started it has not heard of that: it may be one of
+/// those that never ask, as the first process of a container.
+fn is_gone(pid: u32) -> bool {
+    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which is in brackets and may hold any.
+    let ended = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'));
+    ended || test_kill_process(process).is_err()
 }

@@ -28,7 +28,8 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// How long a cancelled answer may take to say what it came to.
 const CANCEL_MAX: Duration = Duration::from_secs(2);
 
-/// A model in another process.
+/// A model in another process. Its lines move while a call waits for them, so no call may be made from
+/// within another's `on_text`.
 pub(crate) struct RemoteBackend {
     way: Way,
     runtime: Runtime,

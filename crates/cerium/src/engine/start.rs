@@ -38,6 +38,9 @@ pub(super) fn start(lock: File, wanted: &Wanted) -> Result<(PathBuf, Hello)> {
     let replaced = !is_this_program(&program);
     let program = if replaced { PathBuf::from("/proc/self/exe") } else { program };
     let errors = log::path().and_then(|path| Log::open(path).ok()?.file().ok());
+    // What else this process was given (a shell's locks, a pipe that somebody reads to its end) is not
+    // kept open by the engine.
+    close_fds::set_fds_cloexec(3, &[]);
     let mut command = Command::new(program);
     command
         .arg0("cerium")

@@ -256,6 +256,22 @@ fn a_directory_that_others_may_enter_is_not_used() {
 }
 
 #[test]
+fn an_engine_keeps_nothing_open_that_its_starter_was_given() {
+    let world = World::new();
+    let given = world.path("given");
+    let mut command = Command::new("sh");
+    world.environment(&mut command);
+    let script = "exec 7> \"$0\"; \"$@\"";
+    command.args(["-c", script]).arg(&given).arg(env!("CARGO_BIN_EXE_cerium")).args(ASK);
+    command.args(["--json", "--model", &model()]);
+    Ran::of(&mut command).ok();
+    assert!(given.exists());
+    let open = fs::read_dir(format!("/proc/{}/fd", engine(&world)["pid"])).unwrap();
+    let open: Vec<_> = open.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok()).collect();
+    assert!(open.len() > 3 && !open.contains(&given.canonicalize().unwrap()), "{open:?}");
+}
+
+#[test]
 fn what_cannot_be_loaded_is_said_as_without_an_engine() {
     let world = World::new();
     let broken = world.path("broken.gguf");
