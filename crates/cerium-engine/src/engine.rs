@@ -157,7 +157,12 @@ impl Engine {
     pub fn submit(&self, job: Job) -> Result<Generation, SubmitError> {
         let shared = &self.shared;
         shared.check(job.prompt.len())?;
-        let place = Place::take(&shared.n_waiting, shared.n_jobs_max)?;
+        // However many wait in the background, there is room for people.
+        let n_jobs_max = match job.class {
+            Class::Interactive => shared.n_jobs_max,
+            Class::Background => shared.n_jobs_max.div_ceil(2),
+        };
+        let place = Place::take(&shared.n_waiting, n_jobs_max)?;
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, steps) = flume::bounded(CHANNEL);
         let class = job.class;

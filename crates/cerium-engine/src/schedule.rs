@@ -21,9 +21,9 @@ pub(crate) use tempo::{Tempo, Work};
 /// What a step may take while somebody else decodes or waits.
 const SHARED: Duration = Duration::from_millis(40);
 
-/// What it may take while nobody does: long enough to fill the cores, and a cancel need not look inside a
-/// layer's loops, of which there are some dozens in it.
-const ALONE: Duration = Duration::from_millis(250);
+/// What it may take while nobody does: long enough to fill the cores, and so short that a cancel need not look
+/// inside the layers' loops: there are some dozens of layers, and it is looked for twice in each.
+const ALONE: Duration = Duration::from_millis(500);
 
 /// Most prompt tokens of a step. More are not faster.
 const CHUNK_MAX: usize = 256;

@@ -1,7 +1,9 @@
 //! Whatever else runs, waits, is called off or is not read: a job's tokens are those of the job alone.
 
 use super::{drain, tiny};
-use cerium_engine::{Class, Drafts, Engine, EngineOptions, FinishReason, Job, Sampling, Step};
+use cerium_engine::{
+    Class, Drafts, Engine, EngineOptions, FinishReason, Job, Sampling, Step, SubmitError,
+};
 use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
@@ -88,6 +90,19 @@ fn tokens_do_not_depend_on_the_schedule() {
             });
         }
     });
+}
+
+#[test]
+fn background_work_leaves_places_to_people() {
+    let options = EngineOptions { n_running_max: 2, n_queued_max: 2, ..EngineOptions::default() };
+    let engine = tiny(1, options);
+    let submit = |class| {
+        engine.submit(Job { class, ..Job { prompt: vec![1], max_tokens: 400, ..Job::default() } })
+    };
+    let warming: Vec<_> = (0..3).map(|_| submit(Class::Background)).collect();
+    let busy = SubmitError::Busy { n_waiting: 2 };
+    assert_eq!(warming[2].as_ref().unwrap_err(), &busy);
+    assert!(submit(Class::Interactive).is_ok());
 }
 
 #[test]
