@@ -54,7 +54,9 @@ fn steer(n_kept: usize, tokens: &[u32], sampling: &Sampling) -> Steer {
 
 /// Generates, steers after `n_read` tokens, and compares.
 fn check(engine: &Engine, n_read: usize, n_kept: usize, new: &[u32], sampling: &Sampling) {
-    let job = Job { prompt: prompt(150), max_tokens: 200, ..Job::default() };
+    // So many that it waits for its reader before it is done.
+    let drafts = Drafts::none();
+    let job = Job { prompt: prompt(150), max_tokens: 360, drafts, ..Job::default() };
     let mut generation = engine.submit(job).unwrap();
     let mut sequence = prompt(150);
     sequence.extend(read(&mut generation, n_read));
