@@ -2,10 +2,11 @@
 
 use crate::draft::{Draft, Experience};
 use crate::interrupt::Interrupt;
-use crate::running::{Kept, Running, State, Told};
+use crate::prefix::PrefixCache;
+use crate::running::{Running, State, Told};
 use crate::schedule::{Schedule, Tempo, Turn, Work};
 use crate::{Class, FinishReason, Job, Steer, Step};
-use cerium_model::{KvCache, KvFormat, Model, Opening, Segment, Wanted};
+use cerium_model::{KvFormat, Model, Opening, Segment, Wanted};
 use flume::{Receiver, Sender, TrySendError};
 use std::fmt;
 use std::sync::Arc;
@@ -31,8 +32,11 @@ pub struct EngineOptions {
     pub n_running_max: usize,
     /// Generations that wait beyond these.
     pub n_queued_max: usize,
-    /// Finished sequences whose keys and values are kept for prompts that begin alike.
-    pub n_kept_max: usize,
+    /// Bytes of keys and values, of running sequences and of what is kept for prompts to come. A page is
+    /// the least, and no sequence gets longer than they hold.
+    pub kv_bytes_max: usize,
+    /// Whether prompts find what others have computed.
+    pub keeps_prefixes: bool,
     /// Tokens of finished sequences that drafts may repeat.
     pub n_remembered_max: usize,
     /// Whether lengths of drafts follow the time that steps take. Else they follow that of a middling
@@ -47,7 +51,8 @@ impl Default for EngineOptions {
             kv: KvFormat::default(),
             n_running_max: 4,
             n_queued_max: 64,
-            n_kept_max: 4,
+            kv_bytes_max: 1 << 30,
+            keeps_prefixes: true,
             n_remembered_max: 1 << 17,
             learns_pace: true,
         }
@@ -115,6 +120,9 @@ impl Engine {
         };
         let reach = config.reach(n_context).expect("no longer than the model reaches");
         let opening = Opening { format: options.kv, reach };
+        let EngineOptions { kv_bytes_max, keeps_prefixes, .. } = options;
+        let cache = PrefixCache::new(&model, opening, kv_bytes_max, keeps_prefixes);
+        let n_context = n_context.min(cache.n_tokens_max());
         let n_jobs_max = options.n_running_max + options.n_queued_max;
         let (commands, inbox) = flume::unbounded(); // Bounded by `n_jobs_max` in `submit`.
         let interrupt = Arc::new(Interrupt::default());
@@ -132,13 +140,12 @@ impl Engine {
             experience: Experience::new(options.n_remembered_max),
             model,
             options,
-            opening,
+            cache,
             n_context,
             inbox,
             interrupt,
             schedule,
             tempo: Tempo::default(),
-            kept: Vec::new(),
         };
         let thread = thread::Builder::new().name("cerium-engine".to_owned());
         thread.spawn(move || worker.run()).expect("a thread can be started");
@@ -272,14 +279,12 @@ struct Worker {
     model: Model,
     n_vocab: usize,
     options: EngineOptions,
-    /// How all sequences are computed, the kept ones among them.
-    opening: Opening,
+    cache: PrefixCache,
     n_context: usize,
     inbox: Receiver<Command>,
     interrupt: Arc<Interrupt>,
     schedule: Schedule,
     tempo: Tempo,
-    kept: Vec<Kept>,
     experience: Experience,
 }
 
@@ -305,6 +310,7 @@ impl Worker {
                 return;
             }
             self.admit();
+            self.catch_up();
             if self.schedule.is_ready() {
                 self.step();
             }
@@ -338,38 +344,42 @@ impl Worker {
                     if let Some(job) = self.schedule.find(id) {
                         job.steer(*steer);
                     }
+                    self.make_good(id);
                 }
             }
         }
         true
     }
 
-    /// Starts the jobs whose turn it is.
-    fn admit(&mut self) {
-        while let Some(mut job) = self.schedule.admit() {
-            let (kv, n_cached) = self.cache_for(&job.tokens);
-            job.start(kv, n_cached);
-            self.schedule.run(job);
+    /// Has a job wait again if there is no memory for all that it may take now.
+    fn make_good(&mut self, id: u64) {
+        let n_promised = self.n_promised();
+        if !self.cache.has_promised(n_promised)
+            && let Some((kv, job)) = self.schedule.wait_again(id)
+        {
+            self.cache.close(kv, &job.tokens);
         }
+    }
+
+    /// Pages that jobs which run may still take.
+    fn n_promised(&self) -> usize {
+        self.schedule.running().iter().map(|job| job.n_promised(self.n_context)).sum()
+    }
+
+    /// Starts the jobs whose turn it is, for as long as there is memory for all that they may take.
+    fn admit(&mut self) {
+        let (cache, n_context) = (&mut self.cache, self.n_context);
+        let mut open = |job: &Running, running: &[Running]| {
+            let n_promised = running.iter().map(|job| job.n_promised(n_context)).sum();
+            cache.open(&job.tokens, job.n_tokens_max(n_context), n_promised)
+        };
+        while self.schedule.admit(&mut open) {}
         self.schedule.tell_positions();
     }
 
-    /// The kept sequence that shares most with a prompt, cut to what is shared.
-    fn cache_for(&mut self, prompt: &[u32]) -> (KvCache, usize) {
-        let shared = |kept: &Kept| {
-            let same = kept.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-            // The last prompt token is always computed: its logits are wanted.
-            same.min(prompt.len() - 1).min(kept.kv.n_tokens())
-        };
-        let best = self.kept.iter().map(shared).enumerate().max_by_key(|&(_, n)| n);
-        match best {
-            Some((i, n)) if n > 0 => {
-                let mut kv = self.kept.remove(i).kv;
-                kv.truncate(n);
-                (kv, n)
-            }
-            _ => (KvCache::open(self.model.config(), self.opening), 0),
-        }
+    /// Skips what others have computed of prompts meanwhile.
+    fn catch_up(&mut self) {
+        self.schedule.prefilling().for_each(|job| job.catch_up(&mut self.cache));
     }
 
     /// One forward pass over what the schedule says.
@@ -391,6 +401,9 @@ impl Worker {
             let wanted = wanted(part.n_wanted);
             segments.push(Segment { kv, tokens: &part.tokens, wanted });
         }
+        let n_pages = segments.iter().map(|s| s.kv.n_wanted(s.tokens.len())).sum();
+        let has_room = self.cache.make_room(n_pages);
+        debug_assert!(has_room, "sequences were promised their pages");
         let started = Instant::now();
         let outputs = self.model.forward(&mut segments, self.interrupt.flag());
         self.interrupt.end();
@@ -409,6 +422,9 @@ impl Worker {
             } else if job.n_left() == 0 {
                 job.prefilled();
             }
+            if let Some(kv) = &mut job.kv {
+                self.cache.publish(kv, &job.tokens);
+            }
         }
         if self.options.learns_pace {
             let time = started.elapsed();
@@ -421,15 +437,15 @@ impl Worker {
 
     /// Sends what waits, and lets go of jobs that are done.
     fn retire(&mut self) {
-        for mut job in self.schedule.retire() {
+        let (cache, experience) = (&mut self.cache, &mut self.experience);
+        self.schedule.retire(|job| {
             if let Some(kv) = job.kv.take() {
-                let tokens = std::mem::take(&mut job.tokens);
-                self.experience.saw_text(&tokens[job.n_cached()..]);
-                self.kept.push(Kept { tokens, kv });
+                experience.saw_text(&job.tokens[job.n_cached()..]);
+                cache.close(kv, &job.tokens);
             }
-        }
-        let n_over = self.kept.len().saturating_sub(self.options.n_kept_max);
-        self.kept.drain(..n_over);
+        });
+        #[cfg(debug_assertions)]
+        self.cache.audit(self.schedule.running().iter().filter_map(|job| job.kv.as_ref()));
     }
 }
 

@@ -9,6 +9,7 @@ mod draft;
 mod engine;
 mod interrupt;
 mod job;
+mod prefix;
 mod running;
 mod sample;
 mod schedule;

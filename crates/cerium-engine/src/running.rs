@@ -2,6 +2,7 @@
 
 use crate::draft::{Draft, Experience, Governor, Room};
 use crate::engine::{Place, offer};
+use crate::prefix::{PrefixCache, n_promise};
 use crate::{Class, Finish, FinishReason, Job, Stats, Steer, Step, sample};
 use cerium_model::KvCache;
 use flume::Sender;
@@ -53,13 +54,6 @@ pub(crate) enum Told<'a> {
     Likeliest(u32),
 }
 
-/// A finished sequence whose cache may serve a later prompt.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) tokens: Vec<u32>,
-    pub(crate) kv: KvCache,
-}
-
 impl Running {
     pub(crate) fn new(id: u64, mut job: Job, place: Place, sender: Sender<Step>) -> Self {
         let tokens = std::mem::take(&mut job.prompt);
@@ -83,11 +77,17 @@ impl Running {
         }
     }
 
-    /// Leaves the queue with a cache that holds the first `n_cached` tokens.
-    pub(crate) fn start(&mut self, kv: KvCache, n_cached: usize) {
+    /// Leaves the queue with a cache that holds what is known of its prompt.
+    pub(crate) fn start(&mut self, kv: KvCache) {
+        self.stats.n_cached = kv.n_tokens();
         self.kv = Some(kv);
-        self.stats.n_cached = n_cached;
         self.state = State::Prefilling;
+    }
+
+    /// Goes back to the queue, without its cache.
+    pub(crate) fn wait(&mut self) -> Option<KvCache> {
+        self.state = State::Waiting;
+        self.kv.take()
     }
 
     /// Goes on otherwise, unless it has ended.
@@ -154,6 +154,24 @@ impl Running {
         self.kv.as_ref().map_or(0, KvCache::n_tokens)
     }
 
+    /// Longest sequence that it may become.
+    pub(crate) fn n_tokens_max(&self, n_context: usize) -> usize {
+        self.stats.n_prompt.saturating_add(self.job.max_tokens).min(n_context)
+    }
+
+    /// Pages of keys and values that it may still take.
+    pub(crate) fn n_promised(&self, n_context: usize) -> usize {
+        self.kv.as_ref().map_or(0, |kv| n_promise(kv, self.n_tokens_max(n_context)))
+    }
+
+    /// Takes over what others have computed of its prompt meanwhile.
+    pub(crate) fn catch_up(&mut self, cache: &mut PrefixCache) {
+        let Some(kv) = &mut self.kv else { return };
+        let n_before = kv.n_tokens();
+        cache.catch_up(kv, &self.tokens);
+        self.stats.n_cached += kv.n_tokens() - n_before;
+    }
+
     /// Prompt tokens that came from a cache.
     pub(crate) fn n_cached(&self) -> usize {
         self.stats.n_cached
@@ -162,6 +180,11 @@ impl Running {
     /// Whether a step may compute for it.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, State::Prefilling | State::Decoding) && self.unsent.is_empty()
+    }
+
+    /// Whether nothing is left to do for it.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Done || self.sender.is_disconnected()
     }
 
     /// Whether nothing is left to do or to send.

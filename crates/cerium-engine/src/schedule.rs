@@ -13,6 +13,7 @@ mod tempo;
 mod tests;
 
 use crate::running::{Running, State};
+use cerium_model::KvCache;
 use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Duration;
@@ -65,17 +66,44 @@ impl Schedule {
         self.queue.insert(at, job);
     }
 
-    /// The next job to start, if there is one and a place for it. A background job takes no place that an
-    /// interactive one wants.
-    pub(crate) fn admit(&mut self) -> Option<Running> {
-        let next = self.queue.first()?;
+    /// Starts the next job, if there is a place for it and it gets a cache. A background job takes no place
+    /// that an interactive one wants.
+    ///
+    /// * `open`: a cache for a job beside those that run
+    pub(crate) fn admit(
+        &mut self,
+        open: &mut impl FnMut(&Running, &[Running]) -> Option<KvCache>,
+    ) -> bool {
+        let Some(next) = self.queue.first() else { return false };
         let rivals = self.running.iter().filter(|job| job.class() <= next.class());
-        (rivals.count() < self.n_running_max).then(|| self.queue.remove(0))
+        if rivals.count() >= self.n_running_max {
+            return false;
+        }
+        let Some(kv) = open(next, &self.running) else { return false };
+        let mut job = self.queue.remove(0);
+        job.start(kv);
+        self.running.push(job);
+        true
     }
 
-    /// Takes a started job among those that share steps.
-    pub(crate) fn run(&mut self, job: Running) {
-        self.running.push(job);
+    /// Puts a job that shares steps in front of those of its class that wait; returns its cache.
+    pub(crate) fn wait_again(&mut self, id: u64) -> Option<(KvCache, &Running)> {
+        let at = self.running.iter().position(|job| job.id == id)?;
+        let mut job = self.running.remove(at);
+        let kv = job.wait()?;
+        let at = self.queue.partition_point(|other| other.class() < job.class());
+        self.queue.insert(at, job);
+        Some((kv, &self.queue[at]))
+    }
+
+    /// All jobs that share steps.
+    pub(crate) fn running(&self) -> &[Running] {
+        &self.running
+    }
+
+    /// Those whose prompt is being computed.
+    pub(crate) fn prefilling(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.running.iter_mut().filter(|job| job.state == State::Prefilling)
     }
 
     /// Tells those that wait how many are before them.
@@ -155,16 +183,15 @@ impl Schedule {
         turns
     }
 
-    /// Sends what waits, and lets go of jobs that are over.
-    pub(crate) fn retire(&mut self) -> Vec<Running> {
+    /// Sends what waits, closes jobs that have nothing left to do, and lets go of those that are over.
+    pub(crate) fn retire(&mut self, close: impl FnMut(&mut Running)) {
         for job in &mut self.running {
             job.flush();
         }
-        let mut over = Vec::new();
-        for list in [&mut self.running, &mut self.queue] {
-            over.extend(list.extract_if(.., |job| job.is_over()));
+        self.running.iter_mut().filter(|job| job.is_done()).for_each(close);
+        for jobs in [&mut self.running, &mut self.queue] {
+            jobs.retain(|job| !job.is_over());
         }
-        over
     }
 }
 

@@ -15,7 +15,7 @@ use crate::kv::KvCache;
 use crate::packed::Packing;
 use crate::profile::{Clock, Profile};
 use crate::weights::Weights;
-use cerium_kernels::{Cpu, Team};
+use cerium_kernels::{Cpu, Heads, Team};
 pub use config::Config;
 pub(crate) use config::ExpertCount;
 use forward::{Pass, Scratch};
@@ -55,13 +55,15 @@ pub struct Outputs<'a> {
     pub likeliest: &'a [u32],
 }
 
-/// What a token costs, whatever its position.
+/// What a token costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// Multiply-accumulates of the layers' matrices.
     pub layer_macs: usize,
     /// Multiply-accumulates of the head.
     pub head_macs: usize,
+    /// Multiply-accumulates of attention for each position before it, in layers that see all of them.
+    pub key_macs: usize,
     /// Bytes that the file holds of the layers' matrices.
     pub layer_bytes: usize,
     /// Bytes that the file holds of the head.
@@ -138,7 +140,11 @@ impl Model {
     /// What a token costs.
     pub fn costs(&self) -> Costs {
         let [(layer_macs, layer_bytes), (head_macs, head_bytes)] = self.weights.sizes();
-        Costs { layer_macs, head_macs, layer_bytes, head_bytes }
+        let Heads { n_heads, head_dim, .. } = self.config.heads;
+        let layers = 0..self.config.n_layers;
+        let n_seeing_all = layers.filter(|&layer| self.config.window(layer).is_none()).count();
+        let key_macs = 2 * n_seeing_all * n_heads * head_dim;
+        Costs { layer_macs, head_macs, key_macs, layer_bytes, head_bytes }
     }
 
     /// Time spent by kind of work since it was asked last.

@@ -72,7 +72,8 @@ impl Budget {
         if n_bytes < self.n_bytes { Self { n_bytes, bound: Bound::Setting } } else { self }
     }
 
-    /// Tokens whose keys and values fit beside the weights and what a step needs.
+    /// Tokens, of all sequences together, whose keys and values fit beside the weights and what a step
+    /// needs.
     ///
     /// # Errors
     /// [`LoadError::Room`] when those are fewer than `wanted`.

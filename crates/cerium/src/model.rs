@@ -13,7 +13,7 @@ use cerium_kernels::n_cores;
 use cerium_model::file::ModelFile;
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
-use cerium_model::{Budget, Config, Cpu, KvFormat, Model, Packing};
+use cerium_model::{Budget, Config, Cpu, KvCache, KvFormat, Model, Packing};
 use cerium_session::Service;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -36,7 +36,8 @@ pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
 /// # Errors
 /// As [`open`].
 pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Loaded> {
-    let options = EngineOptions { n_kept_max: 0, n_remembered_max: 0, ..EngineOptions::default() };
+    let options =
+        EngineOptions { keeps_prefixes: false, n_remembered_max: 0, ..EngineOptions::default() };
     let found = find(output, settings)?;
     show(output, &found, || load(settings, &found, &options, &|| false))
 }
@@ -82,14 +83,13 @@ pub(crate) struct Loaded {
     /// What a person should know about how it was loaded.
     pub(crate) notes: Vec<String>,
     template: Arc<ChatTemplate>,
-    n_context: usize,
 }
 
 impl Loaded {
     pub(crate) fn service(&self) -> Service {
         let (tokenizer, template) = (Arc::clone(&self.tokenizer), Arc::clone(&self.template));
-        let engine = self.engine.clone();
-        Service::new(self.name.clone(), tokenizer, template, self.n_context, engine)
+        let (engine, n_context) = (self.engine.clone(), self.engine.n_context());
+        Service::new(self.name.clone(), tokenizer, template, n_context, engine)
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn open_bare(output: Output, settings: &Settings) -> Result<(String, 
     let mut notes = Vec::new();
     let mut load = || {
         let file = found.file()?;
-        n_context(settings, &file, &|| false, &mut notes)?;
+        space(settings, &file, &|| false, &mut notes)?;
         load_weights(settings, file, &mut notes)
     };
     let model = load().with_context(|| found.loading())?;
@@ -192,27 +192,36 @@ pub(crate) fn load(
     let file = found.file()?;
     let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
     let template = ChatTemplate::from_gguf(&file.gguf, &tokenizer)?;
-    let n_context = n_context(settings, &file, room, &mut notes)?;
+    let Space { n_context, kv_bytes_max } = space(settings, &file, room, &mut notes)?;
     let model = load_weights(settings, file, &mut notes)?;
     let kv = format(settings);
-    let engine = Engine::start(model, EngineOptions { n_context, kv, ..options.clone() });
+    let options = EngineOptions { n_context, kv, kv_bytes_max, ..options.clone() };
+    let engine = Engine::start(model, options);
     let (tokenizer, template) = (Arc::new(tokenizer), Arc::new(template));
     let name = found.name.clone();
-    Ok(Loaded { name, engine, tokenizer, notes, template, n_context })
+    Ok(Loaded { name, engine, tokenizer, notes, template })
 }
 
-/// Tokens of a sequence: those asked for, or as many of the model's own as there is memory for.
-fn n_context(
+/// What there is memory for.
+struct Space {
+    /// Tokens of a sequence: those asked for, or as many of the model's own as fit.
+    n_context: usize,
+    /// Keys and values of all sequences: what was allowed; else half of what is free, because other
+    /// programs want memory later, but one sequence in any case.
+    kv_bytes_max: usize,
+}
+
+fn space(
     settings: &Settings,
     file: &ModelFile,
     room: &dyn Fn() -> bool,
     notes: &mut Vec<String>,
-) -> Result<usize> {
+) -> Result<Space> {
     let config = Config::from_gguf(&file.gguf)?;
     let wanted = settings.context.unwrap_or(config.n_context);
     config.reach(wanted)?;
     let least = settings.context.unwrap_or(wanted.min(CONTEXT_LEAST));
-    let n_context = loop {
+    let n_tokens = loop {
         let left = Budget::left();
         let budget = left.at_most(settings.memory.unwrap_or(u64::MAX));
         let fits = budget.n_tokens(file, &config, format(settings), least);
@@ -222,10 +231,17 @@ fn n_context(
             break fits?;
         }
     };
-    if n_context < wanted {
-        notes.push(format!("there is memory for {n_context} of {wanted} tokens of context"));
+    if n_tokens < wanted {
+        notes.push(format!("there is memory for {n_tokens} of {wanted} tokens of context"));
     }
-    Ok(n_context.min(wanted))
+    let n_context = n_tokens.min(wanted);
+    let n_kept = match (settings.memory, Budget::left().n_bytes()) {
+        (Some(_), _) => n_tokens,
+        (None, Some(_)) => n_context.max(n_tokens / 2),
+        (None, None) => 4 * n_context,
+    };
+    let kv_bytes_max = KvCache::n_bytes(&config, format(settings), n_kept);
+    Ok(Space { n_context, kv_bytes_max })
 }
 
 fn load_weights(settings: &Settings, file: ModelFile, notes: &mut Vec<String>) -> Result<Model> {

@@ -59,14 +59,17 @@ fn answer(line: &str, loaded: &mut Option<Loaded>) -> Result<Value> {
             let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
             let cpu = Cpu::best();
             let model = Model::load(file, cpu, threads)?;
-            let Costs { layer_macs, head_macs, layer_bytes, head_bytes } = model.costs();
+            let Costs { layer_macs, head_macs, layer_bytes, head_bytes, .. } = model.costs();
             let costs = json!({
                 "layer_macs": layer_macs, "head_macs": head_macs,
                 "layer_bytes": layer_bytes, "head_bytes": head_bytes,
             });
             // Nothing kept: each round computes its whole prompt.
-            let options =
-                EngineOptions { n_context: context, n_kept_max: 0, ..EngineOptions::default() };
+            let options = EngineOptions {
+                n_context: context,
+                keeps_prefixes: false,
+                ..EngineOptions::default()
+            };
             *loaded = Some(Loaded { engine: Engine::start(model, options), tokenizer });
             let engine = concat!("cerium ", env!("CARGO_PKG_VERSION"));
             Ok(json!({

@@ -56,15 +56,13 @@ impl World {
 
     fn cancel(&mut self, id: u64) {
         self.schedule.find(id).unwrap().finish(FinishReason::Cancelled);
-        self.schedule.retire();
+        self.schedule.retire(|_| {});
     }
 
     /// One turn of the engine's loop.
     fn step(&mut self) -> Given {
-        while let Some(mut job) = self.schedule.admit() {
-            job.start(KvCache::new(self.model.config()), 0);
-            self.schedule.run(job);
-        }
+        let mut open = |_: &Running, _: &[Running]| Some(KvCache::new(self.model.config()));
+        while self.schedule.admit(&mut open) {}
         self.schedule.tell_positions();
         let mut given = Vec::new();
         for Turn { job, n_rows, .. } in self.schedule.step(&self.tempo) {
@@ -79,7 +77,7 @@ impl World {
                 job.take(&[Told::Likeliest(1)], None, usize::MAX);
             }
         }
-        self.schedule.retire();
+        self.schedule.retire(|_| {});
         given
     }
 }
@@ -101,7 +99,7 @@ fn background_work_runs_while_nothing_interactive_can() {
     // The reader is slow: that is no reason to wait.
     assert_eq!(ids(&world.step()), [warm]);
     assert_eq!(world.read(asked).len(), 8);
-    world.schedule.retire();
+    world.schedule.retire(|_| {});
     assert_eq!(ids(&world.step()), [asked]);
     let n_computed = world.schedule.find(warm).unwrap().n_computed();
     assert_eq!(n_computed, 2 * CHUNK_MAX, "nothing of it was lost");

@@ -142,7 +142,7 @@ fn what_is_left_in_the_cache_is_right() {
     };
     let (warm, n_cached, _) = drain(&engine, longer(&job(5, 64, 80)));
     assert!(n_cached >= 128, "{n_cached}");
-    let none = EngineOptions { n_kept_max: 0, ..EngineOptions::default() };
+    let none = EngineOptions { keeps_prefixes: false, ..EngineOptions::default() };
     let (cold, ..) = drain(&super::engine(2, none), longer(&job(5, 64, 80)));
     assert_eq!(warm, cold);
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod drafts;
+mod prefixes;
 mod schedules;
 mod steering;
 
@@ -102,7 +103,6 @@ fn bounds_are_kept() {
         n_context: 64,
         n_running_max: 1,
         n_queued_max: 1,
-        n_kept_max: 1,
         ..EngineOptions::default()
     };
     let engine = engine(2, options);

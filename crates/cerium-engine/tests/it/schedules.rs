@@ -74,7 +74,7 @@ fn act(engine: &Engine, truth: &HashMap<u64, Vec<u32>>, dice: &mut Dice) {
 
 #[test]
 fn tokens_do_not_depend_on_the_schedule() {
-    let alone = tiny(1, EngineOptions { n_kept_max: 0, ..EngineOptions::default() });
+    let alone = tiny(1, EngineOptions { keeps_prefixes: false, ..EngineOptions::default() });
     let truth: HashMap<u64, Vec<u32>> = (0..N_JOBS)
         .map(|i| (i, drain(&alone, Job { drafts: Drafts::none(), ..job(i) }).0))
         .collect();

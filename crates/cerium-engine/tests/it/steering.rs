@@ -42,7 +42,7 @@ fn rest(generation: &mut Generation) -> (Vec<u32>, Finish) {
 }
 
 fn fresh(prompt: Vec<u32>, sampling: Sampling) -> Vec<u32> {
-    let options = EngineOptions { n_kept_max: 0, ..EngineOptions::default() };
+    let options = EngineOptions { keeps_prefixes: false, ..EngineOptions::default() };
     let job = Job { prompt, sampling, max_tokens: 20, drafts: Drafts::none(), ..Job::default() };
     drain(&tiny(1, options), job).0
 }

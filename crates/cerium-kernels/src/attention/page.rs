@@ -121,6 +121,53 @@ impl KvPage {
         self.layout
     }
 
+    /// Takes over all that a page of the same layout holds.
+    ///
+    /// # Panics
+    /// If layouts differ.
+    pub fn copy_from(&mut self, other: &Self) {
+        assert_eq!(self.layout, other.layout, "pages of one layout");
+        self.keys.copy_from(&other.keys);
+        self.values.copy_from(&other.values);
+        self.key_steps.copy_from_slice(&other.key_steps);
+        self.value_steps.copy_from_slice(&other.value_steps);
+    }
+
+    /// Appends all that it holds: keys, values and the steps of both, little-endian,
+    /// [`KvLayout::page_bytes`] in all.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        for store in [&self.keys, &self.values] {
+            match store {
+                Store::Halves(halves) => put(out, halves, u16::to_le_bytes),
+                Store::Bytes(bytes) => put(out, bytes.as_bytes(), i8::to_le_bytes),
+            }
+        }
+        for steps in [&self.key_steps, &self.value_steps] {
+            put(out, steps, f32::to_le_bytes);
+        }
+    }
+
+    /// Takes over what a page of the same layout [wrote](Self::write_to).
+    ///
+    /// # Panics
+    /// If it is not as long.
+    pub fn read_from(&mut self, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.layout.page_bytes(), "bytes of a page");
+        let mut rest = bytes;
+        for store in [&mut self.keys, &mut self.values] {
+            match store {
+                Store::Halves(halves) => get(&mut rest, halves, u16::from_le_bytes),
+                Store::Bytes(bytes) => {
+                    let n = bytes.as_bytes().len();
+                    get(&mut rest, bytes.bytes(n), i8::from_le_bytes);
+                }
+            }
+        }
+        for steps in [&mut self.key_steps, &mut self.value_steps] {
+            get(&mut rest, steps, f32::from_le_bytes);
+        }
+    }
+
     /// Stores one position's key and value in one layer.
     ///
     /// * `key`, `value`: `[n_kv_heads, head_dim]`
@@ -213,11 +260,40 @@ impl Store {
         }
     }
 
+    fn copy_from(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Halves(to), Self::Halves(from)) => to.copy_from_slice(from),
+            (Self::Bytes(to), Self::Bytes(from)) => {
+                let from = from.as_bytes();
+                to.bytes(from.len()).copy_from_slice(from);
+            }
+            _ => unreachable!("a layout has one format"),
+        }
+    }
+
     fn get(&self, range: std::ops::Range<usize>) -> Stored<'_> {
         match self {
             Self::Halves(halves) => Stored::Halves(&halves[range]),
             Self::Bytes(bytes) => Stored::Bytes(&bytes.as_bytes()[range]),
         }
+    }
+}
+
+/// Appends numbers as bytes.
+fn put<T: Copy, const N: usize>(out: &mut Vec<u8>, numbers: &[T], bytes: impl Fn(T) -> [u8; N]) {
+    let start = out.len();
+    out.resize(start + N * numbers.len(), 0);
+    for (out, &number) in out[start..].as_chunks_mut::<N>().0.iter_mut().zip(numbers) {
+        *out = bytes(number);
+    }
+}
+
+/// Takes as many numbers from the front.
+fn get<T, const N: usize>(rest: &mut &[u8], numbers: &mut [T], number: impl Fn([u8; N]) -> T) {
+    let (bytes, later) = rest.split_at(N * numbers.len());
+    *rest = later;
+    for (into, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<N>().0) {
+        *into = number(*bytes);
     }
 }
 

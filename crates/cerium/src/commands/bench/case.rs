@@ -61,7 +61,7 @@ impl Case {
 
     /// What it cannot do without, attention not counted.
     pub(super) fn bound(self, costs: Costs) -> Bound {
-        let Costs { layer_macs, head_macs, layer_bytes, head_bytes } = costs;
+        let Costs { layer_macs, head_macs, layer_bytes, head_bytes, .. } = costs;
         match self {
             Self::Prefill { n } => Bound::Int8((n * layer_macs + head_macs) as f64),
             Self::Decode { n, .. } => Bound::Read((n * (layer_bytes + head_bytes)) as f64),

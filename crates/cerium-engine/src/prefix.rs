@@ -1,0 +1,157 @@
+//! Which keys and values are kept for prompts to come, within one budget for them and for all sequences
+//! that run.
+//!
+//! Pages that a running sequence has filled are in the tree at once, so that whoever comes with the same
+//! prompt finds them; its last page, half full, comes when it ends. A sequence starts only when all that
+//! it may ever take fits beside what the others hold and were promised: then there is always a
+//! page to be had, because every other page is idle and can go.
+
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use cerium_model::kv::{PAGE, PagePool};
+use cerium_model::{KvCache, Model, Opening};
+use tree::{Cost, Found, PrefixTree};
+
+/// Keys and values of all sequences of an engine.
+#[derive(Debug)]
+pub(crate) struct PrefixCache {
+    pool: PagePool,
+    /// `None` where nothing is kept.
+    tree: Option<PrefixTree>,
+    /// Pages that may be held, by anybody.
+    n_pages_max: usize,
+}
+
+impl PrefixCache {
+    /// * `n_bytes_max`: of keys and values, one page at least
+    /// * `shares`: whether sequences find what others have computed
+    pub(crate) fn new(model: &Model, opening: Opening, n_bytes_max: usize, shares: bool) -> Self {
+        let pool = PagePool::new(model.config(), opening);
+        let n_pages_max = (n_bytes_max / pool.page_bytes()).max(1);
+        let tree = shares.then(|| PrefixTree::new(cost(model)));
+        Self { pool, tree, n_pages_max }
+    }
+
+    /// Tokens of the longest sequence that there is memory for.
+    pub(crate) fn n_tokens_max(&self) -> usize {
+        self.n_pages_max * PAGE
+    }
+
+    /// Opens a sequence that begins with `prompt`, if there is memory for all the `n_tokens` that it may
+    /// get.
+    ///
+    /// * `n_promised`: pages that sequences which run may still take
+    pub(crate) fn open(
+        &mut self,
+        prompt: &[u32],
+        n_tokens: usize,
+        n_promised: usize,
+    ) -> Option<KvCache> {
+        let mut kv = self.pool.open();
+        if let Some(tree) = &self.tree {
+            let found = tree.find(but_last(prompt));
+            let pages: Vec<_> = found.nodes.iter().map(|&id| tree.page(id)).collect();
+            kv.follow(&pages);
+        }
+        // What it has just taken hold of is not idle any more.
+        self.has_promised(n_promised + n_promise(&kv, n_tokens)).then_some(kv)
+    }
+
+    /// Whether so many pages can still be taken, one after the other.
+    pub(crate) fn has_promised(&self, n_pages: usize) -> bool {
+        let n_idle = self.tree.as_ref().map_or(0, PrefixTree::n_idle);
+        self.pool.n_used() - n_idle + n_pages <= self.n_pages_max
+    }
+
+    /// Gives a sequence what is there of its prompt beyond what it has.
+    pub(crate) fn catch_up(&mut self, kv: &mut KvCache, prompt: &[u32]) {
+        let Some(tree) = &mut self.tree else { return };
+        let Found { nodes, part } = tree.find(but_last(prompt));
+        if nodes.len() * PAGE + part.map_or(0, |(_, n)| n) <= kv.n_tokens() {
+            return;
+        }
+        let pages: Vec<_> = nodes.iter().map(|&id| tree.page(id)).collect();
+        let part_page = part.map(|(id, n)| (tree.page(id), n));
+        tree.touch(&Found { nodes, part });
+        if pages.len() * PAGE > kv.n_tokens() / PAGE * PAGE {
+            kv.follow(&pages);
+        }
+        // While it is copied it cannot go, so there may be no room for the copy.
+        if let Some((page, n)) = part_page.filter(|_| self.make_room(1)) {
+            kv.truncate(pages.len() * PAGE);
+            kv.follow_part(&page, n);
+        }
+    }
+
+    /// Lets idle pages go until `n_pages` can be taken; false if there are not so many.
+    pub(crate) fn make_room(&mut self, n_pages: usize) -> bool {
+        while self.pool.n_used() + n_pages > self.n_pages_max {
+            if !self.tree.as_mut().is_some_and(PrefixTree::evict) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Shows others the full pages of a sequence; where they are known already, the sequence holds those
+    /// and lets go of its own.
+    pub(crate) fn publish(&mut self, kv: &mut KvCache, tokens: &[u32]) {
+        let Some(tree) = &mut self.tree else { return };
+        let n_full = kv.n_tokens() / PAGE;
+        if n_full == 0 || kv.is_shared(n_full - 1) {
+            return;
+        }
+        let tokens = &tokens[..n_full * PAGE];
+        let found = tree.find(tokens);
+        for (i, &id) in found.nodes.iter().enumerate() {
+            kv.share(i, &tree.page(id));
+        }
+        let mut parent = found.nodes.last().copied();
+        for (i, tokens) in tokens.chunks_exact(PAGE).enumerate().skip(found.nodes.len()) {
+            parent = Some(tree.insert(parent, tokens, kv.page(i)));
+        }
+    }
+
+    /// Keeps what a sequence that has ended leaves behind.
+    pub(crate) fn close(&mut self, mut kv: KvCache, tokens: &[u32]) {
+        self.publish(&mut kv, tokens);
+        let Some(tree) = &mut self.tree else { return };
+        let tokens = &tokens[..kv.n_tokens()];
+        let found = tree.find(tokens);
+        tree.touch(&found);
+        let (full, part) = tokens.as_chunks::<PAGE>();
+        if found.n_tokens() < tokens.len() {
+            tree.insert(found.nodes.last().copied(), part, kv.page(full.len()));
+        }
+    }
+
+    /// Checks that every page in use is the tree's or that of a running sequence.
+    #[cfg(debug_assertions)]
+    pub(crate) fn audit<'a>(&self, running: impl Iterator<Item = &'a KvCache>) {
+        let n_own = |kv: &KvCache| (0..kv.n_pages()).filter(|&i| !kv.is_shared(i)).count();
+        let n_own: usize = running.map(n_own).sum();
+        let n_kept = self.tree.as_ref().map_or(0, PrefixTree::len);
+        assert_eq!(self.pool.n_used(), n_kept + n_own, "pages in use");
+        let n_allocated = self.pool.n_used() + self.pool.n_free();
+        assert!(n_allocated <= self.n_pages_max, "{n_allocated} pages of {}", self.n_pages_max);
+    }
+}
+
+/// Pages that a sequence may still take until it has `n_tokens`.
+pub(crate) fn n_promise(kv: &KvCache, n_tokens: usize) -> usize {
+    n_tokens.div_ceil(PAGE).saturating_sub(kv.n_pages())
+}
+
+/// The last token of a prompt is always computed: its logits are wanted.
+fn but_last(prompt: &[u32]) -> &[u32] {
+    &prompt[..prompt.len() - 1]
+}
+
+/// Multiply-accumulates of a position.
+fn cost(model: &Model) -> Cost {
+    let costs = model.costs();
+    Cost { of_token: costs.layer_macs as u64, of_key: costs.key_macs as u64 }
+}

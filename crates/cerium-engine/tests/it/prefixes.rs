@@ -1,0 +1,130 @@
+//! What is kept of earlier prompts changes speed alone: tokens are those of an engine that keeps nothing,
+//! however little memory there is and whoever runs beside.
+
+use super::{drain, job};
+use cerium_engine::{
+    Drafts, Engine, EngineOptions, Finish, Job, Sampling, Steer, Step, SubmitError,
+};
+use cerium_model::{Cpu, KvCache, KvFormat, Model, file::ModelFile};
+use std::path::Path;
+use std::thread;
+
+/// An engine with a tiny model and memory for so many pages.
+fn engine(n_pages: usize, options: &EngineOptions) -> Engine {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cerium-model/tests/data/tiny");
+    let file = ModelFile::open(&data.join("llama-float.gguf")).unwrap();
+    let model = Model::load(file, Cpu::best(), 2).unwrap();
+    let kv_bytes_max = n_pages * KvCache::n_bytes(model.config(), options.kv, 64);
+    Engine::start(model, EngineOptions { kv_bytes_max, ..options.clone() })
+}
+
+/// The `i`th of prompts that share beginnings of many lengths.
+fn shared(i: usize) -> Job {
+    let (base, n_base, n_tail) = (i % 3, (i * 67) % 250, 1 + (i * 29) % 80);
+    let token = |seed: usize, at: usize| 3 + ((seed * 31 + at * 7) % 200) as u32;
+    let prompt = (0..n_base).map(|at| token(base, at));
+    let prompt = prompt.chain((0..n_tail).map(|at| token(10 + i % 5, at))).collect();
+    let sampled = Sampling { temperature: 0.9, seed: i as u64, ..Sampling::default() };
+    let sampling = if i.is_multiple_of(2) { Sampling::default() } else { sampled };
+    Job { prompt, sampling, max_tokens: 5 + i * 13 % 60, ..Job::default() }
+}
+
+#[test]
+fn tokens_are_those_of_a_cold_engine_however_little_is_kept() {
+    const N: usize = 60;
+    for kv in [KvFormat::F16, KvFormat::Q8] {
+        let cold = EngineOptions { keeps_prefixes: false, kv, ..EngineOptions::default() };
+        let cold = engine(100, &cold);
+        let plain = |i| Job { drafts: Drafts::none(), ..shared(i) };
+        let want: Vec<_> = (0..N).map(|i| drain(&cold, plain(i)).0).collect();
+        for n_pages in [7, 12, 400] {
+            let engine = engine(n_pages, &EngineOptions { kv, ..EngineOptions::default() });
+            let n_cached: usize = thread::scope(|scope| {
+                let run = |first: usize| {
+                    let (engine, want) = (engine.clone(), &want);
+                    scope.spawn(move || {
+                        let each = |i: usize| {
+                            let (tokens, n_cached, _) = drain(&engine, shared(i));
+                            assert_eq!(tokens, want[i], "job {i}, {n_pages} pages, {kv:?}");
+                            n_cached
+                        };
+                        (0..N).map(|i| each((first + i * 7) % N)).sum::<usize>()
+                    })
+                };
+                let threads: Vec<_> = (0..4).map(|i| run(i * 11)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            });
+            assert!(n_cached > 0, "{n_pages} pages");
+        }
+    }
+}
+
+#[test]
+fn a_prompt_that_others_are_computing_is_not_computed_twice() {
+    let engine = engine(100, &EngineOptions::default());
+    let make = || Job { prompt: (0..450).map(|i| 3 + i % 211).collect(), ..shared(0) };
+    let jobs: Vec<_> = (0..4).map(|_| engine.submit(make()).unwrap()).collect();
+    let ends = jobs.into_iter().map(|mut job| {
+        loop {
+            if let Step::Done(finish) = job.next().unwrap() {
+                break *finish;
+            }
+        }
+    });
+    let ends: Vec<Finish> = ends.collect();
+    let n_computed: usize = ends.iter().map(|end| end.stats.n_prompt - end.stats.n_cached).sum();
+    // Each of the three others computes at least its last token, and at most what was no full page.
+    assert!((453..450 + 3 * 64).contains(&n_computed), "{n_computed}");
+}
+
+#[test]
+fn what_memory_does_not_hold_waits_or_is_refused() {
+    let engine = engine(4, &EngineOptions::default());
+    assert_eq!(engine.n_context(), 256);
+    let long = SubmitError::PromptTooLong { n_prompt: 256, n_context: 256 };
+    assert_eq!(engine.submit(job(1, 256, 5)).unwrap_err(), long);
+    // Each may take all of it: they run one after the other, and all of them end.
+    let make = |i: u32| Job { prompt: (0..100).map(|at| 3 + (at * i) % 97).collect(), ..shared(0) };
+    let jobs = (0..4).map(|i| engine.submit(Job { max_tokens: 1000, ..make(i) }).unwrap());
+    for mut job in jobs.collect::<Vec<_>>() {
+        let mut n = 0;
+        while let Some(step) = job.next() {
+            n += usize::from(matches!(step, Step::Token { .. }));
+        }
+        assert_eq!(n, 156);
+    }
+}
+
+#[test]
+fn what_is_steered_beyond_the_memory_there_is_waits() {
+    let engine = engine(4, &EngineOptions::default());
+    let make = |max_tokens, first: usize| {
+        let prompt = shared(2).prompt[first..first + 60].to_vec();
+        Job { prompt, max_tokens, drafts: Drafts::none(), ..shared(2) }
+    };
+    let truths = [0, 7].map(|first| drain(&engine, make(1000, first)).0);
+    assert_eq!(truths[0].len(), 196);
+    // A page and two; then the first one wants all four.
+    let mut steered = engine.submit(make(2, 0)).unwrap();
+    let mut beside = engine.submit(make(60, 7)).unwrap();
+    let (sampling, drafts) = (make(0, 0).sampling, Drafts::none());
+    let steer = Steer { n_kept: 60, tokens: Vec::new(), max_tokens: 1000, sampling, drafts };
+    steered.steer(steer).unwrap();
+    let mut tokens = Vec::new();
+    while let Some(step) = steered.next() {
+        match step {
+            Step::Steered { .. } => tokens.clear(),
+            Step::Token { id } => tokens.push(id),
+            _ => {}
+        }
+    }
+    // It may have ended before it was steered.
+    assert!(tokens == truths[0] || tokens == truths[0][..2], "{tokens:?}");
+    let mut tokens = Vec::new();
+    while let Some(step) = beside.next() {
+        if let Step::Token { id } = step {
+            tokens.push(id);
+        }
+    }
+    assert_eq!(tokens, truths[1][..60]);
+}
