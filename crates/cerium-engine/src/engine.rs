@@ -5,9 +5,10 @@ use crate::interrupt::Interrupt;
 use crate::prefix::PrefixCache;
 use crate::running::{Running, State, Told};
 use crate::schedule::{Schedule, Tempo, Turn, Work};
+use crate::store::StoreOptions;
 use crate::{Class, FinishReason, Job, Steer, Step};
 use cerium_model::{KvFormat, Model, Opening, Segment, Wanted};
-use flume::{Receiver, Sender, TrySendError};
+use flume::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Steps that wait in a generation's channel before it is parked.
 const CHANNEL: usize = 256;
 
-/// How long the engine sleeps when every generation waits for its reader.
+/// How long the engine sleeps when all that there is to do waits for a reader or a writer.
 const PARKED: Duration = Duration::from_millis(2);
 
 /// Bounds of an engine.
@@ -37,6 +38,8 @@ pub struct EngineOptions {
     pub kv_bytes_max: usize,
     /// Whether prompts find what others have computed.
     pub keeps_prefixes: bool,
+    /// Where prefixes outlive the process, if anywhere.
+    pub store: Option<StoreOptions>,
     /// Tokens of finished sequences that drafts may repeat.
     pub n_remembered_max: usize,
     /// Whether lengths of drafts follow the time that steps take. Else they follow that of a middling
@@ -53,6 +56,7 @@ impl Default for EngineOptions {
             n_queued_max: 64,
             kv_bytes_max: 1 << 30,
             keeps_prefixes: true,
+            store: None,
             n_remembered_max: 1 << 17,
             learns_pace: true,
         }
@@ -305,6 +309,9 @@ impl Part {
 
 impl Worker {
     fn run(mut self) {
+        if let Some(store) = self.options.store.take() {
+            self.cache.open_store(&mut self.model, store);
+        }
         loop {
             if !self.read_inbox() {
                 return;
@@ -321,13 +328,18 @@ impl Worker {
     /// Takes all commands; waits for one if there is nothing to compute. False when all handles
     /// are gone.
     fn read_inbox(&mut self) -> bool {
-        let first = if self.schedule.is_empty() {
+        let (is_empty, is_writing) = (self.schedule.is_empty(), self.cache.write_some());
+        let first = if is_empty && !is_writing {
             match self.inbox.recv() {
                 Ok(command) => Some(command),
                 Err(_) => return false,
             }
-        } else if self.schedule.waits_for_readers() {
-            self.inbox.recv_timeout(PARKED).ok()
+        } else if is_empty || self.schedule.waits_for_readers() {
+            match self.inbox.recv_timeout(PARKED) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Disconnected) if is_empty => return false,
+                Err(_) => None,
+            }
         } else {
             None
         };
@@ -377,9 +389,10 @@ impl Worker {
         self.schedule.tell_positions();
     }
 
-    /// Skips what others have computed of prompts meanwhile.
+    /// Skips what others have computed of prompts meanwhile, and what comes from disk.
     fn catch_up(&mut self) {
-        self.schedule.prefilling().for_each(|job| job.catch_up(&mut self.cache));
+        let waits = !self.schedule.is_ready();
+        self.schedule.prefilling().for_each(|job| job.catch_up(&mut self.cache, waits));
     }
 
     /// One forward pass over what the schedule says.

@@ -150,6 +150,8 @@ pub struct Stats {
     pub n_prompt: usize,
     /// Of these, tokens taken from a cache.
     pub n_cached: usize,
+    /// Of these, tokens read from disk.
+    pub n_restored: usize,
     /// Tokens reported.
     pub n_output: usize,
     /// Steps that tokens came out of.

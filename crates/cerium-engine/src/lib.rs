@@ -13,6 +13,7 @@ mod prefix;
 mod running;
 mod sample;
 mod schedule;
+pub mod store;
 
 pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, Drafter, Drafts};
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};

@@ -6,14 +6,25 @@
 //! it may ever take fits beside what the others hold and were promised: then there is always a
 //! page to be had, because every other page is idle and can go.
 
+mod disk;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
+use crate::store::{Key, Store, StoreOptions};
 use cerium_model::kv::{PAGE, PagePool};
 use cerium_model::{KvCache, Model, Opening};
+use disk::Disk;
+pub(crate) use disk::Restoring;
+use std::time::Duration;
 use tree::{Cost, Found, PrefixTree};
+
+/// Pages that come from disk between two steps: some 5 ms.
+const RESTORED_MAX: usize = 16;
+
+/// How long a page from disk is waited for while nothing is computed.
+const WAIT: Duration = Duration::from_millis(2);
 
 /// Keys and values of all sequences of an engine.
 #[derive(Debug)]
@@ -21,6 +32,8 @@ pub(crate) struct PrefixCache {
     pool: PagePool,
     /// `None` where nothing is kept.
     tree: Option<PrefixTree>,
+    /// `None` where nothing outlives the process.
+    disk: Option<Disk>,
     /// Pages that may be held, by anybody.
     n_pages_max: usize,
 }
@@ -32,7 +45,62 @@ impl PrefixCache {
         let pool = PagePool::new(model.config(), opening);
         let n_pages_max = (n_bytes_max / pool.page_bytes()).max(1);
         let tree = shares.then(|| PrefixTree::new(cost(model)));
-        Self { pool, tree, n_pages_max }
+        Self { pool, tree, disk: None, n_pages_max }
+    }
+
+    /// Has pages outlive the process, where the model is known by anything.
+    pub(crate) fn open_store(&mut self, model: &mut Model, options: StoreOptions) {
+        let Some(tree) = &mut self.tree else { return };
+        if let Some(fingerprint) = model.fingerprint(self.pool.opening()) {
+            tree.begin_with(Key::first(&fingerprint));
+            self.disk = Some(Disk::new(Store::open(options, &fingerprint, self.pool.page_bytes())));
+        }
+    }
+
+    /// Hands pages to the thread that writes them; true if more wait for it.
+    pub(crate) fn write_some(&mut self) -> bool {
+        let (Some(tree), Some(disk)) = (&self.tree, &mut self.disk) else { return false };
+        disk.write_some(tree);
+        disk.has_unwritten()
+    }
+
+    /// Gives a sequence what comes from disk of its prompt.
+    ///
+    /// * `waits`: whether there is nothing else to do
+    pub(crate) fn restore(
+        &mut self,
+        kv: &mut KvCache,
+        prompt: &[u32],
+        restoring: &mut Restoring,
+        waits: bool,
+    ) {
+        let (Some(tree), Some(disk)) = (&self.tree, &self.disk) else {
+            *restoring = Restoring::Over;
+            return;
+        };
+        if let Restoring::Untried = restoring {
+            *restoring = disk.look_up(tree, prompt);
+        }
+        for _ in 0..RESTORED_MAX {
+            let Restoring::Reading { pages, depth } = restoring else { break };
+            let page = if waits { pages.recv_timeout(WAIT).ok() } else { pages.try_recv().ok() };
+            let Some(page) = page else {
+                if pages.is_disconnected() && pages.is_empty() {
+                    *restoring = Restoring::Over;
+                }
+                break;
+            };
+            // Others may have computed it meanwhile.
+            if kv.n_tokens() / PAGE == *depth {
+                if !self.make_room(1) {
+                    *restoring = Restoring::Over;
+                    break;
+                }
+                kv.push(&self.pool.read(&page));
+            }
+            *depth += 1;
+        }
+        self.publish(kv, prompt);
     }
 
     /// Tokens of the longest sequence that there is memory for.
@@ -112,6 +180,9 @@ impl PrefixCache {
         let mut parent = found.nodes.last().copied();
         for (i, tokens) in tokens.chunks_exact(PAGE).enumerate().skip(found.nodes.len()) {
             parent = Some(tree.insert(parent, tokens, kv.page(i)));
+        }
+        if let (Some(disk), Some(end)) = (&mut self.disk, parent) {
+            disk.note(tree, end);
         }
     }
 

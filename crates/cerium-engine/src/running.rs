@@ -2,7 +2,7 @@
 
 use crate::draft::{Draft, Experience, Governor, Room};
 use crate::engine::{Place, offer};
-use crate::prefix::{PrefixCache, n_promise};
+use crate::prefix::{PrefixCache, Restoring, n_promise};
 use crate::{Class, Finish, FinishReason, Job, Stats, Steer, Step, sample};
 use cerium_model::KvCache;
 use flume::Sender;
@@ -30,6 +30,7 @@ pub(crate) struct Running {
     /// Prompt and output.
     pub(crate) tokens: Vec<u32>,
     pub(crate) kv: Option<KvCache>,
+    restoring: Restoring,
     pub(crate) state: State,
     /// Prompt tokens that others were given while it had to wait, less those that it was given since.
     pub(crate) credit: usize,
@@ -64,6 +65,7 @@ impl Running {
             job,
             tokens,
             kv: None,
+            restoring: Restoring::default(),
             state: State::Waiting,
             credit: 0,
             n_before: None,
@@ -98,6 +100,8 @@ impl Running {
         let Steer { n_kept, tokens, max_tokens, sampling, drafts } = steer;
         self.tokens.truncate(n_kept);
         self.tokens.extend(tokens);
+        // What is being read belongs to another prompt.
+        self.restoring = Restoring::default();
         if let Some(kv) = &mut self.kv {
             // The last token is computed again if it stays: what follows it is wanted.
             kv.truncate(n_kept.min(self.tokens.len() - 1));
@@ -164,12 +168,19 @@ impl Running {
         self.kv.as_ref().map_or(0, |kv| n_promise(kv, self.n_tokens_max(n_context)))
     }
 
-    /// Takes over what others have computed of its prompt meanwhile.
-    pub(crate) fn catch_up(&mut self, cache: &mut PrefixCache) {
+    /// Takes over what others have computed of its prompt meanwhile, or before a restart.
+    ///
+    /// * `waits`: whether there is nothing else to do
+    pub(crate) fn catch_up(&mut self, cache: &mut PrefixCache, waits: bool) {
         let Some(kv) = &mut self.kv else { return };
         let n_before = kv.n_tokens();
         cache.catch_up(kv, &self.tokens);
+        let n_known = kv.n_tokens();
+        if !matches!(self.restoring, Restoring::Over) {
+            cache.restore(kv, &self.tokens, &mut self.restoring, waits);
+        }
         self.stats.n_cached += kv.n_tokens() - n_before;
+        self.stats.n_restored += kv.n_tokens() - n_known;
     }
 
     /// Prompt tokens that came from a cache.
@@ -179,7 +190,14 @@ impl Running {
 
     /// Whether a step may compute for it.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Prefilling | State::Decoding) && self.unsent.is_empty()
+        matches!(self.state, State::Prefilling | State::Decoding)
+            && self.unsent.is_empty()
+            && !self.is_restoring()
+    }
+
+    /// Whether it waits for what comes from disk.
+    pub(crate) fn is_restoring(&self) -> bool {
+        self.state == State::Prefilling && matches!(self.restoring, Restoring::Reading { .. })
     }
 
     /// Whether nothing is left to do for it.

@@ -130,7 +130,8 @@ impl Schedule {
 
     /// Whether all running jobs wait for those who read their steps.
     pub(crate) fn waits_for_readers(&self) -> bool {
-        !self.running.is_empty() && !self.is_ready()
+        let restoring = self.running.iter().any(Running::is_restoring);
+        !self.running.is_empty() && !restoring && !self.is_ready()
     }
 
     /// What goes into the next step; of one class alone.

@@ -4,11 +4,13 @@
 //! reads nothing but what is stored, so a position's results are the same whether its prefix was just
 //! computed or kept. Sequences that begin alike share pages until one of them writes: it gets a copy.
 
+mod fingerprint;
 mod pool;
 
 use crate::arch::Config;
 pub use cerium_kernels::PAGE;
 use cerium_kernels::{Cpu, KvFormat, KvLayout, KvPage, Span, Team};
+pub use fingerprint::Fingerprint;
 pub use pool::{Page, PagePool};
 use std::sync::Arc;
 
@@ -98,6 +100,13 @@ impl KvCache {
         self.truncate(self.n_tokens);
         self.pages.push(self.pool.take(|copy| copy.copy_from(page.get())));
         self.n_tokens += n_tokens;
+    }
+
+    /// Goes on with a whole page instead of what it had behind its last full one.
+    pub fn push(&mut self, page: &Page) {
+        self.truncate(self.n_tokens / PAGE * PAGE);
+        self.pages.push(Arc::clone(page.get()));
+        self.n_tokens += PAGE;
     }
 
     /// Holds a page that has the same positions and tokens as the one it holds, and lets go of that.

@@ -24,6 +24,6 @@ mod weights;
 pub use arch::{Aborted, Config, Costs, Model, Outputs, Segment, Wanted};
 pub use cerium_kernels::{Cpu, KvFormat, argmax};
 pub use error::{ContextError, LoadError};
-pub use kv::{KvCache, Opening, Reach};
+pub use kv::{Fingerprint, KvCache, Opening, Reach};
 pub use memory::Budget;
 pub use packed::Packing;

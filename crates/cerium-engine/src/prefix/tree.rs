@@ -4,6 +4,7 @@
 //! is chosen by "greedy dual" (Cao and Irani 1997): a page is worth the time that computing it again
 //! takes, counted from the worth of the last one that went, so that what is not used loses to what is.
 
+use crate::store::Key;
 use cerium_model::kv::{PAGE, Page};
 use slab::Slab;
 use std::collections::BTreeSet;
@@ -27,6 +28,8 @@ pub(crate) struct PrefixTree {
     /// Worth of what went last.
     clock: u64,
     cost: Cost,
+    /// What sequences are known by before their first token.
+    first: Key,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,10 @@ struct Node {
     page: Page,
     children: Vec<NodeId>,
     worth: u64,
+    /// Of the sequence up to its end.
+    key: Key,
+    /// Whether nobody has [taken](PrefixTree::take_new) it yet.
+    is_new: bool,
 }
 
 /// What is there of a sequence's beginning.
@@ -60,7 +67,13 @@ impl Found {
 impl PrefixTree {
     pub(crate) fn new(cost: Cost) -> Self {
         let (nodes, leaves) = (Slab::new(), BTreeSet::new());
-        Self { nodes, roots: Vec::new(), leaves, clock: 0, cost }
+        Self { nodes, roots: Vec::new(), leaves, clock: 0, cost, first: Key::default() }
+    }
+
+    /// Says what sequences are known by before their first token, while there are none.
+    pub(crate) fn begin_with(&mut self, first: Key) {
+        assert!(self.nodes.is_empty(), "names of pages begin with it");
+        self.first = first;
     }
 
     /// Pages held.
@@ -97,6 +110,33 @@ impl PrefixTree {
         self.nodes[id].page.clone()
     }
 
+    /// A hold on a page, if it is still this one.
+    pub(crate) fn page_named(&self, id: NodeId, key: Key) -> Option<Page> {
+        let node = self.nodes.get(id).filter(|node| node.key == key)?;
+        Some(node.page.clone())
+    }
+
+    /// What sequences are known by at the end of a page, or before the first.
+    pub(crate) fn key(&self, id: Option<NodeId>) -> Key {
+        id.map_or(self.first, |id| self.nodes[id].key)
+    }
+
+    /// Pages before one.
+    pub(crate) fn depth(&self, id: NodeId) -> usize {
+        self.nodes[id].depth
+    }
+
+    /// The pages from one towards the first that have not been asked for before.
+    pub(crate) fn take_new(&mut self, end: NodeId) -> Vec<(NodeId, Key)> {
+        let mut new = Vec::new();
+        let mut next = Some(end);
+        while let Some(id) = next.filter(|&id| std::mem::take(&mut self.nodes[id].is_new)) {
+            new.push((id, self.nodes[id].key));
+            next = self.nodes[id].parent;
+        }
+        new
+    }
+
     /// Notes that pages were used.
     pub(crate) fn touch(&mut self, found: &Found) {
         for &id in found.nodes.iter().chain(found.part.as_ref().map(|(id, _)| id)) {
@@ -122,8 +162,10 @@ impl PrefixTree {
             self.remove(id);
         }
         let depth = parent.map_or(0, |id| self.nodes[id].depth + 1);
-        let (tokens, children) = (tokens.to_vec(), Vec::new());
-        let id = self.nodes.insert(Node { parent, depth, tokens, page, children, worth: 0 });
+        let key = self.key(parent).then(tokens);
+        let (tokens, children, is_new) = (tokens.to_vec(), Vec::new(), true);
+        let node = Node { parent, depth, tokens, page, children, worth: 0, key, is_new };
+        let id = self.nodes.insert(node);
         let worth = self.clock + self.cost(id);
         self.nodes[id].worth = worth;
         self.leaves.insert((worth, id));

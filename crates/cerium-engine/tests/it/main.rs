@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod drafts;
+mod persistence;
 mod prefixes;
 mod schedules;
 mod steering;

@@ -48,6 +48,11 @@ impl Shelf {
         Self { dir: dir.to_owned(), model }
     }
 
+    /// What the model is known by.
+    pub(crate) fn model(&self) -> &str {
+        &self.model
+    }
+
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }

@@ -240,6 +240,7 @@ impl Playing {
         Stats {
             n_prompt: self.n_prompt,
             n_cached: 3,
+            n_restored: 0,
             n_output: self.n_steps.saturating_sub(2),
             n_steps: 0,
             drafts: Default::default(),
