@@ -1,8 +1,9 @@
-//! Whatever else runs, waits, is called off or is not read: a job's tokens are those of the job alone.
+//! Whatever else runs, waits, is called off or is not read, and whatever it was before: a job's tokens are those
+//! of the job alone.
 
 use super::{drain, tiny};
 use cerium_engine::{
-    Class, Drafts, Engine, EngineOptions, FinishReason, Job, Sampling, Step, SubmitError,
+    Class, Drafts, Engine, EngineOptions, FinishReason, Job, Sampling, Steer, Step, SubmitError,
 };
 use std::collections::HashMap;
 use std::thread;
@@ -39,18 +40,29 @@ fn job(i: u64) -> Job {
 
 const N_JOBS: u64 = 40;
 
+/// What has a generation become another job, as far as the two do not begin alike.
+fn steer(sequence: &[u32], other: Job) -> Steer {
+    let n_kept = sequence.iter().zip(&other.prompt).take_while(|(a, b)| a == b).count();
+    let Job { max_tokens, sampling, drafts, .. } = other;
+    Steer { n_kept, tokens: other.prompt[n_kept..].to_vec(), max_tokens, sampling, drafts }
+}
+
 /// Does something with a random job, and demands of it what can be.
 fn act(engine: &Engine, truth: &HashMap<u64, Vec<u32>>, dice: &mut Dice) {
-    let i = dice.below(N_JOBS);
+    let mut i = dice.below(N_JOBS);
     let class = if dice.below(3) == 0 { Class::Background } else { Class::Interactive };
     // Busy is an answer too.
     let Ok(mut generation) = engine.submit(Job { class, ..job(i) }) else { return };
-    let (mut tokens, cancel_at, slow) = (Vec::new(), dice.below(120), dice.below(4) == 0);
+    let (mut tokens, mut turns, slow) = (Vec::new(), false, dice.below(4) == 0);
+    let turn_at = dice.below(60) as usize;
     while let Some(step) = generation.next() {
         match step {
             Step::Queued { .. } | Step::Prefilled { .. } => {}
-            Step::Steered { .. } => panic!("nobody steered it"),
+            Step::Token { .. } if turns => {}
             Step::Token { id } => tokens.push(id),
+            Step::Steered { .. } => turns = false,
+            // It was over before it could become another one.
+            Step::Done(_) if turns => return,
             Step::Done(end) => {
                 let whole = end.reason != FinishReason::Cancelled;
                 let want = &truth[&i][..if whole { truth[&i].len() } else { tokens.len() }];
@@ -61,10 +73,16 @@ fn act(engine: &Engine, truth: &HashMap<u64, Vec<u32>>, dice: &mut Dice) {
         if slow {
             thread::sleep(Duration::from_micros(dice.below(3000)));
         }
-        if tokens.len() as u64 == cancel_at {
-            match dice.below(3) {
+        if tokens.len() == turn_at && !turns {
+            match dice.below(4) {
                 0 => return, // It goes with its generation.
                 1 => generation.cancel(),
+                2 => {
+                    let sequence = [job(i).prompt, std::mem::take(&mut tokens)].concat();
+                    i = dice.below(N_JOBS);
+                    generation.steer(steer(&sequence, job(i))).unwrap();
+                    turns = true;
+                }
                 _ => {}
             }
         }
