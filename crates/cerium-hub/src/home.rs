@@ -57,6 +57,11 @@ impl Home {
         self.root.join("packed")
     }
 
+    /// Where keys and values of prompts are kept, in directories whose names begin with their model's hash.
+    pub fn kv_dir(&self) -> PathBuf {
+        self.root.join("kv")
+    }
+
     /// The packed weights of a model.
     pub(crate) fn packed_files(&self, entry: &Entry) -> Vec<PathBuf> {
         let Ok(files) = fs::read_dir(self.packed_dir()) else { return Vec::new() };

@@ -41,6 +41,7 @@ pub(crate) struct Cli {
 /// Flags that every command takes.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that people type")]
 pub(crate) struct Global {
     /// Model: a name (see `cerium models`) or the path of a GGUF file
     #[arg(long, global = true, value_name = "NAME|PATH")]
@@ -57,6 +58,9 @@ pub(crate) struct Global {
     /// Load the model in this process, not in the engine that commands share
     #[arg(long, global = true)]
     pub(crate) no_daemon: bool,
+    /// Keep nothing of prompts on disk (see `cerium cache --help`)
+    #[arg(long, global = true)]
+    pub(crate) no_persist: bool,
     /// Say nothing but errors and the result
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -103,6 +107,8 @@ pub(crate) enum Command {
     Models,
     /// Remove a model
     Rm(Rm),
+    /// Show or clear what is kept of prompts on disk
+    Cache(Cache),
     /// Measure this machine, and how much of it cerium uses
     Bench(Bench),
     /// Show what this machine can do and what would make it faster
@@ -229,6 +235,9 @@ pub(crate) struct EngineArgs {
     /// Bytes of memory that its model may take
     #[arg(long, value_name = "BYTES")]
     pub(crate) memory: Option<u64>,
+    /// Bytes of disk for computed prompts; 0 keeps none
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) kept: u64,
 }
 
 /// `cerium pull`
@@ -243,6 +252,32 @@ pub(crate) struct Pull {
 pub(crate) struct Rm {
     /// Which model
     pub(crate) name: String,
+}
+
+/// `cerium cache`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium cache                         what is kept, model by model
+  cerium cache clear
+
+What a model has computed of long prompts is kept in CERIUM_HOME/kv, so that it need not be computed
+again after a restart. It is derived from your code and questions, and whoever can read it can find
+out much of them: only you may read the files. `--no-persist`, or in config.toml
+
+  [cache]
+  persist = false                      keeps nothing on disk
+  size = \"10 GB\"                       keeps more than 4 GB of it")]
+pub(crate) struct Cache {
+    #[command(subcommand)]
+    pub(crate) action: Option<CacheAction>,
+}
+
+/// What to do with it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheAction {
+    /// Remove all of it
+    Clear,
 }
 
 /// `cerium bench`
@@ -304,6 +339,8 @@ pub(crate) enum Measure {
     Same(BenchSame),
     /// Many edits in a row over a tree: what each reads anew, its time, and whether memory stays flat
     Session(BenchSession),
+    /// The first token of a short instruction after a long context that is known, and after a restart
+    Cache(BenchCache),
 }
 
 /// Which tree to edit (in memory), and how often.
@@ -315,6 +352,20 @@ pub(crate) struct BenchSession {
     /// Edits
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = count)]
     pub(crate) edits: usize,
+}
+
+/// How long the known context is.
+#[derive(Debug, Args)]
+pub(crate) struct BenchCache {
+    /// Tokens of the known context
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [8192, 32640], value_parser = count)]
+    pub(crate) after: Vec<usize>,
+    /// Tokens of the instruction
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = count)]
+    pub(crate) tokens: usize,
+    /// Instructions for each
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) rounds: u16,
 }
 
 /// Which prompts to answer, and in how many ways.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod bench;
+mod cache;
 mod complete;
 mod completions;
 mod doctor;
@@ -114,6 +115,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Pull(args)) => models::pull(&context, &args),
         Some(Command::Models) => models::list(&context),
         Some(Command::Rm(args)) => models::remove(&context, &args),
+        Some(Command::Cache(args)) => cache::run(&context, &args),
         Some(Command::Bench(args)) => bench::run(&context, &args),
         Some(Command::Doctor) => doctor::run(&context),
         Some(Command::Completions(args)) => completions::run(&args),

@@ -23,6 +23,9 @@ use toml::{Table, Value};
 /// Longer than any settings; a tree may hold anything under that name.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
+/// Bytes of disk for computed prompts, unless told otherwise.
+pub(crate) const CACHE_BYTES: u64 = 4_000_000_000;
+
 /// What a run was told, all sources together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -38,12 +41,24 @@ pub(crate) struct Settings {
     pub(crate) context: Option<usize>,
     /// How keys and values are stored; `None` for halves.
     pub(crate) kv: Option<Kv>,
+    /// Whether computed prompts are kept on disk; `None` for yes.
+    pub(crate) persist: Option<bool>,
+    /// Bytes of disk for them; `None` for [`CACHE_BYTES`].
+    pub(crate) cache_bytes: Option<u64>,
     /// Where `serve` listens.
     pub(crate) listen: Option<SocketAddr>,
     /// The model is loaded in the command's own process.
     pub(crate) alone: bool,
     /// How long an engine stays without work; `None` for a quarter of an hour.
     pub(crate) idle: Option<Duration>,
+}
+
+impl Settings {
+    /// Bytes of disk for computed prompts, if they are kept.
+    pub(crate) fn kept(&self) -> Option<u64> {
+        let persist = self.persist.unwrap_or(true);
+        persist.then_some(self.cache_bytes.unwrap_or(CACHE_BYTES))
+    }
 }
 
 /// One file, as written.
@@ -54,8 +69,15 @@ struct ConfigFile {
     memory: Option<Size>,
     context: Option<usize>,
     kv: Option<Kv>,
+    cache: Option<CacheTable>,
     serve: Option<ServeTable>,
     engine: Option<EngineTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct CacheTable {
+    persist: Option<bool>,
+    size: Option<Size>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,6 +98,8 @@ const KEYS: &[(&str, bool)] = &[
     ("context", false),
     ("kv", false),
     ("memory", false),
+    ("cache.persist", false),
+    ("cache.size", false),
     ("serve.listen", false),
     ("engine.shared", false),
     ("engine.idle", false),
@@ -148,6 +172,10 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             settings.memory = file.memory.map(|Size(n)| n).or(settings.memory);
             settings.context = file.context.or(settings.context);
             settings.kv = file.kv.or(settings.kv);
+            if let Some(cache) = file.cache {
+                settings.persist = cache.persist.or(settings.persist);
+                settings.cache_bytes = cache.size.map(|Size(n)| n).or(settings.cache_bytes);
+            }
             settings.listen = file.serve.and_then(|serve| serve.listen).or(settings.listen);
             let engine = file.engine.unwrap_or_default();
             settings.alone |= engine.shared == Some(false);
@@ -160,6 +188,7 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
     settings.alone |= flags.no_daemon;
     settings.context = flags.context.or(settings.context);
     settings.kv = flags.kv.or(settings.kv);
+    settings.persist = flags.no_persist.then_some(false).or(settings.persist);
     Ok(settings)
 }
 
@@ -252,13 +281,16 @@ mod tests {
     fn a_person_may_set_everything() {
         let text = "model = '/m.gguf'\nthreads = 3\ncontext = 131072\nkv = 'q8'\n\
                     memory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\n\
-                    [engine]\nshared = false\nidle = '2h'\n";
+                    [engine]\nshared = false\nidle = '2h'\n\
+                    [cache]\npersist = false\nsize = '1 GB'\n";
         let file = parse(text, Owner::Person).unwrap();
         assert_eq!((file.model.as_deref(), file.threads), (Some("/m.gguf"), Some(3)));
         assert_eq!((file.context, file.kv), (Some(131_072), Some(Kv::Q8)));
         assert_eq!(file.memory, Some(Size(2_000_000_000)));
         let engine = file.engine.unwrap();
         assert_eq!((engine.shared, engine.idle.unwrap().0.as_secs()), (Some(false), 7200));
+        let cache = file.cache.unwrap();
+        assert_eq!((cache.persist, cache.size), (Some(false), Some(Size(1_000_000_000))));
         assert_eq!(file.serve.unwrap().listen, Some("0.0.0.0:1".parse().unwrap()));
     }
 
@@ -275,6 +307,7 @@ mod tests {
             ("[engine]\nidle = '1s'", "engine.idle"),
             ("engine.shared = false", "engine.shared"),
             ("kv = 'q8'", "kv"),
+            ("[cache]\npersist = true", "cache.persist"),
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
         ] {
             assert_eq!(refusal(text, Owner::Tree), ConfigError::NotFromATree(key.into()), "{text}");

@@ -1,20 +1,22 @@
 //! Finding and loading the model that a command needs.
 
 use crate::cli::Kv;
-use crate::config::Settings;
+use crate::config::{CACHE_BYTES, Settings};
 use crate::failure::Declined;
 use crate::interrupt;
 use crate::output::progress::{PullBar, Spinner};
 use crate::output::{self, Output, bytes};
 use anyhow::{Context as _, Result};
+use cerium_engine::store::StoreOptions;
 use cerium_engine::{Engine, EngineOptions};
-use cerium_hub::{Entry, Home, Located, Sources, default_entry};
+use cerium_hub::{Entry, Home, HubError, Located, Sources, default_entry};
 use cerium_kernels::n_cores;
 use cerium_model::file::ModelFile;
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_model::{Budget, Config, Cpu, KvCache, KvFormat, Model, Packing};
 use cerium_session::Service;
+use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +30,8 @@ const CONTEXT_LEAST: usize = 2048;
 /// # Errors
 /// [`Declined`] when the person does not want it fetched.
 pub(crate) fn open(output: Output, settings: &Settings) -> Result<Service> {
-    Ok(open_remembering(output, settings)?.service())
+    let found = find(output, settings)?;
+    Ok(open_found(output, settings, &found, &|| false)?.service())
 }
 
 /// The same with its engine at hand, which remembers nothing from one job to the next.
@@ -42,13 +45,24 @@ pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Load
     show(output, &found, || load(settings, &found, &options, &|| false))
 }
 
-/// The same with an engine that remembers, as all others do.
+/// The same with an engine that remembers, but nothing of earlier processes.
 ///
 /// # Errors
 /// As [`open`].
 pub(crate) fn open_remembering(output: Output, settings: &Settings) -> Result<Loaded> {
     let found = find(output, settings)?;
-    open_found(output, settings, &found, &|| false)
+    show(output, &found, || load(settings, &found, &EngineOptions::default(), &|| false))
+}
+
+/// The same with an engine that keeps computed prompts in a directory of its own.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_keeping(output: Output, settings: &Settings, dir: PathBuf) -> Result<Loaded> {
+    let found = find(output, settings)?;
+    let options =
+        EngineOptions { store: Some(store(output, dir, CACHE_BYTES)), ..EngineOptions::default() };
+    show(output, &found, || load(settings, &found, &options, &|| false))
 }
 
 /// Loads a model that was found, making `room` as [`load`] does.
@@ -61,7 +75,27 @@ pub(crate) fn open_found(
     found: &Found,
     room: &dyn Fn() -> bool,
 ) -> Result<Loaded> {
-    show(output, found, || load(settings, found, &EngineOptions::default(), room))
+    show(output, found, || load(settings, found, &keeping(output, settings)?, room))
+}
+
+/// An engine that keeps computed prompts where it may.
+///
+/// # Errors
+/// When the environment names no home.
+pub(crate) fn keeping(output: Output, settings: &Settings) -> Result<EngineOptions> {
+    let keep = |bytes_max| Ok::<_, HubError>(store(output, Home::from_env()?.kv_dir(), bytes_max));
+    let store = settings.kept().map(keep).transpose()?;
+    Ok(EngineOptions { store, ..EngineOptions::default() })
+}
+
+fn store(output: Output, dir: PathBuf, bytes_max: u64) -> StoreOptions {
+    let name = dir.display().to_string();
+    let on_trouble = move |error: &io::Error| {
+        let what = format!("computed prompts cannot be kept in `{name}` ({error})");
+        // Who has no terminal has a log.
+        if output.quiet { tracing::warn!("{what}") } else { output.note(what) }
+    };
+    StoreOptions { dir, bytes_max, on_trouble: Arc::new(on_trouble) }
 }
 
 /// Loads with a spinner, and tells what there is to tell.

@@ -44,6 +44,8 @@ pub struct Holds {
     pub kv: String,
     /// Bytes of memory it may take, if that was set.
     pub memory: Option<u64>,
+    /// Bytes of disk that computed prompts may take; 0 where none are kept.
+    pub kept: u64,
     /// Threads, if their number was asked for.
     pub threads: Option<u16>,
 }

@@ -34,6 +34,7 @@ fn about() -> About {
             context: None,
             kv: "f16".into(),
             memory: None,
+            kept: 0,
             threads: None,
         },
         notes: vec!["a note".into()],

@@ -1,6 +1,7 @@
 //! `cerium bench`: what this machine can do, and how much of it cerium uses, measured in turns in one
 //! run. Figures are medians over the rounds; a fraction compares with the limit of its own round.
 
+mod cache;
 mod case;
 mod edit;
 mod report;
@@ -43,6 +44,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
         }
         Measure::Edit(args) => return edit::run(output, &settings, args),
         Measure::Schedule(args) => return schedule::run(output, &settings, args),
+        Measure::Cache(args) => return cache::run(output, &settings, args),
         Measure::Same(args) => return same::run(output, &settings, args),
         Measure::Session(args) => return session::run(output, &settings, args),
         Measure::Prefill { tokens, rounds } => {

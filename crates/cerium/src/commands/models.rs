@@ -6,6 +6,7 @@ use crate::failure::advice;
 use crate::output::{self, BOLD, DIM, GREEN, bytes, progress};
 use crate::{config, engine, model};
 use anyhow::{Result, bail};
+use cerium_engine::store::clear;
 use cerium_hub::{Home, Installed, catalogue, default_entry, find};
 use serde_json::json;
 use std::fs;
@@ -103,7 +104,12 @@ fn state(here: Option<&Installed>) -> (anstyle::Style, &'static str) {
 }
 
 pub(crate) fn remove(context: &Context, args: &Rm) -> Result<Exit> {
-    let freed = cerium_hub::remove(&Home::from_env()?, &args.name)?;
+    let home = Home::from_env()?;
+    let mut freed = cerium_hub::remove(&home, &args.name)?;
+    // What was computed with it is of no use without it.
+    if let Some(entry) = find(&args.name) {
+        freed += clear(&home.kv_dir(), entry.sha256)?;
+    }
     // The bytes are free once nobody has them mapped. Where no engine can be met, none has.
     let _ = engine::stop(|engine| engine.model.name == args.name);
     if context.output.json {

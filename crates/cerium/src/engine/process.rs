@@ -12,7 +12,6 @@ use crate::model::{self, Loaded};
 use crate::output::Output;
 use crate::{failure, interrupt};
 use anyhow::{Context as _, Result};
-use cerium_engine::EngineOptions;
 use cerium_protocol::wire::engine::About;
 use cerium_server::{Doors, Private, ServerOptions};
 use std::fs::{File, OpenOptions};
@@ -35,6 +34,8 @@ pub(crate) fn run(args: &EngineArgs, flags: &Global) -> Result<Exit> {
         context: flags.context,
         kv: flags.kv,
         memory: args.memory,
+        persist: Some(args.kept > 0),
+        cache_bytes: Some(args.kept),
         idle: Some(Duration::from_secs(args.idle)),
         ..Settings::default()
     };
@@ -60,7 +61,7 @@ fn open(settings: &Settings) -> Result<(Loaded, Private)> {
     let found = model::find(output, settings)?;
     let wanted = Wanted::new(&found, settings)?;
     let room = || make_room(&place);
-    let loaded = model::load(settings, &found, &EngineOptions::default(), &room)?;
+    let loaded = model::load(settings, &found, &model::keeping(output, settings)?, &room)?;
     let seat = place.bind()?;
     let private = private(seat, &wanted, &loaded, None, Some(wanted.idle));
     Ok((loaded, private))

@@ -89,5 +89,6 @@ fn arguments(wanted: &Wanted) -> Vec<String> {
     arguments.extend(holds.context.map(|n| format!("--context={n}")));
     arguments.extend(holds.threads.map(|n| format!("--threads={n}")));
     arguments.extend(holds.memory.map(|n| format!("--memory={n}")));
+    arguments.push(format!("--kept={}", holds.kept));
     arguments
 }

@@ -42,6 +42,7 @@ impl Wanted {
                 context: settings.context,
                 kv: kv(settings.kv).to_owned(),
                 memory: settings.memory,
+                kept: settings.kept().unwrap_or(0),
                 threads: settings.own_threads,
             },
             idle: settings.idle.unwrap_or(IDLE),

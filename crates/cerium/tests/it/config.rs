@@ -33,7 +33,7 @@ fn mistakes_are_named() {
         (
             "colour = 1",
             "unknown key `colour`",
-            "hint: the keys are model, threads, context, kv, memory, serve.listen",
+            "hint: the keys are model, threads, context, kv, memory, cache.persist, cache.size, serve.listen",
         ),
         ("threads = 0", "`threads` is 0, wanted 1 to 1024", ""),
         ("threads = [", "cerium.toml", ""),

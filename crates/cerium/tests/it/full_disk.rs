@@ -70,17 +70,20 @@ fn an_edit_that_cannot_be_journalled_is_not_made() {
 }
 
 #[test]
-fn a_model_loads_without_room_for_its_packed_weights() {
+fn a_model_answers_without_room_for_its_packed_weights_and_prompts() {
     let world = World::new();
     let model = test_model("smollm2-135m");
     let script = r#"
-        echo 'def area(): pass' > calc.py
+        yes 'def area(width, height): return width * height' | head -40 > calc.py
         export CERIUM_HOME="$TREE/home"
-        "$CERIUM" ask 'what is this?' --json --model MODEL > /dev/null
+        "$CERIUM" ask 'what is this?' --json --no-daemon --model MODEL > /dev/null
         ls home/packed
+        find home -name '*.page' -o -name '*.partial'
         "#;
     let script = script.replace("MODEL", model.to_str().unwrap());
     let Some(ran) = on_a_small_disk(&world, &script) else { return };
     let ran = ran.ok().says("packed weights cannot be kept in").says("No space left on device");
+    let ran = ran.says("computed prompts cannot be kept in");
+    assert_eq!(ran.stderr.matches("computed prompts").count(), 1, "{ran:#?}");
     assert_eq!(ran.stdout, "", "nothing is left behind");
 }
