@@ -366,10 +366,8 @@ impl Worker {
     /// Has a job wait again if there is no memory for all that it may take now.
     fn make_good(&mut self, id: u64) {
         let n_promised = self.n_promised();
-        if !self.cache.has_promised(n_promised)
-            && let Some((kv, job)) = self.schedule.wait_again(id)
-        {
-            self.cache.close(kv, &job.tokens);
+        if !self.cache.has_promised(n_promised) {
+            self.wait_again(id);
         }
     }
 
@@ -378,15 +376,27 @@ impl Worker {
         self.schedule.running().iter().map(|job| job.n_promised(self.n_context)).sum()
     }
 
-    /// Starts the jobs whose turn it is, for as long as there is memory for all that they may take.
+    /// Starts the jobs whose turn it is, for as long as there is memory for all that they may take. What is in
+    /// the background gives its memory to what is not.
     fn admit(&mut self) {
-        let (cache, n_context) = (&mut self.cache, self.n_context);
-        let mut open = |job: &Running, running: &[Running]| {
-            let n_promised = running.iter().map(|job| job.n_promised(n_context)).sum();
-            cache.open(&job.tokens, job.n_tokens_max(n_context), n_promised)
-        };
-        while self.schedule.admit(&mut open) {}
+        loop {
+            let (cache, n_context) = (&mut self.cache, self.n_context);
+            let mut open = |job: &Running, running: &[Running]| {
+                let n_promised = running.iter().map(|job| job.n_promised(n_context)).sum();
+                cache.open(&job.tokens, job.n_tokens_max(n_context), n_promised)
+            };
+            while self.schedule.admit(&mut open) {}
+            let Some(id) = self.schedule.in_the_way() else { break };
+            self.wait_again(id);
+        }
         self.schedule.tell_positions();
+    }
+
+    /// Has a job that runs wait for memory; what was computed of it stays as long as there is room.
+    fn wait_again(&mut self, id: u64) {
+        if let Some((kv, job)) = self.schedule.wait_again(id) {
+            self.cache.close(kv, &job.tokens);
+        }
     }
 
     /// Skips what others have computed of prompts meanwhile, and what comes from disk.

@@ -91,7 +91,7 @@ impl Default for Sampling {
     }
 }
 
-/// News of a generation, in order: any number of `Queued`, one `Prefilled`, tokens, one `Done`. After a
+/// News of a generation, in order: one `Prefilled`, tokens, one `Done`; `Queued` whenever it has to wait. After a
 /// `Steered` they begin anew.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {

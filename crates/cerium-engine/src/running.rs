@@ -81,7 +81,9 @@ impl Running {
 
     /// Leaves the queue with a cache that holds what is known of its prompt.
     pub(crate) fn start(&mut self, kv: KvCache) {
-        self.stats.n_cached = kv.n_tokens();
+        if self.stats.n_output == 0 {
+            self.stats.n_cached = kv.n_tokens();
+        }
         self.kv = Some(kv);
         self.state = State::Prefilling;
     }
@@ -179,8 +181,11 @@ impl Running {
         if !matches!(self.restoring, Restoring::Over) {
             cache.restore(kv, &self.tokens, &mut self.restoring, waits);
         }
-        self.stats.n_cached += kv.n_tokens() - n_before;
-        self.stats.n_restored += kv.n_tokens() - n_known;
+        // What it wrote itself, before it had to wait, is no prompt.
+        if self.stats.n_output == 0 {
+            self.stats.n_cached += kv.n_tokens() - n_before;
+            self.stats.n_restored += kv.n_tokens() - n_known;
+        }
     }
 
     /// Prompt tokens that came from a cache.
@@ -266,6 +271,9 @@ impl Running {
     pub(crate) fn prefilled(&mut self) {
         if self.state == State::Prefilling {
             self.state = State::Decoding;
+            if self.stats.n_output > 0 {
+                return; // It had to wait in the middle.
+            }
             self.stats.prefill = self.submitted.elapsed();
             let (n_prompt, n_cached) = (self.stats.n_prompt, self.stats.n_cached);
             self.send(Step::Prefilled { n_prompt, n_cached });

@@ -86,6 +86,14 @@ impl Schedule {
         true
     }
 
+    /// A background job that shares steps while the next one, more urgent, has a place and lacks memory.
+    pub(crate) fn in_the_way(&self) -> Option<u64> {
+        let next = self.queue.first()?;
+        let (rivals, others): (Vec<_>, Vec<_>) =
+            self.running.iter().partition(|job| job.class() <= next.class());
+        others.last().filter(|_| rivals.len() < self.n_running_max).map(|job| job.id)
+    }
+
     /// Puts a job that shares steps in front of those of its class that wait; returns its cache.
     pub(crate) fn wait_again(&mut self, id: u64) -> Option<(KvCache, &Running)> {
         let at = self.running.iter().position(|job| job.id == id)?;

@@ -3,7 +3,7 @@
 
 use super::{drain, job};
 use cerium_engine::{
-    Drafts, Engine, EngineOptions, Finish, Job, Sampling, Steer, Step, SubmitError,
+    Class, Drafts, Engine, EngineOptions, Finish, Job, Sampling, Steer, Step, SubmitError,
 };
 use cerium_model::{Cpu, KvCache, KvFormat, Model, file::ModelFile};
 use std::path::Path;
@@ -127,4 +127,34 @@ fn what_is_steered_beyond_the_memory_there_is_waits() {
         }
     }
     assert_eq!(tokens, truths[1][..60]);
+}
+
+#[test]
+fn background_work_gives_its_memory_to_people_and_goes_on_later() {
+    let engine = engine(7, &EngineOptions::default());
+    let draft = |class, prompt: Vec<u32>, max_tokens| {
+        let drafts = Drafts::none();
+        Job { prompt, max_tokens, class, drafts, ..Job::default() }
+    };
+    let background = || draft(Class::Background, vec![5; 20], 400);
+    let want = drain(&engine, background()).0;
+    // It waits for its reader, with all of the memory, before it is done.
+    let mut waiting = engine.submit(background()).unwrap();
+    let mut tokens = Vec::new();
+    while tokens.len() < 40 {
+        if let Step::Token { id } = waiting.next().unwrap() {
+            tokens.push(id);
+        }
+    }
+    let (asked, ..) = drain(&engine, draft(Class::Interactive, vec![9; 300], 50));
+    assert_eq!(asked.len(), 50);
+    let mut n_prefilled = 0;
+    while let Some(step) = waiting.next() {
+        match step {
+            Step::Token { id } => tokens.push(id),
+            Step::Prefilled { .. } => n_prefilled += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((tokens, n_prefilled), (want, 0));
 }
