@@ -24,6 +24,10 @@ pub trait Backend: Send + Sync {
         on_text: &mut OnText<'_>,
     ) -> Result<Response, ErrorBody>;
 
+    /// Has the beginning of a conversation read that will probably be gone on with, while nothing else is to
+    /// be done: the request's `generate` is false. Returns at once. A hint: what cannot heed it does nothing.
+    fn warm(&self, _request: &CreateResponse) {}
+
     /// What is behind this door.
     fn model(&self) -> ModelInfo;
 

@@ -27,6 +27,7 @@ mod scope;
 mod splice;
 mod strategy;
 mod view;
+mod warm;
 mod watch;
 
 pub use apply::{apply, draft_receipt};
@@ -39,6 +40,7 @@ pub use scope::{Choice, Region, Scope, ScopeSource};
 pub use splice::Change;
 pub use strategy::{Format, Strategy};
 pub use view::View;
+pub use warm::warm;
 
 use crate::backend::Backend;
 use crate::files::SourceFile;

@@ -9,9 +9,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use cerium_protocol::wire::engine::{
-    About, CANCEL, Cancel, Count, HELLO, Hello, STOP, Stop, Stopping, TOKENS, Text,
+    About, CANCEL, Cancel, Count, HELLO, Hello, STOP, Stop, Stopping, TOKENS, Text, WARM, Warming,
 };
-use cerium_protocol::{ErrorBody, ErrorKind};
+use cerium_protocol::wire::responses;
+use cerium_protocol::{CreateResponse, ErrorBody, ErrorKind};
 use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use std::fs;
@@ -115,6 +116,7 @@ pub(crate) fn routes(about: About) -> Router<Arc<App>> {
         .route(HELLO, get(hello))
         .route(TOKENS, post(tokens))
         .route(CANCEL, post(cancel))
+        .route(WARM, post(warm))
         .route(STOP, post(stop))
 }
 
@@ -139,6 +141,27 @@ async fn tokens(State(app): State<Arc<App>>, request: Request) -> Result<Respons
 async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let Cancel { id } = read(&app, request).await?;
     Ok(json(StatusCode::OK, &Stopping { stopping: app.ledger.cancel(&id) }))
+}
+
+/// Has a conversation read behind the answer, in the place of what was read ahead before.
+async fn warm(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let busy = app.ledger.begin();
+    let body = app.bodies.read(request).await?;
+    let worker = Arc::clone(&app);
+    let begun = tokio::task::spawn_blocking(move || {
+        let request = responses::read(&body.bytes)?.request;
+        worker.check_model(&request.model)?;
+        worker.service.respond(&CreateResponse { generate: false, ..request })
+    });
+    let begun =
+        begun.await.map_err(|panic| ErrorBody::new(ErrorKind::ServerError, panic.to_string()))?;
+    let mut stream = begun?;
+    let reading = tokio::spawn(async move {
+        while stream.next_async().await.is_some() {}
+        drop(busy);
+    });
+    app.read_ahead(reading.abort_handle());
+    Ok(json(StatusCode::OK, &Warming { warming: true }))
 }
 
 /// Leaves, unless it has a public door: others rely on that, and the person ends it.

@@ -17,9 +17,10 @@ use cerium_protocol::wire::{chat, completions, responses};
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_session::Service;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tracing::Instrument;
 
 /// What all requests share.
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) asked_to_stop: Notify,
     /// Since when the model is served, in seconds since 1970.
     started: u64,
+    /// What reads ahead.
+    reading: Mutex<Option<AbortHandle>>,
 }
 
 impl App {
@@ -42,8 +45,17 @@ impl App {
             ledger: Arc::new(Ledger::new()),
             asked_to_stop: Notify::new(),
             started: now(),
+            reading: Mutex::default(),
             service,
             options,
+        }
+    }
+
+    /// Something else is read ahead now; what was before is wanted no more.
+    pub(crate) fn read_ahead(&self, reading: AbortHandle) {
+        let mut last = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last.replace(reading) {
+            last.abort();
         }
     }
 

@@ -47,6 +47,10 @@ impl Backend for Counted {
         self.count(self.door.complete(request, on_text))
     }
 
+    fn warm(&self, request: &CreateResponse) {
+        self.door.warm(request);
+    }
+
     fn model(&self) -> ModelInfo {
         self.door.model()
     }

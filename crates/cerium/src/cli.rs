@@ -352,6 +352,9 @@ pub(crate) struct BenchSession {
     /// Edits
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = count)]
     pub(crate) edits: usize,
+    /// How long a person takes to type each instruction, in which the function is read ahead; 0: nothing is
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000)]
+    pub(crate) typing: u64,
 }
 
 /// How long the known context is.

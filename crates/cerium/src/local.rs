@@ -8,6 +8,7 @@ use cerium_protocol::{
 };
 use cerium_session::{Service, Stream};
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use tokio::runtime::{Builder, Runtime};
 
 /// A loaded model as the harness sees it.
@@ -15,12 +16,14 @@ pub(crate) struct LocalBackend {
     service: Service,
     /// Waits for two things at once: the engine's next step and Ctrl-C. It runs nothing else.
     runtime: Runtime,
+    /// What is read ahead, for as long as it is held.
+    reading: Mutex<Option<Stream>>,
 }
 
 impl LocalBackend {
     pub(crate) fn new(service: Service) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().build()?;
-        Ok(Self { service, runtime })
+        Ok(Self { service, runtime, reading: Mutex::default() })
     }
 
     fn run(&self, stream: Stream, on_text: &mut OnText<'_>) -> Result<Response, ErrorBody> {
@@ -75,6 +78,11 @@ impl Backend for LocalBackend {
         on_text: &mut OnText<'_>,
     ) -> Result<Response, ErrorBody> {
         self.run(self.service.complete(request)?, on_text)
+    }
+
+    fn warm(&self, request: &CreateResponse) {
+        let stream = self.service.respond(request).ok();
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = stream;
     }
 
     fn model(&self) -> ModelInfo {

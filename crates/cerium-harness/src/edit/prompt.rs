@@ -21,6 +21,8 @@ pub(crate) struct Prompt {
     /// Absent for whole files: what the model was trained to hear then serves it best.
     pub(crate) system: Option<String>,
     pub(crate) user: String,
+    /// Bytes of it that come before the instruction.
+    n_before_instruction: usize,
     /// How the answer begins: its fence, and lines that are sure to stay.
     pub(crate) prefix: String,
     pub(crate) stop: Vec<String>,
@@ -80,8 +82,11 @@ pub(crate) fn build(
     };
     let whole = whole && strategy.format != Format::SearchReplace;
     let block = format!("{fence}{tag}\n{shown}\n{fence}");
-    let mut user =
-        if whole { whole_file(path, &block, instruction) } else { format!("File: {path}\n") };
+    let mut user = if whole { whole_file(path, &block) } else { format!("File: {path}\n") };
+    let mut n_before_instruction = user.len();
+    if whole {
+        user.push_str(&whole_file_end(instruction));
+    }
     if strategy.outline
         && let Some(parsed) = &view.parsed
     {
@@ -96,6 +101,7 @@ pub(crate) fn build(
     }
     if !whole {
         let _ = write!(user, "\nThe code to edit:\n{block}\n");
+        n_before_instruction = user.len();
         let _ = write!(user, "\nInstruction: {}\n", instruction.trim());
     }
 
@@ -119,6 +125,7 @@ pub(crate) fn build(
     Prompt {
         system,
         user,
+        n_before_instruction,
         prefix,
         // Without a given beginning the first fence may be one that opens.
         stop: if fenced { vec![format!("\n{fence}")] } else { Vec::new() },
@@ -170,6 +177,21 @@ impl Prompt {
         }
     }
 
+    /// The request that has everything read that comes before the instruction.
+    pub(crate) fn warming(&self, model: &str) -> CreateResponse {
+        CreateResponse {
+            model: model.to_owned(),
+            input: Input::Text(self.user[..self.n_before_instruction].to_owned()),
+            instructions: self.system.clone(),
+            max_output_tokens: None,
+            temperature: None,
+            top_p: None,
+            stream: true,
+            generate: false,
+            cerium: Extensions::default(),
+        }
+    }
+
     /// The new lines of each region, indentation put back.
     pub(crate) fn indented(&self, parts: Vec<Vec<String>>) -> Vec<Vec<String>> {
         let put_back = |(lines, dedent): (Vec<String>, &String)| {
@@ -185,12 +207,16 @@ impl Prompt {
     }
 }
 
-/// The request for a file that is rewritten whole.
-fn whole_file(path: &str, block: &str, instruction: &str) -> String {
+/// The request for a file that is rewritten whole, up to the instruction.
+fn whole_file(path: &str, block: &str) -> String {
+    format!("This is the file `{path}`:\n\n{block}\n\n")
+}
+
+/// The rest of it.
+fn whole_file_end(instruction: &str) -> String {
     let instruction = instruction.trim();
     format!(
-        "This is the file `{path}`:\n\n{block}\n\n{instruction}\n\n\
-         Reply with the whole changed file in one code block and nothing else."
+        "{instruction}\n\nReply with the whole changed file in one code block and nothing else."
     )
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Scripted {
     replies: Mutex<VecDeque<Reply>>,
     asked: Mutex<Vec<CreateResponse>>,
     completed: Mutex<Vec<CompletionRequest>>,
+    warmed: Mutex<Vec<CreateResponse>>,
     info: ModelInfo,
     stride: usize,
 }
@@ -46,6 +47,7 @@ impl Scripted {
             replies: Mutex::new(replies.into_iter().map(Into::into).collect()),
             asked: Mutex::default(),
             completed: Mutex::default(),
+            warmed: Mutex::default(),
             info,
             stride: 3,
         }
@@ -75,6 +77,11 @@ impl Scripted {
     /// The completion requests so far.
     pub(crate) fn completed(&self) -> Vec<CompletionRequest> {
         self.completed.lock().unwrap().clone()
+    }
+
+    /// What was to be read ahead.
+    pub(crate) fn warmed(&self) -> Vec<CreateResponse> {
+        self.warmed.lock().unwrap().clone()
     }
 
     fn play(&self, stop: &[String], on_text: &mut OnText<'_>) -> Result<Response, ErrorBody> {
@@ -126,6 +133,10 @@ impl Backend for Scripted {
     ) -> Result<Response, ErrorBody> {
         self.completed.lock().unwrap().push(request.clone());
         self.play(&request.stop, on_text)
+    }
+
+    fn warm(&self, request: &CreateResponse) {
+        self.warmed.lock().unwrap().push(request.clone());
     }
 
     fn model(&self) -> ModelInfo {

@@ -10,6 +10,9 @@ pub const HELLO: &str = "/cerium/hello";
 pub const TOKENS: &str = "/cerium/tokens";
 /// `POST` a [`Cancel`]: the answer ends soon, with what it has.
 pub const CANCEL: &str = "/cerium/cancel";
+/// `POST` the body of a response that is not to be generated: whether it is [`Warming`]. What is read ahead is
+/// one thing at a time, the last one that was asked for.
+pub const WARM: &str = "/cerium/warm";
 /// `POST` a [`Stop`]: whether the engine [`Stopping`].
 pub const STOP: &str = "/cerium/stop";
 
@@ -116,4 +119,11 @@ pub struct Stop {
 pub struct Stopping {
     /// It does.
     pub stopping: bool,
+}
+
+/// Whether something is read ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warming {
+    /// It is.
+    pub warming: bool,
 }

@@ -16,10 +16,12 @@ use crate::output::{self, BOLD, DIM, GREEN, Output};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
-    EditError, EditRequest, Prepared, Progress, Proposal, Receipt, Scope, apply, draft_receipt,
-    plan_edit, run_edit,
+    EditError, EditRequest, Prepared, Progress, Proposal, Receipt, Scope, Strategy, apply,
+    draft_receipt, plan_edit, run_edit, warm,
 };
+use cerium_harness::files::SourceFile;
 use cerium_harness::journal::Journal;
+use cerium_harness::lines::LineSpan;
 pub(crate) use report::{FileReport, print};
 use std::ops::ControlFlow;
 
@@ -134,7 +136,13 @@ impl One<'_> {
         let file = &self.prepared.file.path;
         match made {
             Ok(proposal) => match self.settle(&proposal, &stats) {
-                Ok((exit, receipt)) => FileReport::made(stats, &proposal, exit, receipt),
+                Ok((exit, receipt)) => {
+                    let applied = receipt.as_ref().is_some_and(|receipt| receipt.undo.is_some());
+                    if let (true, Way::Model(backend)) = (applied, way) {
+                        read_on(backend, &proposal);
+                    }
+                    FileReport::made(stats, &proposal, exit, receipt)
+                }
                 Err(error) => {
                     let exit = self.tell(&error);
                     let draft = draft_receipt(&proposal);
@@ -224,6 +232,13 @@ impl One<'_> {
         }
         exit
     }
+}
+
+/// Has what an edit left read before anybody says what comes next: mostly it is about the same place.
+fn read_on(backend: &Counted, proposal: &Proposal) {
+    let Some(region) = proposal.scope.regions.first() else { return };
+    let file = SourceFile { text: proposal.after.clone(), ..proposal.file.clone() };
+    warm(backend, &file, LineSpan::line(region.lines.start), &Strategy::default());
 }
 
 /// The edit on the screen while it is written.

@@ -91,6 +91,25 @@ fn the_second_command_is_warm_and_says_the_same() {
 }
 
 #[test]
+fn what_an_edit_left_is_read_before_the_next_one_is_asked_for() {
+    let world = World::new();
+    let model = model();
+    let edit = |instruction: &str| {
+        let args = ["edit", "calc.py", "--symbol", "main", "--yes", "--json", "--model", &model];
+        world.run(&[&args[..], &["-i", instruction]].concat()).json()
+    };
+    let first = edit("print the area of a 4 by 5 rectangle");
+    assert_eq!(first["applied"], true, "{first:#}");
+    // The engine is at rest once it has read on.
+    wait_until("it has read on", || engine(&world)["activity"]["running"] == 0);
+    let second = edit("print the area of a 6 by 7 rectangle");
+    let tokens = |field: &str| second[field].as_u64().unwrap();
+    let left = tokens("prompt_tokens") - tokens("cached_tokens");
+    // The instruction, the end of the turn and the beginning of the answer.
+    assert!((10..60).contains(&left), "{second:#}");
+}
+
+#[test]
 fn a_completion_crosses_the_socket_as_it_is() {
     let world = World::new();
     let model = test_model("qwen2.5-coder-0.5b").to_str().unwrap().to_owned();

@@ -2,9 +2,14 @@
 
 use super::Desk;
 use crate::support::{Scripted, prompt};
-use cerium_harness::edit::{Choice, Strategy, View, scope_of};
+use cerium_harness::edit::{
+    Choice, EditRequest, Strategy, View, plan_text, run_edit, scope_of, warm,
+};
+use cerium_harness::files::SourceFile;
+use cerium_harness::lines::LineSpan;
 use std::fmt::Write;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 /// A file of some length with a bit of everything.
 fn shop() -> String {
@@ -154,4 +159,35 @@ fn a_whole_file_is_asked_for_plainly_with_its_head_given() {
     let request = &model.asked()[0];
     assert_eq!(request.instructions, None);
     assert_eq!(request.cerium.prefix, "```python\n\ndef f(x):\n    \"\"\"One less.\"\"\"\n");
+}
+
+/// What is read ahead of a line of the shop, and what an instruction about the place asks.
+fn ahead(line: usize, instruction: &str) -> (Scripted, String) {
+    let backend = Scripted::new(["nothing\n"; 2]);
+    let file = SourceFile::from_text(PathBuf::new(), "shop.py".into(), shop(), false);
+    warm(&backend, &file, LineSpan::line(line), &Strategy::default());
+    let request = EditRequest { direct: false, ..EditRequest::new("shop.py", instruction) };
+    let prepared = plan_text(file, request).unwrap();
+    // What comes of it does not matter.
+    let _ = run_edit(&backend, &prepared, &mut |_| ControlFlow::Continue(()));
+    let asked = prompt(&backend.asked()[0]);
+    (backend, asked)
+}
+
+#[test]
+fn what_is_read_ahead_is_all_but_the_instruction() {
+    let line = 1 + shop().lines().position(|line| line.contains("step 3")).unwrap();
+    let (backend, asked) = ahead(line, "let helper_3 return None for negative values");
+    let [warmed] = &backend.warmed()[..] else { panic!("{:#?}", backend.warmed()) };
+    assert!(!warmed.generate);
+    assert_eq!(warmed.instructions, backend.asked()[0].instructions);
+    let left = asked.strip_prefix(&prompt(warmed)).expect("the same beginning");
+    assert_eq!(left, "\nInstruction: let helper_3 return None for negative values\n");
+}
+
+#[test]
+fn nothing_is_read_ahead_where_the_instruction_chooses_what_is_shown() {
+    let line = 1 + shop().lines().position(|line| line.contains("part_7")).unwrap();
+    let (backend, _) = ahead(line, "let checkout return None when part_7 is missing");
+    assert_eq!(backend.warmed(), []);
 }

@@ -12,16 +12,18 @@ use crate::output::progress::Spinner;
 use crate::output::{self, Output};
 use anyhow::{Context as _, Result, ensure};
 use cerium_harness::Backend;
-use cerium_harness::edit::{EditRequest, plan_text, run_edit};
+use cerium_harness::edit::{EditRequest, Strategy, plan_text, run_edit, warm};
 use cerium_harness::files::SourceFile;
-use cerium_harness::syntax::{self, Decl, Language};
+use cerium_harness::lines::LineSpan;
+use cerium_harness::syntax::{self, Decl, Language, Parsed};
 use cerium_harness::workspace::{WalkLimits, Workspace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Files of other sizes, in bytes, are left alone.
 const FILE_BYTES: std::ops::Range<usize> = 100..40_000;
@@ -59,7 +61,8 @@ struct Turn {
 pub(super) fn run(output: Output, settings: &Settings, args: &BenchSession) -> Result<Exit> {
     let loaded = model::open_remembering(output, settings)?;
     let backend = Counted::new(LocalBackend::new(loaded.service())?);
-    let mut person = Person::new(&args.tree)?;
+    let typing = Duration::from_millis(args.typing);
+    let mut person = Person::new(&args.tree, typing)?;
     let mut turns = Vec::new();
     for i in 0..args.edits {
         let _spinner = Spinner::start(output, format!("edit {} of {}", i + 1, args.edits));
@@ -79,10 +82,12 @@ struct Person {
     /// File and function of the last edit.
     at: Option<(String, String)>,
     random: u64,
+    /// How long an instruction takes to type.
+    typing: Duration,
 }
 
 impl Person {
-    fn new(tree: &Path) -> Result<Self> {
+    fn new(tree: &Path, typing: Duration) -> Result<Self> {
         let workspace = Workspace::discover(tree)?;
         let listing = workspace.list(&[], &WalkLimits::default());
         let mut texts = BTreeMap::new();
@@ -93,7 +98,7 @@ impl Person {
             }
         }
         ensure!(!texts.is_empty(), "no functions to edit in `{}`", tree.display());
-        Ok(Self { texts, at: None, random: 0x9e37_79b9_7f4a_7c15 })
+        Ok(Self { texts, at: None, random: 0x9e37_79b9_7f4a_7c15, typing })
     }
 
     /// The next edit: in three of five cases where the last one was, else mostly in the same file.
@@ -124,6 +129,14 @@ impl Person {
         let instruction = INSTRUCTIONS[self.below(INSTRUCTIONS.len())].replace("NAME", &name);
         let before = self.texts[&path].clone();
         let file = SourceFile::from_text(PathBuf::new(), path.clone(), before, false);
+        if self.typing > Duration::ZERO {
+            let parsed = parse(&path, &file.text);
+            let decls = parsed.as_ref().map(Parsed::declarations).unwrap_or_default();
+            if let Some(decl) = decls.iter().find(|decl| decl.name == name) {
+                warm(backend, &file, LineSpan::line(decl.def_line), &Strategy::default());
+            }
+            thread::sleep(self.typing);
+        }
         let request = EditRequest {
             symbol: Some(name.clone()),
             direct: false,
@@ -162,11 +175,14 @@ impl Person {
 
 /// Names of the functions of a text that are not too long and that no other one shares.
 fn functions(path: &str, text: &str) -> Vec<String> {
-    let parsed = Language::of(Path::new(path)).and_then(|language| syntax::parse(language, text));
-    let decls = parsed.map(|parsed| parsed.declarations()).unwrap_or_default();
+    let decls = parse(path, text).map(|parsed| parsed.declarations()).unwrap_or_default();
     let is_alone = |decl: &&Decl| decls.iter().filter(|other| other.name == decl.name).count() == 1;
     let fits = |decl: &&Decl| decl.kind.is_callable() && decl.lines.count() <= LINES_MAX;
     decls.iter().filter(fits).filter(is_alone).map(|decl| decl.name.clone()).collect()
+}
+
+fn parse<'t>(path: &str, text: &'t str) -> Option<Parsed<'t>> {
+    Language::of(Path::new(path)).and_then(|language| syntax::parse(language, text))
 }
 
 /// Memory that this process has now, in bytes; 0 where the system does not say.
