@@ -23,6 +23,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Beginnings of fewer pages are computed sooner than files are worth it: 256 tokens.
+pub const PAGES_MIN: usize = 4;
+
 /// Pages that wait to be written, or that were read and wait to be used.
 const WAITING: usize = 8;
 

@@ -2,12 +2,9 @@
 
 use super::but_last;
 use super::tree::{NodeId, PrefixTree};
-use crate::store::{Key, Reading, Store};
+use crate::store::{Key, PAGES_MIN, Reading, Store};
 use cerium_model::kv::PAGE;
 use std::collections::VecDeque;
-
-/// Shorter beginnings are computed sooner than files are worth it: 256 tokens.
-const PAGES_MIN: usize = 4;
 
 /// The tree's other half.
 #[derive(Debug)]

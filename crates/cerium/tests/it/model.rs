@@ -188,27 +188,29 @@ fn answers_are_the_same_however_they_come_about() {
     let world = World::new();
     let cases = [
         serde_json::json!({ "path": "calc.py", "before": CALC, "instruction": "explain area" }),
-        serde_json::json!({ "question": "What does a rectangle have to do with its area?" }),
+        // Long enough to be kept on disk.
+        serde_json::json!({ "question": format!("{CALC}What does main print? ").repeat(8) }),
         serde_json::json!({ "prefix": "def double(x):\n", "suffix": "\n    return y\n" }),
     ];
     world.write("some.jsonl", cases.map(|case| format!("{case}\n")).concat());
     let model = model();
-    let bench = ["bench", "same", "--cases", ".", "--set", "some", "--ways", "16", "--json"];
-    let bench = [&bench[..], &["--tokens", "24", "--model", &model]].concat();
+    let bench = ["bench", "same", "--cases", ".", "--set", "some", "--ways", "24", "--json"];
+    let bench = [&bench[..], &["--tokens", "12", "--model", &model]].concat();
     let report = world.run(&bench).ok().json();
     let rows = report["rows"].as_array().unwrap();
     let count = |what: &str, count: &str| {
         let row = rows.iter().find(|row| row["what"] == what);
         row.unwrap_or_else(|| panic!("no {what}: {report:#}"))[count].as_u64().unwrap()
     };
-    assert_eq!((report["prompts"].as_u64(), count("all", "answers")), (Some(3), 96));
-    assert_eq!(count("all", "same"), 96, "{report:#}");
-    // All 48 ways were tried, and what they are about took place.
+    assert_eq!((report["prompts"].as_u64(), count("all", "answers")), (Some(3), 144));
+    assert_eq!(count("all", "same"), 144, "{report:#}");
+    // All 72 ways were tried, and what they are about took place.
     for what in ["drafts: none", "drafts: copy", "drafts: changes", "drafts: repeats"] {
-        assert_eq!(count(what, "answers"), 16, "{report:#}");
+        assert_eq!(count(what, "answers"), 24, "{report:#}");
     }
     assert!(count("drafts: all", "accepted_tokens") > 0, "{report:#}");
     assert!(count("cache: warm", "cached_tokens") > 0, "{report:#}");
+    assert!(count("cache: disk", "cached_tokens") > 0, "{report:#}");
     assert_eq!(count("cache: cold", "cached_tokens"), 0, "{report:#}");
 }
 

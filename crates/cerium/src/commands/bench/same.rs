@@ -12,18 +12,27 @@ use crate::local::LocalBackend;
 use crate::model::{self, Loaded};
 use crate::output::progress::Spinner;
 use crate::output::{self, Output};
-use anyhow::{Result, bail};
-use cerium_protocol::{ErrorBody, Event, Extensions, Usage};
+use anyhow::{Result, bail, ensure};
+use cerium_engine::store::{PAGES_MIN, kept};
+use cerium_hub::Home;
+use cerium_model::kv::PAGE;
+use cerium_protocol::{ErrorBody, Event, Usage};
 use cerium_session::{Service, Stream};
 use prompts::Prompt;
 use serde::Serialize;
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fs, io, process, thread};
 
 /// Numbers of threads that are compared.
 const THREADS: [u16; 2] = [1, 2];
 
 /// Prompts that share a batch with the one that is looked at.
 const NEIGHBOURS: usize = 2;
+
+/// How long it may take until a prompt's pages are on disk.
+const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
 
 /// How tokens are chosen: greedily, or at a temperature with a seed.
 const TEMPERATURES: [f32; 2] = [0.0, 0.8];
@@ -44,13 +53,15 @@ enum Cache {
     Cold,
     /// The same was asked before.
     Warm,
+    /// The same was asked before by an engine that is gone: they come from its disk.
+    Disk,
 }
 
 impl Way {
     fn all() -> Vec<Self> {
         let mut ways = Vec::new();
         for threads in 0..THREADS.len() {
-            for cache in [Cache::Cold, Cache::Warm] {
+            for cache in [Cache::Cold, Cache::Warm, Cache::Disk] {
                 for neighbours in [false, true] {
                     for drafts in SOURCES {
                         ways.push(Self { drafts, neighbours, threads, cache });
@@ -64,7 +75,11 @@ impl Way {
     /// What it is, by each of the things that may not matter.
     fn names(self) -> [String; 4] {
         let neighbours = if self.neighbours { NEIGHBOURS } else { 0 };
-        let cache = if self.cache == Cache::Cold { "cold" } else { "warm" };
+        let cache = match self.cache {
+            Cache::Cold => "cold",
+            Cache::Warm => "warm",
+            Cache::Disk => "disk",
+        };
         [
             format!("drafts: {}", self.drafts.0),
             format!("neighbours: {neighbours}"),
@@ -88,14 +103,24 @@ struct Row {
 struct Engines {
     forgetful: Vec<Loaded>,
     remembering: Vec<Loaded>,
+    /// What others are started with, for each number of threads.
+    settings: Vec<Settings>,
+    /// Where they keep what they compute.
+    dir: PathBuf,
 }
 
 pub(super) fn run(output: Output, settings: &Settings, args: &BenchSame) -> Result<Exit> {
-    let mut engines = Engines { forgetful: Vec::new(), remembering: Vec::new() };
+    let mut engines = Engines {
+        forgetful: Vec::new(),
+        remembering: Vec::new(),
+        settings: Vec::new(),
+        dir: Home::from_env()?.root().join(format!("bench-kv-{}", process::id())),
+    };
     for threads in THREADS {
         let settings = Settings { threads: Some(threads), ..settings.clone() };
         engines.forgetful.push(model::open_forgetful(output, &settings)?);
         engines.remembering.push(model::open_remembering(output, &settings)?);
+        engines.settings.push(settings);
     }
     let backend = LocalBackend::new(engines.forgetful[0].service())?;
     let mut all = Vec::new();
@@ -113,7 +138,7 @@ pub(super) fn run(output: Output, settings: &Settings, args: &BenchSame) -> Resu
             Spinner::start(output, format!("{}, {} of {}", prompt.name, i + 1, all.len()));
         let others: Vec<&Prompt> = all.iter().cycle().skip(i + 1).take(NEIGHBOURS).collect();
         for (temperature, turn) in TEMPERATURES.into_iter().zip(&mut turns) {
-            let ask = Ask { prompt, others: &others, temperature, n_tokens: args.tokens };
+            let ask = Ask { output, prompt, others: &others, temperature, n_tokens: args.tokens };
             let plain =
                 Way { drafts: ("none", &[]), neighbours: false, threads: 0, cache: Cache::Cold };
             let (expected, _) = ask.answer(&engines, plain)?;
@@ -148,6 +173,7 @@ pub(super) fn run(output: Output, settings: &Settings, args: &BenchSame) -> Resu
 
 /// One prompt and how it is answered each time.
 struct Ask<'a> {
+    output: Output,
     prompt: &'a Prompt,
     others: &'a [&'a Prompt],
     temperature: f32,
@@ -156,31 +182,74 @@ struct Ask<'a> {
 
 impl Ask<'_> {
     /// The answer that comes in some way, and what it took.
-    fn answer(&self, engines: &Engines, way: Way) -> Result<(String, Usage), ErrorBody> {
-        let engines = match way.cache {
-            Cache::Cold => &engines.forgetful,
-            Cache::Warm => &engines.remembering,
-        };
-        let service = engines[way.threads].service();
-        let set = |temperature: &mut Option<f32>, extensions: &mut Extensions| {
+    fn answer(&self, engines: &Engines, way: Way) -> Result<(String, Usage)> {
+        match way.cache {
+            Cache::Cold => self.ask_beside(&engines.forgetful[way.threads].service(), way),
+            Cache::Warm => {
+                let service = engines.remembering[way.threads].service();
+                self.ask(&service, way)?;
+                self.ask_beside(&service, way)
+            }
+            Cache::Disk => {
+                // Each has a directory of its own, so that all of it is known to be there.
+                let answer = self.ask_restarted(engines, way);
+                remove(&engines.dir)?;
+                answer
+            }
+        }
+    }
+
+    /// The answer of an engine that finds on disk what another one computed.
+    fn ask_restarted(&self, engines: &Engines, way: Way) -> Result<(String, Usage)> {
+        let output = Output { quiet: true, ..self.output };
+        let start =
+            || model::open_keeping(output, &engines.settings[way.threads], engines.dir.clone());
+        let first = start()?;
+        let (_, usage) = self.ask(&first.service(), way)?;
+        let n_pages = usage.prompt_tokens as usize / PAGE;
+        let deadline = Instant::now() + WRITTEN_WITHIN;
+        // Short prompts are not worth a file.
+        while n_pages >= PAGES_MIN && kept(&engines.dir).iter().all(|it| it.n_pages < n_pages) {
+            ensure!(Instant::now() < deadline, "what was computed is not written");
+            thread::sleep(Duration::from_millis(2));
+        }
+        drop(first);
+        self.ask_beside(&start()?.service(), way)
+    }
+
+    fn ask(&self, service: &Service, way: Way) -> Result<(String, Usage), ErrorBody> {
+        read(self.prompt.ask(service, self.n_tokens, &|temperature, extensions| {
             *temperature = Some(self.temperature);
             extensions.seed = Some(7);
             extensions.drafts = Some(way.drafts.1.to_vec());
-        };
-        let ask = || self.prompt.ask(&service, self.n_tokens, &set);
-        if way.cache == Cache::Warm {
-            read(ask()?)?;
-        }
-        let neighbours = self.neighbours(&service, way)?;
-        let answer = read(ask()?);
+        })?)
+    }
+
+    /// The same while others are answered, if the way has some.
+    fn ask_beside(&self, service: &Service, way: Way) -> Result<(String, Usage)> {
+        let neighbours = self.neighbours(service, way)?;
+        let answer = self.ask(service, way);
         drop(neighbours);
-        answer
+        Ok(answer?)
     }
 
     /// Answers to other prompts, which are under way for as long as they are held.
     fn neighbours(&self, service: &Service, way: Way) -> Result<Vec<Stream>, ErrorBody> {
         let others = self.others.iter().filter(|_| way.neighbours);
         others.map(|other| other.ask(service, 4 * self.n_tokens, &|_, _| {})).collect()
+    }
+}
+
+/// Removes a directory in which an engine that has just gone may still be writing.
+fn remove(dir: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + WRITTEN_WITHIN;
+    loop {
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => thread::sleep(Duration::from_millis(2)),
+            Ok(()) => return Ok(()),
+        }
     }
 }
 
