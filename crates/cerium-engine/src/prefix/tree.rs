@@ -76,7 +76,8 @@ impl PrefixTree {
         self.first = first;
     }
 
-    /// Pages held.
+    /// Pages held, for the audit of what is counted.
+    #[cfg(debug_assertions)]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
