@@ -18,7 +18,7 @@ use crate::repetition::loop_start;
 use crate::search::{Piece, SearchOptions, query, search, whole};
 use crate::workspace::{Workspace, WorkspaceError};
 use crate::{Backend, OnText};
-use cerium_protocol::{CreateResponse, ErrorBody, Extensions, Input, Response};
+use cerium_protocol::{CreateResponse, ErrorBody, Input, Response};
 use places::{Filter, Places};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -208,16 +208,11 @@ fn request(
     answer_tokens_max: u32,
 ) -> CreateResponse {
     let shown: String = excerpts.iter().map(|excerpt| excerpt.write() + "\n").collect();
+    let input = Input::Text(format!("{shown}Question: {question}"));
     CreateResponse {
-        model,
-        input: Input::Text(format!("{shown}Question: {question}")),
         instructions: Some(INSTRUCTIONS.to_owned()),
         max_output_tokens: Some(answer_tokens_max),
-        temperature: None,
-        top_p: None,
-        stream: true,
-        generate: true,
-        cerium: Extensions::default(),
+        ..CreateResponse::new(model, input)
     }
 }
 

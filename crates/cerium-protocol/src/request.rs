@@ -71,6 +71,23 @@ fn yes() -> bool {
     true
 }
 
+impl CreateResponse {
+    /// Asks for an answer as a stream and says nothing else.
+    pub fn new(model: String, input: Input) -> Self {
+        Self {
+            model,
+            input,
+            instructions: None,
+            max_output_tokens: None,
+            temperature: None,
+            top_p: None,
+            stream: true,
+            generate: true,
+            cerium: Extensions::default(),
+        }
+    }
+}
+
 /// Extension fields, understood by cerium alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

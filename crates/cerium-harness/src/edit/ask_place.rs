@@ -47,19 +47,15 @@ pub(crate) fn ask(
         return Ok(None);
     }
     let request = CreateResponse {
-        model: model.name,
-        input: Input::Text(user),
         instructions: Some(SYSTEM.to_owned()),
         max_output_tokens: Some(8),
         temperature: Some(0.0),
-        top_p: None,
-        stream: true,
-        generate: true,
         cerium: Extensions {
             prefix: "Line ".to_owned(),
             stop: vec!["\n".to_owned()],
             ..Extensions::default()
         },
+        ..CreateResponse::new(model.name, Input::Text(user))
     };
     let mut cancelled = false;
     let mut on_text = |_: &str| {

@@ -159,14 +159,9 @@ impl Prompt {
             ));
         }
         CreateResponse {
-            model: model.to_owned(),
-            input: Input::Items(items),
             instructions: self.system.clone(),
             max_output_tokens: Some(max_output_tokens),
             temperature: Some(strategy.temperature),
-            top_p: None,
-            stream: true,
-            generate: true,
             cerium: Extensions {
                 prefix: self.prefix.clone(),
                 stop: self.stop.clone(),
@@ -174,21 +169,17 @@ impl Prompt {
                 prediction: Some(format!("{}\n{}", self.shown, self.fence)),
                 ..Extensions::default()
             },
+            ..CreateResponse::new(model.to_owned(), Input::Items(items))
         }
     }
 
     /// The request that has everything read that comes before the instruction.
     pub(crate) fn warming(&self, model: &str) -> CreateResponse {
+        let input = Input::Text(self.user[..self.n_before_instruction].to_owned());
         CreateResponse {
-            model: model.to_owned(),
-            input: Input::Text(self.user[..self.n_before_instruction].to_owned()),
             instructions: self.system.clone(),
-            max_output_tokens: None,
-            temperature: None,
-            top_p: None,
-            stream: true,
             generate: false,
-            cerium: Extensions::default(),
+            ..CreateResponse::new(model.to_owned(), input)
         }
     }
 

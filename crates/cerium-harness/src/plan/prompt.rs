@@ -110,14 +110,9 @@ fn request(
     stop: Vec<String>,
 ) -> CreateResponse {
     CreateResponse {
-        model: backend.model().name,
-        input: Input::Text(text),
         instructions: Some(INSTRUCTIONS.to_owned()),
         max_output_tokens: Some(n_tokens_max),
-        temperature: None,
-        top_p: None,
-        stream: true,
-        generate: true,
         cerium: Extensions { prefix: prefix.to_owned(), stop, ..Extensions::default() },
+        ..CreateResponse::new(backend.model().name, Input::Text(text))
     }
 }

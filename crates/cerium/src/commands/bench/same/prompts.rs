@@ -91,15 +91,8 @@ fn request(backend: &LocalBackend, case: Case) -> Option<Request> {
     let model = backend.model().name;
     if !case.question.is_empty() {
         return Some(Request::Respond(CreateResponse {
-            model,
-            input: Input::Text(case.question),
             instructions: Some("Answer in a few sentences.".to_owned()),
-            max_output_tokens: None,
-            temperature: None,
-            top_p: None,
-            stream: true,
-            generate: true,
-            cerium: Extensions::default(),
+            ..CreateResponse::new(model, Input::Text(case.question))
         }));
     }
     if !case.prefix.is_empty() {
