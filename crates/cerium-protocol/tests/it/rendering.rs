@@ -7,7 +7,7 @@ use cerium_protocol::{
 };
 use serde::Serialize;
 
-fn response(status: Status, text: &str) -> Response {
+pub(crate) fn response(status: Status, text: &str) -> Response {
     Response {
         id: "resp_1".into(),
         model: "m".into(),

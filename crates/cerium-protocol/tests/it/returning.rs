@@ -1,10 +1,11 @@
 //! There and back: what one side writes, the other reads as it was.
 
+use crate::rendering;
 use cerium_protocol::wire::sse::EventReader;
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
     CompletionRequest, CreateResponse, DraftCounts, DraftSource, DraftUsage, ErrorBody, ErrorKind,
-    Event, Extensions, Input, InputItem, OutputText, Response, Role, Status, Timings, Usage,
+    Event, Extensions, Input, InputItem, Response, Role, Status, Timings, Usage,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -102,25 +103,15 @@ proptest! {
 }
 
 fn response(status: Status, text: &str) -> Response {
+    let response = rendering::response(status, text);
+    let drafts = DraftUsage {
+        changed: DraftCounts { drafted_tokens: 4, accepted_tokens: 3 },
+        ..DraftUsage::default()
+    };
     Response {
-        id: "resp_1".into(),
-        model: "m".into(),
-        status,
-        incomplete_reason: (status == Status::Incomplete).then(|| "context".into()),
-        output: OutputText { text: text.into() },
-        usage: Usage {
-            prompt_tokens: 120,
-            cached_tokens: 100,
-            output_tokens: 7,
-            output_steps: 2,
-            drafted_tokens: 4,
-            accepted_tokens: 3,
-            drafts: DraftUsage {
-                changed: DraftCounts { drafted_tokens: 4, accepted_tokens: 3 },
-                ..DraftUsage::default()
-            },
-        },
+        usage: Usage { drafts, ..response.usage },
         timings: Timings { prefill_ms: 0.1, ttft_ms: 2.5, decode_ms: 10.25, total_ms: 1e3 / 3.0 },
+        ..response
     }
 }
 
