@@ -35,6 +35,22 @@ pub enum Bound {
     Setting,
 }
 
+/// Memory that this process has; 0 where the system does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// Now.
+    pub n_bytes: u64,
+    /// At most so far.
+    pub n_bytes_max: u64,
+}
+
+/// What of its memory is resident; mapped files count as far as they were touched.
+pub fn resident() -> Resident {
+    let status = read(Path::new("/proc/self/status"));
+    let bytes = |name| field(&status, name).unwrap_or_default() * 1024;
+    Resident { n_bytes: bytes("VmRSS:"), n_bytes_max: bytes("VmHWM:") }
+}
+
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

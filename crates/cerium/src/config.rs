@@ -269,6 +269,12 @@ fn unknown(key: String) -> ConfigError {
     ConfigError::UnknownKey { key, nearest }
 }
 
+/// An amount as people write it, taken apart: `2 GB`, `15m`.
+fn number_and_unit(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    (text[..end].trim(), text[end..].trim())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

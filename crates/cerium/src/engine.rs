@@ -93,9 +93,7 @@ impl Way {
 
     /// Tells the person what loading it here would have told.
     fn meet(&self, (socket, hello): (PathBuf, Hello)) -> Attached {
-        for note in &hello.about.notes {
-            self.output.note(note);
-        }
+        self.output.notes(&hello.about.notes);
         Attached { socket, model: hello.model }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Load
     let options =
         EngineOptions { keeps_prefixes: false, n_remembered_max: 0, ..EngineOptions::default() };
     let found = find(output, settings)?;
-    show(output, &found, || load(settings, &found, &options, &|| false))
+    load_shown(output, settings, &found, &options, &|| false)
 }
 
 /// The same with an engine that remembers, but nothing of earlier processes.
@@ -51,7 +51,7 @@ pub(crate) fn open_forgetful(output: Output, settings: &Settings) -> Result<Load
 /// As [`open`].
 pub(crate) fn open_remembering(output: Output, settings: &Settings) -> Result<Loaded> {
     let found = find(output, settings)?;
-    show(output, &found, || load(settings, &found, &EngineOptions::default(), &|| false))
+    load_shown(output, settings, &found, &EngineOptions::default(), &|| false)
 }
 
 /// The same with an engine that keeps computed prompts in a directory of its own.
@@ -62,7 +62,7 @@ pub(crate) fn open_keeping(output: Output, settings: &Settings, dir: PathBuf) ->
     let found = find(output, settings)?;
     let options =
         EngineOptions { store: Some(store(output, dir, CACHE_BYTES)), ..EngineOptions::default() };
-    show(output, &found, || load(settings, &found, &options, &|| false))
+    load_shown(output, settings, &found, &options, &|| false)
 }
 
 /// Loads a model that was found, making `room` as [`load`] does.
@@ -75,7 +75,7 @@ pub(crate) fn open_found(
     found: &Found,
     room: &dyn Fn() -> bool,
 ) -> Result<Loaded> {
-    show(output, found, || load(settings, found, &keeping(output, settings)?, room))
+    load_shown(output, settings, found, &keeping(output, settings)?, room)
 }
 
 /// An engine that keeps computed prompts where it may.
@@ -98,14 +98,30 @@ fn store(output: Output, dir: PathBuf, bytes_max: u64) -> StoreOptions {
     StoreOptions { dir, bytes_max, on_trouble: Arc::new(on_trouble) }
 }
 
+fn load_shown(
+    output: Output,
+    settings: &Settings,
+    found: &Found,
+    options: &EngineOptions,
+    room: &dyn Fn() -> bool,
+) -> Result<Loaded> {
+    show(output, found, || {
+        let loaded = load(settings, found, options, room)?;
+        let notes = loaded.notes.clone();
+        Ok((loaded, notes))
+    })
+}
+
 /// Loads with a spinner, and tells what there is to tell.
-fn show(output: Output, found: &Found, load: impl FnOnce() -> Result<Loaded>) -> Result<Loaded> {
+fn show<T>(
+    output: Output,
+    found: &Found,
+    load: impl FnOnce() -> Result<(T, Vec<String>)>,
+) -> Result<T> {
     let spinner = Spinner::start(output, format!("loading {}", found.name));
-    let loaded = load().with_context(|| found.loading())?;
+    let (loaded, notes) = load().with_context(|| found.loading())?;
     drop(spinner);
-    for note in &loaded.notes {
-        output.note(note);
-    }
+    output.notes(&notes);
     Ok(loaded)
 }
 
@@ -133,18 +149,11 @@ impl Loaded {
 /// As [`open`].
 pub(crate) fn open_bare(output: Output, settings: &Settings) -> Result<(String, Model)> {
     let found = find(output, settings)?;
-    let spinner = Spinner::start(output, format!("loading {}", found.name));
-    let mut notes = Vec::new();
-    let mut load = || {
-        let file = found.file()?;
+    let model = show(output, &found, || {
+        let (file, mut notes) = (found.file()?, Vec::new());
         space(settings, &file, &|| false, &mut notes)?;
-        load_weights(settings, file, &mut notes)
-    };
-    let model = load().with_context(|| found.loading())?;
-    drop(spinner);
-    for note in &notes {
-        output.note(note);
-    }
+        Ok((load_weights(settings, file, &mut notes)?, notes))
+    })?;
     Ok((found.name, model))
 }
 

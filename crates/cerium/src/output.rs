@@ -32,6 +32,13 @@ impl Output {
         self.say(&format!("{}\n", text.as_ref()));
     }
 
+    /// Tells people several things.
+    pub(crate) fn notes(self, texts: &[String]) {
+        for text in texts {
+            self.note(text);
+        }
+    }
+
     /// Tells people something, as it is.
     pub(crate) fn say(self, text: &str) {
         if !self.quiet {

@@ -7,6 +7,7 @@
 use anyhow::{Context, Result, ensure};
 use cerium_hub::{Home, Located, Sources};
 use cerium_model::file::ModelFile;
+use cerium_model::memory::resident;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_model::{Cpu, KvCache, KvFormat, Model, Opening, Segment, Wanted};
 use clap::Parser;
@@ -90,7 +91,7 @@ fn main() -> Result<()> {
         "threads": model.n_threads(),
         "prompt_tokens": prompt.len(),
         "kv_bytes": kv_bytes,
-        "peak_bytes": peak_bytes(),
+        "peak_bytes": resident().n_bytes_max,
         "prefill": curve,
         "answers": answers,
     });
@@ -161,12 +162,4 @@ fn step(model: &mut Model, kv: &mut KvCache, tokens: &[u32], wanted: bool) -> u3
     let abort = AtomicBool::new(false);
     let outputs = model.forward(&mut [segment], &abort).expect("nothing aborts it");
     outputs.likeliest.first().copied().unwrap_or_default()
-}
-
-/// The most memory this process had, in bytes; 0 where the system does not say.
-fn peak_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
 }

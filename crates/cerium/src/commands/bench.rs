@@ -4,6 +4,7 @@
 mod cache;
 mod case;
 mod edit;
+mod kept;
 mod report;
 mod same;
 mod schedule;
@@ -37,9 +38,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
         Measure::Roofline(rounds) => {
             let mut notes = Vec::new();
             let threads = model::n_threads(settings.threads, &mut notes);
-            for note in &notes {
-                output.note(note);
-            }
+            output.notes(&notes);
             return roofline(output, rounds, threads);
         }
         Measure::Edit(args) => return edit::run(output, &settings, args),
@@ -127,4 +126,10 @@ fn roofline(output: Output, rounds: &Rounds, n_threads: usize) -> Result<Exit> {
         output::data(&report::roofs_text(&roofs))?;
     }
     Ok(Exit::Done)
+}
+
+/// Of sorted values, the least that so many are not above.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let n = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(n.max(1) - 1).copied().unwrap_or(f64::NAN)
 }

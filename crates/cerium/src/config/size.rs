@@ -1,5 +1,6 @@
 //! An amount of memory as people write it: `1500 MB`, `2GB`, `1.5 GiB`.
 
+use super::number_and_unit;
 use serde::Deserialize;
 use std::str::FromStr;
 
@@ -22,8 +23,7 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-        let (number, unit) = (text[..end].trim(), text[end..].trim());
+        let (number, unit) = number_and_unit(text);
         let factor = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
         match (number.parse::<f64>(), factor) {
             (Ok(n), Some((_, factor))) if n.is_finite() && n > 0.0 => Ok(Self((n * factor) as u64)),

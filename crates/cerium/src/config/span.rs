@@ -1,5 +1,6 @@
 //! A stretch of time as people write it: `90s`, `15m`, `2 h`.
 
+use super::number_and_unit;
 use serde::Deserialize;
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,8 +20,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-        let (number, unit) = (text[..end].trim(), text[end..].trim());
+        let (number, unit) = number_and_unit(text);
         let unit = UNITS.iter().find(|(name, _)| *name == unit);
         let seconds = match (number.parse::<u64>(), unit) {
             (Ok(n), Some((_, seconds))) => n.checked_mul(*seconds),

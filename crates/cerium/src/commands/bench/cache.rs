@@ -1,6 +1,8 @@
 //! `cerium bench cache`: how long a person waits for the first token when a long context is known: in this
 //! process, and to one that has just been started.
 
+use super::kept::Dir;
+use super::quantile;
 use crate::cli::BenchCache;
 use crate::commands::Exit;
 use crate::config::Settings;
@@ -8,20 +10,11 @@ use crate::model::{self, Loaded};
 use crate::output::progress::Spinner;
 use crate::output::{self, BOLD, DIM, Output};
 use anyhow::{Context as _, Result, bail};
-use cerium_engine::store::kept;
 use cerium_engine::{Drafts, Job, Stats, Step};
-use cerium_hub::Home;
 use cerium_model::kv::PAGE;
 use serde::Serialize;
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
-use std::process;
-use std::thread;
 use std::time::{Duration, Instant};
-
-/// How long it may take until everything is on disk.
-const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
 
 /// What one length of context came to; milliseconds.
 #[derive(Debug, Serialize)]
@@ -38,13 +31,13 @@ struct Row {
 }
 
 pub(super) fn run(output: Output, settings: &Settings, args: &BenchCache) -> Result<Exit> {
-    let dir = Home::from_env()?.root().join(format!("bench-kv-{}", process::id()));
+    let dir = Dir::new()?;
     let rows = args.after.iter().map(|&after| measure(output, settings, args, after, &dir));
     let rows: Result<Vec<Row>> = rows.collect();
     // Whatever came of it.
-    let removed = fs::remove_dir_all(&dir);
+    let removed = dir.remove();
     let rows = rows?;
-    removed.with_context(|| format!("removing `{}`", dir.display()))?;
+    removed.with_context(|| format!("removing `{}`", dir.path().display()))?;
     if output.json {
         output::object(&serde_json::json!({ "tokens": args.tokens, "rows": rows }))?;
     } else {
@@ -58,9 +51,9 @@ fn measure(
     settings: &Settings,
     args: &BenchCache,
     after: usize,
-    dir: &Path,
+    dir: &Dir,
 ) -> Result<Row> {
-    let loaded = model::open_keeping(output, settings, dir.to_owned())?;
+    let loaded = model::open_keeping(output, settings, dir.path().to_owned())?;
     let n_vocab = loaded.tokenizer.n_vocab();
     // Of any kind: what they say costs nothing.
     let token = |i: usize| (i * 7919 % n_vocab) as u32;
@@ -69,7 +62,7 @@ fn measure(
         let instruction = (0..args.tokens).map(|i| token(round * 104_729 + i * 31));
         context.iter().copied().chain(instruction).collect::<Vec<u32>>()
     };
-    let before: usize = kept(dir).iter().map(|kept| kept.n_pages).sum();
+    let before = dir.n_pages();
     let prefill = {
         let _spinner = Spinner::start(output, format!("reading {after} tokens"));
         ask(&loaded, context.clone())?
@@ -84,17 +77,10 @@ fn measure(
     }
     times.sort_by(f64::total_cmp);
 
-    let n_pages = before + after / PAGE;
-    let deadline = Instant::now() + WRITTEN_WITHIN;
-    while kept(dir).iter().map(|kept| kept.n_pages).sum::<usize>() < n_pages {
-        if Instant::now() > deadline {
-            bail!("not everything was written: `size` of the cache may be too small");
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+    dir.wait_for(before + after / PAGE)?;
     drop(loaded);
     let started = Instant::now();
-    let loaded = model::open_keeping(output, settings, dir.to_owned())?;
+    let loaded = model::open_keeping(output, settings, dir.path().to_owned())?;
     let stats = ask(&loaded, prompt(usize::from(args.rounds)))?;
     Ok(Row {
         after,
@@ -121,12 +107,6 @@ fn ask(loaded: &Loaded, prompt: Vec<u32>) -> Result<Stats> {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// Of sorted values, the least that so many are not above.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let n = (sorted.len() as f64 * q).ceil() as usize;
-    sorted.get(n.max(1) - 1).copied().unwrap_or(f64::NAN)
 }
 
 fn text(args: &BenchCache, rows: &[Row]) -> String {

@@ -5,6 +5,7 @@
 mod prompts;
 
 use super::edit::{SOURCES, Source};
+use super::kept::Dir;
 use crate::cli::BenchSame;
 use crate::commands::Exit;
 use crate::config::Settings;
@@ -12,27 +13,20 @@ use crate::local::LocalBackend;
 use crate::model::{self, Loaded};
 use crate::output::progress::Spinner;
 use crate::output::{self, Output};
-use anyhow::{Result, bail, ensure};
-use cerium_engine::store::{PAGES_MIN, kept};
-use cerium_hub::Home;
+use anyhow::{Result, bail};
+use cerium_engine::store::PAGES_MIN;
 use cerium_model::kv::PAGE;
 use cerium_protocol::{ErrorBody, Event, Usage};
 use cerium_session::{Service, Stream};
 use prompts::Prompt;
 use serde::Serialize;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use std::{fs, io, process, thread};
 
 /// Numbers of threads that are compared.
 const THREADS: [u16; 2] = [1, 2];
 
 /// Prompts that share a batch with the one that is looked at.
 const NEIGHBOURS: usize = 2;
-
-/// How long it may take until a prompt's pages are on disk.
-const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
 
 /// How tokens are chosen: greedily, or at a temperature with a seed.
 const TEMPERATURES: [f32; 2] = [0.0, 0.8];
@@ -106,7 +100,7 @@ struct Engines {
     /// What others are started with, for each number of threads.
     settings: Vec<Settings>,
     /// Where they keep what they compute.
-    dir: PathBuf,
+    dir: Dir,
 }
 
 pub(super) fn run(output: Output, settings: &Settings, args: &BenchSame) -> Result<Exit> {
@@ -114,7 +108,7 @@ pub(super) fn run(output: Output, settings: &Settings, args: &BenchSame) -> Resu
         forgetful: Vec::new(),
         remembering: Vec::new(),
         settings: Vec::new(),
-        dir: Home::from_env()?.root().join(format!("bench-kv-{}", process::id())),
+        dir: Dir::new()?,
     };
     for threads in THREADS {
         let settings = Settings { threads: Some(threads), ..settings.clone() };
@@ -193,7 +187,7 @@ impl Ask<'_> {
             Cache::Disk => {
                 // Each has a directory of its own, so that all of it is known to be there.
                 let answer = self.ask_restarted(engines, way);
-                remove(&engines.dir)?;
+                engines.dir.remove()?;
                 answer
             }
         }
@@ -202,16 +196,19 @@ impl Ask<'_> {
     /// The answer of an engine that finds on disk what another one computed.
     fn ask_restarted(&self, engines: &Engines, way: Way) -> Result<(String, Usage)> {
         let output = Output { quiet: true, ..self.output };
-        let start =
-            || model::open_keeping(output, &engines.settings[way.threads], engines.dir.clone());
+        let start = || {
+            model::open_keeping(
+                output,
+                &engines.settings[way.threads],
+                engines.dir.path().to_owned(),
+            )
+        };
         let first = start()?;
         let (_, usage) = self.ask(&first.service(), way)?;
         let n_pages = usage.prompt_tokens as usize / PAGE;
-        let deadline = Instant::now() + WRITTEN_WITHIN;
         // Short prompts are not worth a file.
-        while n_pages >= PAGES_MIN && kept(&engines.dir).iter().all(|it| it.n_pages < n_pages) {
-            ensure!(Instant::now() < deadline, "what was computed is not written");
-            thread::sleep(Duration::from_millis(2));
+        if n_pages >= PAGES_MIN {
+            engines.dir.wait_for(n_pages)?;
         }
         drop(first);
         self.ask_beside(&start()?.service(), way)
@@ -237,19 +234,6 @@ impl Ask<'_> {
     fn neighbours(&self, service: &Service, way: Way) -> Result<Vec<Stream>, ErrorBody> {
         let others = self.others.iter().filter(|_| way.neighbours);
         others.map(|other| other.ask(service, 4 * self.n_tokens, &|_, _| {})).collect()
-    }
-}
-
-/// Removes a directory in which an engine that has just gone may still be writing.
-fn remove(dir: &Path) -> io::Result<()> {
-    let deadline = Instant::now() + WRITTEN_WITHIN;
-    loop {
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => thread::sleep(Duration::from_millis(2)),
-            Ok(()) => return Ok(()),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod waits;
 
+use super::quantile;
 use crate::cli::BenchSchedule;
 use crate::commands::Exit;
 use crate::config::Settings;
@@ -30,11 +31,7 @@ impl Row {
     fn new(what: &str, waits: &[Duration]) -> Self {
         let mut ms: Vec<f64> = waits.iter().map(|wait| wait.as_secs_f64() * 1e3).collect();
         ms.sort_by(f64::total_cmp);
-        // The smallest wait that so many are not longer than.
-        let at = |share: f64| {
-            let i = (share * ms.len() as f64).ceil() as usize;
-            ms.get(i.saturating_sub(1)).copied().unwrap_or(f64::NAN)
-        };
+        let at = |share| quantile(&ms, share);
         let (p50_ms, p95_ms, p99_ms, max_ms) = (at(0.5), at(0.95), at(0.99), at(1.0));
         Self { what: what.to_owned(), n: ms.len(), p50_ms, p95_ms, p99_ms, max_ms }
     }

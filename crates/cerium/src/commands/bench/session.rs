@@ -2,6 +2,7 @@
 //! last one was; what each of them reads anew, how long it takes, and whether memory stays flat. The
 //! model's own edits are taken up, in memory: no file is touched.
 
+use super::quantile;
 use crate::backend::Counted;
 use crate::cli::BenchSession;
 use crate::commands::Exit;
@@ -15,11 +16,11 @@ use cerium_harness::Backend;
 use cerium_harness::edit::{EditRequest, Strategy, plan_text, run_edit, warm};
 use cerium_harness::files::SourceFile;
 use cerium_harness::lines::LineSpan;
-use cerium_harness::syntax::{self, Decl, Language, Parsed};
+use cerium_harness::syntax::{self, Decl, Language};
 use cerium_harness::workspace::{WalkLimits, Workspace};
+use cerium_model::memory::resident;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -101,40 +102,37 @@ impl Person {
         Ok(Self { texts, at: None, random: 0x9e37_79b9_7f4a_7c15, typing })
     }
 
-    /// The next edit: in three of five cases where the last one was, else mostly in the same file.
+    /// Where the next edit is: in three of five cases where the last one was, else mostly in the same file.
+    fn place(&mut self) -> Result<(String, Decl)> {
+        loop {
+            let (stays, stays_in_file) = (self.below(5) < 3, self.below(3) < 2);
+            let last = self.at.take().filter(|_| stays || stays_in_file);
+            let (path, last) = if let Some((path, name)) = last {
+                (path, Some(name).filter(|_| stays))
+            } else {
+                let i = self.below(self.texts.len().max(1));
+                let path = self.texts.keys().nth(i).cloned();
+                (path.context("no functions are left to edit")?, None)
+            };
+            let mut decls = functions(&path, &self.texts[&path]);
+            if decls.is_empty() {
+                // All that was in it is gone.
+                self.texts.remove(&path);
+                continue;
+            }
+            let stayed = last.and_then(|name| decls.iter().position(|decl| decl.name == name));
+            let i = stayed.unwrap_or_else(|| self.below(decls.len()));
+            return Ok((path, decls.swap_remove(i)));
+        }
+    }
+
     fn edit(&mut self, backend: &Counted) -> Result<Turn> {
-        let (stays, stays_in_file) = (self.below(5) < 3, self.below(3) < 2);
-        let path = match self.at.take().filter(|_| stays || stays_in_file) {
-            Some((path, name)) if stays => {
-                self.at = Some((path.clone(), name));
-                path
-            }
-            Some((path, _)) => path,
-            None => {
-                let i = self.below(self.texts.len());
-                self.texts.keys().nth(i).context("a file")?.clone()
-            }
-        };
-        let names = functions(&path, &self.texts[&path]);
-        let stayed = self.at.take().map(|(_, name)| name).filter(|name| names.contains(name));
-        let Some(name) = stayed.or_else(|| {
-            let i = self.below(names.len().max(1));
-            names.get(i).cloned()
-        }) else {
-            // All that was in it is gone.
-            self.texts.remove(&path);
-            ensure!(!self.texts.is_empty(), "no functions are left to edit");
-            return self.edit(backend);
-        };
+        let (path, Decl { name, def_line, .. }) = self.place()?;
         let instruction = INSTRUCTIONS[self.below(INSTRUCTIONS.len())].replace("NAME", &name);
         let before = self.texts[&path].clone();
         let file = SourceFile::from_text(PathBuf::new(), path.clone(), before, false);
         if self.typing > Duration::ZERO {
-            let parsed = parse(&path, &file.text);
-            let decls = parsed.as_ref().map(Parsed::declarations).unwrap_or_default();
-            if let Some(decl) = decls.iter().find(|decl| decl.name == name) {
-                warm(backend, &file, LineSpan::line(decl.def_line), &Strategy::default());
-            }
+            warm(backend, &file, LineSpan::line(def_line), &Strategy::default());
             thread::sleep(self.typing);
         }
         let request = EditRequest {
@@ -159,7 +157,7 @@ impl Person {
             uncached_tokens: usage.prompt_tokens - usage.cached_tokens,
             ttft_ms: stats.timings.ttft_ms,
             total_ms,
-            resident_bytes: resident_bytes(),
+            resident_bytes: resident().n_bytes,
         })
     }
 
@@ -173,31 +171,20 @@ impl Person {
     }
 }
 
-/// Names of the functions of a text that are not too long and that no other one shares.
-fn functions(path: &str, text: &str) -> Vec<String> {
-    let decls = parse(path, text).map(|parsed| parsed.declarations()).unwrap_or_default();
+/// The functions of a text that are not too long and whose names no other one has.
+fn functions(path: &str, text: &str) -> Vec<Decl> {
+    let parsed = Language::of(Path::new(path)).and_then(|language| syntax::parse(language, text));
+    let decls = parsed.map(|parsed| parsed.declarations()).unwrap_or_default();
     let is_alone = |decl: &&Decl| decls.iter().filter(|other| other.name == decl.name).count() == 1;
     let fits = |decl: &&Decl| decl.kind.is_callable() && decl.lines.count() <= LINES_MAX;
-    decls.iter().filter(fits).filter(is_alone).map(|decl| decl.name.clone()).collect()
-}
-
-fn parse<'t>(path: &str, text: &'t str) -> Option<Parsed<'t>> {
-    Language::of(Path::new(path)).and_then(|language| syntax::parse(language, text))
-}
-
-/// Memory that this process has now, in bytes; 0 where the system does not say.
-fn resident_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
+    decls.iter().filter(fits).filter(is_alone).cloned().collect()
 }
 
 fn text(turns: &[Turn]) -> String {
     let row = |what: &str, value: &dyn Fn(&Turn) -> f64| {
         let mut values: Vec<f64> = turns.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
-        let at = |part: f64| values[((values.len() - 1) as f64 * part).round() as usize];
+        let at = |share| quantile(&values, share);
         format!("{what:<18} median {:>8.0}  p95 {:>8.0}\n", at(0.5), at(0.95))
     };
     let mb = |turn: Option<&Turn>| turn.map_or(0, |turn| turn.resident_bytes >> 20);
