@@ -419,26 +419,26 @@ impl Worker {
         let mut segments = Vec::with_capacity(turns.len());
         for (Turn { job, .. }, part) in turns.iter_mut().zip(&parts) {
             let Some(kv) = job.kv.as_mut() else { unreachable!("a started job has a cache") };
-            let is_greedy = job.job.sampling.is_greedy();
-            let wanted = if is_greedy { Wanted::Likeliest } else { Wanted::Logits };
+            let wanted = if job.job.wants_logits() { Wanted::Logits } else { Wanted::Likeliest };
             let wanted = wanted(part.n_wanted);
             segments.push(Segment { kv, tokens: &part.tokens, wanted });
         }
         let n_pages = segments.iter().map(|s| s.kv.n_wanted(s.tokens.len())).sum();
         let has_room = self.cache.make_room(n_pages);
         debug_assert!(has_room, "sequences were promised their pages");
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), self.model.cpu());
         let outputs = self.model.forward(&mut segments, self.interrupt.flag());
         self.interrupt.end();
         let Ok(outputs) = outputs else { return };
-        let mut logits = outputs.logits.chunks_exact(self.n_vocab).map(Told::Logits);
+        let rows = outputs.logits.chunks_exact(self.n_vocab);
+        let mut logits = rows.map(|logits| Told::Logits { logits, cpu });
         let mut likeliest = outputs.likeliest.iter().map(|&id| Told::Likeliest(id));
         for (Turn { job, .. }, part) in turns.into_iter().zip(&parts) {
             let (n, draft) = (part.n_wanted, part.draft.as_ref());
-            let told: Vec<Told<'_>> = if job.job.sampling.is_greedy() {
-                likeliest.by_ref().take(n).collect()
-            } else {
+            let told: Vec<Told<'_>> = if job.job.wants_logits() {
                 logits.by_ref().take(n).collect()
+            } else {
+                likeliest.by_ref().take(n).collect()
             };
             if !told.is_empty() {
                 job.take(&told, draft, self.n_context);

@@ -1,6 +1,7 @@
 //! What the engine is asked to do and what it reports.
 
 use crate::draft::{DraftCounts, DraftKind, Drafts};
+use crate::likelihood::Likelihood;
 use std::time::Duration;
 
 /// One generation.
@@ -16,11 +17,20 @@ pub struct Job {
     pub stop_tokens: Vec<u32>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// Whether each token comes with its [`Likelihood`], and how many of the likeliest with it.
+    pub likelihoods: Option<usize>,
     /// Where drafts may come from. They change speed alone.
     pub drafts: Drafts,
     /// The output's first tokens, whatever the model makes of them: to replay a text, at the price
     /// that generating it has.
     pub forced: Vec<u32>,
+}
+
+impl Job {
+    /// Whether all logits have to be known; else the id of the greatest one is enough.
+    pub(crate) fn wants_logits(&self) -> bool {
+        !self.sampling.is_greedy() || self.likelihoods.is_some()
+    }
 }
 
 /// How a generation goes on otherwise: as a new one whose prompt is what is kept of this one, prompt and
@@ -111,6 +121,8 @@ pub enum Step {
     Token {
         /// Its id.
         id: u32,
+        /// How likely it was, if that was asked for.
+        likelihood: Option<Box<Likelihood>>,
     },
     /// It goes on otherwise. Tokens told since the reader asked for that do not count.
     Steered {

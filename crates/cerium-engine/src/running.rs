@@ -3,8 +3,8 @@
 use crate::draft::{Draft, Experience, Governor, Room};
 use crate::engine::{Place, offer};
 use crate::prefix::{PrefixCache, Restoring, n_promise};
-use crate::{Class, Finish, FinishReason, Job, Stats, Steer, Step, sample};
-use cerium_model::KvCache;
+use crate::{Class, Finish, FinishReason, Job, Likelihood, Stats, Steer, Step, sample};
+use cerium_model::{Cpu, KvCache};
 use flume::Sender;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -50,7 +50,10 @@ pub(crate) struct Running {
 /// What a step tells of the token after one of its positions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Told<'a> {
-    Logits(&'a [f32]),
+    Logits {
+        logits: &'a [f32],
+        cpu: Cpu,
+    },
     /// Its id: all that a greedy choice needs.
     Likeliest(u32),
 }
@@ -245,16 +248,22 @@ impl Running {
         for &told in told {
             let id = match (self.job.forced.get(self.stats.n_output), told) {
                 (Some(&id), _) | (None, Told::Likeliest(id)) => id,
-                (None, Told::Logits(logits)) => {
+                (None, Told::Logits { logits, .. }) => {
                     sample::choose(&self.job.sampling, logits, &self.tokens, self.tokens.len())
                 }
+            };
+            let likelihood = match (self.job.likelihoods, told) {
+                (Some(n_top), Told::Logits { logits, cpu }) => {
+                    Some(Box::new(Likelihood::new(cpu, logits, id, n_top)))
+                }
+                _ => None,
             };
             let right = guesses.get(n_right) == Some(&id);
             if let Some(draft) = draft.filter(|_| right) {
                 self.stats.drafts[draft.kind as usize].n_accepted += 1;
                 n_right += 1;
             }
-            self.push(id, n_context);
+            self.push(id, likelihood, n_context);
             if !right || self.state == State::Done {
                 break;
             }
@@ -284,7 +293,7 @@ impl Running {
     }
 
     /// Takes the chosen token.
-    fn push(&mut self, id: u32, n_context: usize) {
+    fn push(&mut self, id: u32, likelihood: Option<Box<Likelihood>>, n_context: usize) {
         if self.first_token.is_none() {
             self.stats.ttft = self.submitted.elapsed();
             self.first_token = Some(Instant::now());
@@ -294,7 +303,7 @@ impl Running {
         }
         self.tokens.push(id);
         self.stats.n_output += 1;
-        self.send(Step::Token { id });
+        self.send(Step::Token { id, likelihood });
         if self.stats.n_output >= self.job.max_tokens {
             self.finish(FinishReason::Length);
         } else if self.tokens.len() >= n_context {

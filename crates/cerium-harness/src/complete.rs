@@ -155,15 +155,10 @@ fn complete_after(
     let (before, after) = window(&before, &after, window_tokens_max, &count_tokens);
 
     let request = CompletionRequest {
-        model: model.name,
-        prompt: format!("{lead}{before}"),
         suffix: Some(after.to_owned()),
         max_tokens: Some(tokens_max),
-        temperature: None,
-        top_p: None,
-        stop: Vec::new(),
-        stream: true,
         cerium: Extensions { infill: true, ..Extensions::default() },
+        ..CompletionRequest::new(model.name, format!("{lead}{before}"))
     };
     let mut stream = Stream { before, after, generated: String::new(), n_shown: 0, end: None };
     let mut response =

@@ -204,6 +204,13 @@ pub(crate) fn exp(x: f32) -> f32 {
 /// Index of the greatest value, the first of equals; `None` when empty or all NaN.
 pub fn argmax(values: &[f32]) -> Option<usize> {
     // Two passes that compilers turn into vectors, instead of one that they cannot.
+    let max = max(values);
+    values.iter().position(|v| *v == max)
+}
+
+/// The greatest value; NaN is none.
+#[inline(always)]
+fn max(values: &[f32]) -> f32 {
     let greater = |max: f32, v: f32| if v > max { v } else { max };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (chunks, rest) = values.as_chunks::<LANES>();
@@ -212,8 +219,35 @@ pub fn argmax(values: &[f32]) -> Option<usize> {
             *lane = greater(*lane, *v);
         }
     }
-    let max = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, greater);
-    values.iter().position(|v| *v == max)
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, greater)
+}
+
+/// `ln(sum(e^x))`: the logarithm of a probability is its logit less this.
+///
+/// Powers are summed in f32 over stretches of 1024 values and in f64 over those, so that it is off by
+/// less than 1e-5 for a vocabulary of any size.
+pub fn log_sum_exp(cpu: Cpu, values: &[f32]) -> f64 {
+    per_isa!(cpu, log_sum_exp_body(values: &[f32]) -> f64)
+}
+
+#[inline(always)]
+fn log_sum_exp_body(values: &[f32]) -> f64 {
+    let max = max(values);
+    let mut sum = 0.0;
+    for stretch in values.chunks(1024) {
+        let mut lanes = [0.0f32; LANES];
+        let (chunks, rest) = stretch.as_chunks::<LANES>();
+        for chunk in chunks {
+            for (lane, v) in lanes.iter_mut().zip(chunk) {
+                *lane += exp(v - max);
+            }
+        }
+        for (lane, v) in lanes.iter_mut().zip(rest) {
+            *lane += exp(v - max);
+        }
+        sum += f64::from(fold(lanes));
+    }
+    f64::from(max) + sum.ln()
 }
 
 #[cfg(test)]
@@ -249,6 +283,7 @@ mod tests {
             rope(cpu, &mut heads, 64, RopePairs::Halves, &turn);
             rope(cpu, &mut heads, 64, RopePairs::Neighbours, &turn);
             normed.extend(heads);
+            normed.push(log_sum_exp(cpu, &x) as f32);
             normed.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
         };
         for cpu in Cpu::available() {
@@ -289,6 +324,18 @@ mod tests {
             softcap(Cpu::best(), &mut got, 30.0);
             let want = 30.0 * (f64::from(x) / 30.0).tanh();
             assert!((f64::from(got[0]) - want).abs() < 1e-5, "{x}: {} {want}", got[0]);
+        }
+    }
+
+    #[test]
+    fn a_log_sum_of_powers_is_close_for_any_length() {
+        for n in [1, 15, 16, 1000, 1025, 151_936] {
+            for scale in [0.0f32, 1.0, 30.0] {
+                let x: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin() * scale - 7.0).collect();
+                let want = x.iter().map(|&x| f64::from(x).exp()).sum::<f64>().ln();
+                let got = log_sum_exp(Cpu::best(), &x);
+                assert!((got - want).abs() < 1e-5, "{n} values of {scale}: {got} {want}");
+            }
         }
     }
 

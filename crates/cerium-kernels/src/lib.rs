@@ -43,7 +43,9 @@ pub use attention::{Attention, Heads, KvFormat, KvLayout, KvPage, PAGE, Span, at
 pub use block::dequantize;
 pub use cores::n_cores;
 pub use cpu::Cpu;
-pub use elementwise::{RopePairs, add, add_scaled, argmax, layer_norm, rms_norm, rope, softcap};
+pub use elementwise::{
+    RopePairs, add, add_scaled, argmax, layer_norm, log_sum_exp, rms_norm, rope, softcap,
+};
 pub use gate::Gate;
 pub use half::{f16_to_f32, f16s_to_f32s, f32_to_f16, f32s_to_f16s};
 pub use matmul::{Affine, Hidden, Product, hidden, matmul};

@@ -22,7 +22,7 @@ mod packed;
 mod weights;
 
 pub use arch::{Aborted, Config, Costs, Model, Outputs, Segment, Wanted};
-pub use cerium_kernels::{Cpu, KvFormat, argmax};
+pub use cerium_kernels::{Cpu, KvFormat, argmax, log_sum_exp};
 pub use error::{ContextError, LoadError};
 pub use kv::{Fingerprint, KvCache, Opening, Reach};
 pub use memory::Budget;

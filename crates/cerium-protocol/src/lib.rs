@@ -18,10 +18,10 @@ pub mod wire;
 
 pub use error::{ErrorBody, ErrorKind};
 pub use request::{
-    CompletionRequest, CreateResponse, DraftSource, Extensions, Input, InputItem, Role,
+    CompletionRequest, CreateResponse, DraftSource, Extensions, Include, Input, InputItem, Role,
 };
 pub use response::{
-    DraftCounts, DraftUsage, Event, ModelInfo, OutputText, Response, Status, Steered, Timings,
-    Usage,
+    DraftCounts, DraftUsage, Event, Logprob, ModelInfo, OutputText, Response, Status, Steered,
+    TextDelta, Timings, TokenLogprob, Usage,
 };
 pub use steer::{Keep, SteerExtensions, SteerResponse};

@@ -56,6 +56,12 @@ pub struct CreateResponse {
     /// Nucleus bound, 0 < p <= 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f32>,
+    /// What the response is to hold beside the usual.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<Include>,
+    /// With log-probabilities: those of so many of the likeliest tokens as well, at most 20.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub top_logprobs: u32,
     /// Whether events are streamed.
     #[serde(default)]
     pub stream: bool,
@@ -67,8 +73,21 @@ pub struct CreateResponse {
     pub cerium: Extensions,
 }
 
+/// What a response may hold beside the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Include {
+    /// How likely each token was.
+    #[serde(rename = "message.output_text.logprobs")]
+    Logprobs,
+}
+
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl CreateResponse {
@@ -81,10 +100,17 @@ impl CreateResponse {
             max_output_tokens: None,
             temperature: None,
             top_p: None,
+            include: Vec::new(),
+            top_logprobs: 0,
             stream: true,
             generate: true,
             cerium: Extensions::default(),
         }
+    }
+
+    /// If log-probabilities are asked for: of how many tokens beside the chosen one.
+    pub fn logprobs(&self) -> Option<u32> {
+        self.include.contains(&Include::Logprobs).then_some(self.top_logprobs)
     }
 }
 
@@ -154,6 +180,9 @@ pub struct CompletionRequest {
     /// Nucleus bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f32>,
+    /// Log-probabilities of so many of the likeliest tokens beside the chosen one's, at most 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<u32>,
     /// Texts that end the completion.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
@@ -163,4 +192,22 @@ pub struct CompletionRequest {
     /// What the API has no field for.
     #[serde(default, skip_serializing_if = "Extensions::is_default")]
     pub cerium: Extensions,
+}
+
+impl CompletionRequest {
+    /// Asks to go on with a text, as a stream, and says nothing else.
+    pub fn new(model: String, prompt: String) -> Self {
+        Self {
+            model,
+            prompt,
+            suffix: None,
+            max_tokens: None,
+            temperature: None,
+            top_p: None,
+            logprobs: None,
+            stop: Vec::new(),
+            stream: true,
+            cerium: Extensions::default(),
+        }
+    }
 }

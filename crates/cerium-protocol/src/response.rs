@@ -96,10 +96,57 @@ pub struct Timings {
 }
 
 /// The text of an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OutputText {
     /// The whole text.
     pub text: String,
+    /// How likely its tokens were, one after the other; none unless that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenLogprob>,
+}
+
+/// How likely the model itself found a token, before temperature and whatever else decides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    /// The token and its probability.
+    #[serde(flatten)]
+    pub chosen: Logprob,
+    /// The likeliest tokens at its place, likeliest first.
+    #[serde(default)]
+    pub top_logprobs: Vec<Logprob>,
+}
+
+/// A token and its probability.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Logprob {
+    /// Its text. Of a part of a character there is none: U+FFFD stands for it.
+    pub token: String,
+    /// Logarithm of the probability, in nats.
+    pub logprob: f32,
+    /// Its bytes. Not every server tells them.
+    #[serde(default)]
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// More text of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TextDelta {
+    /// The text. Empty where tokens have none of their own.
+    pub text: String,
+    /// Of the tokens that it came from, if that was asked for.
+    pub logprobs: Vec<TokenLogprob>,
+}
+
+impl From<String> for TextDelta {
+    fn from(text: String) -> Self {
+        Self { text, logprobs: Vec::new() }
+    }
+}
+
+impl From<&str> for TextDelta {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
 }
 
 /// A response, finished or on its way, as the harness sees it.
@@ -137,7 +184,7 @@ pub enum Event {
     /// The request was accepted.
     Created(Response),
     /// More text of the answer.
-    TextDelta(String),
+    TextDelta(TextDelta),
     /// It was redirected: what follows is of another response.
     Steered(Box<Steered>),
     /// The end; carries the whole response.

@@ -8,6 +8,7 @@
 //! Text becomes ids only here, and text of people, files and tools never becomes a control token.
 
 mod generator;
+mod likely;
 mod predict;
 mod prompt;
 mod service;

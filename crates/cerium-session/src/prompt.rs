@@ -135,6 +135,18 @@ pub(crate) fn sampling(
     })
 }
 
+/// Most of the likeliest tokens whose log-probabilities are told: the published bound.
+const TOP_LOGPROBS_MAX: u32 = 20;
+
+/// Of how many of the likeliest tokens log-probabilities are wanted, if they are.
+pub(crate) fn likelihoods(name: &str, n_top: Option<u32>) -> Result<Option<usize>, ErrorBody> {
+    if let Some(n) = n_top.filter(|&n| n > TOP_LOGPROBS_MAX) {
+        let what = format!("`{name}` is {n}; it must be from 0 to {TOP_LOGPROBS_MAX}");
+        return Err(ErrorBody::invalid(name, what));
+    }
+    Ok(n_top.map(|n| n as usize))
+}
+
 /// What the answer may be drafted from.
 pub(crate) fn drafts(extensions: &Extensions, tokenizer: &Arc<Tokenizer>) -> Drafts {
     let may = |source| extensions.drafts.as_ref().is_none_or(|drafts| drafts.contains(&source));

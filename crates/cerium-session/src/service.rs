@@ -89,6 +89,7 @@ impl Service {
             end_tokens: Vec::new(),
             max_tokens: request.max_output_tokens,
             sampling,
+            likelihoods: prompt::likelihoods("top_logprobs", request.logprobs())?,
             stops,
             extensions: extensions.clone(),
         };
@@ -113,6 +114,7 @@ impl Service {
             end_tokens,
             max_tokens: request.max_tokens,
             sampling,
+            likelihoods: prompt::likelihoods("logprobs", request.logprobs)?,
             stops,
             extensions: extensions.clone(),
         };
@@ -176,8 +178,8 @@ impl Service {
         drafts: Drafts,
     ) -> Job {
         let stop_tokens = [&origin.end_tokens[..], &self.0.end_tokens].concat();
-        let sampling = origin.sampling.clone();
-        Job { prompt, max_tokens, stop_tokens, sampling, drafts, ..Job::default() }
+        let (sampling, likelihoods) = (origin.sampling.clone(), origin.likelihoods);
+        Job { prompt, max_tokens, stop_tokens, sampling, likelihoods, drafts, ..Job::default() }
     }
 
     pub(crate) fn submit(&self, job: Job, param: &str) -> Result<Box<dyn Steps>, ErrorBody> {

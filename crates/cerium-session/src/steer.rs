@@ -25,6 +25,8 @@ pub(crate) struct Origin {
     pub(crate) end_tokens: Vec<u32>,
     pub(crate) max_tokens: Option<u32>,
     pub(crate) sampling: Sampling,
+    /// How likely tokens were, with so many of the likeliest ones, if that is asked for.
+    pub(crate) likelihoods: Option<usize>,
     pub(crate) stops: Vec<String>,
     pub(crate) extensions: Extensions,
 }
@@ -57,6 +59,10 @@ impl Written {
         self.ids.push(id);
         self.bytes.extend_from_slice(bytes);
         self.ends.push(self.bytes.len());
+    }
+
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     fn truncate(&mut self, n_tokens: usize) {

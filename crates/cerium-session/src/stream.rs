@@ -1,13 +1,14 @@
 //! Steps to events: the way up, from token ids to text, counts and an end.
 
 use crate::generator::Steps;
+use crate::likely::Likely;
 use crate::service::{Limit, Service, refused};
 use crate::steer::{Origin, Successor, Written};
 use crate::text::{Flow, TextOut};
 use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Steer, Step};
 use cerium_protocol::{
     DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Response, Status, SteerResponse, Steered,
-    Timings, Usage,
+    TextDelta, Timings, Usage,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,6 +28,7 @@ pub struct Stream {
     warms: bool,
     text: TextOut,
     written: Written,
+    likely: Likely,
     response: Response,
     /// What the engine has been told to go on with, until it does.
     next: Option<(Successor, Limit)>,
@@ -60,9 +62,20 @@ impl Stream {
     pub(crate) fn new(parts: StreamParts) -> Self {
         let StreamParts { service, steps, origin, limit, warms, response } = parts;
         let ready = VecDeque::from([Event::Created(response.clone())]);
-        let (text, written) = (TextOut::new(origin.stops.clone()), Written::default());
-        let (next, phase) = (None, Phase::Writing);
-        Self { service, steps, origin, limit, warms, text, written, response, next, ready, phase }
+        Self {
+            text: TextOut::new(origin.stops.clone()),
+            written: Written::default(),
+            likely: Likely::default(),
+            next: None,
+            phase: Phase::Writing,
+            service,
+            steps,
+            origin,
+            limit,
+            warms,
+            response,
+            ready,
+        }
     }
 
     /// Waits for the next event; `None` after the last one.
@@ -141,12 +154,18 @@ impl Stream {
             Some(Step::Prefilled { n_cached, .. }) => {
                 self.response.usage.cached_tokens = n_cached as u64;
             }
-            Some(Step::Token { id }) if self.phase == Phase::Writing && self.next.is_none() => {
+            Some(Step::Token { id, likelihood })
+                if self.phase == Phase::Writing && self.next.is_none() =>
+            {
                 let mut shown = String::new();
-                let bytes = self.service.tokenizer().token_bytes(id);
+                let tokenizer = self.service.tokenizer();
+                let bytes = tokenizer.token_bytes(id);
+                if let Some(likelihood) = likelihood {
+                    self.likely.push(self.written.n_bytes(), tokenizer, id, &likelihood);
+                }
                 self.written.push(id, bytes);
                 let flow = self.text.push(bytes, &mut shown);
-                self.show(shown);
+                self.show(shown, false);
                 self.heed(flow);
             }
             Some(Step::Queued { .. } | Step::Token { .. }) => {}
@@ -194,14 +213,18 @@ impl Stream {
         ended.output.text = next.kept;
         (ended.usage, ended.timings) = (usage(stats), timings(stats));
         (self.origin, self.written, self.limit) = (next.origin, next.written, limit);
-        self.text = TextOut::new(self.origin.stops.clone());
+        (self.text, self.likely) = (TextOut::new(self.origin.stops.clone()), Likely::default());
         self.ready.push_back(Event::Steered(Box::new(Steered { ended, successor })));
     }
 
-    fn show(&mut self, text: String) {
-        if !text.is_empty() {
-            self.response.output.text.push_str(&text);
-            self.ready.push_back(Event::TextDelta(text));
+    /// * `is_all`: whether it is the rest of the text
+    fn show(&mut self, text: String, is_all: bool) {
+        let output = &mut self.response.output;
+        output.text.push_str(&text);
+        let logprobs = self.likely.up_to(if is_all { usize::MAX } else { output.text.len() });
+        output.logprobs.extend_from_slice(&logprobs);
+        if !(text.is_empty() && logprobs.is_empty()) {
+            self.ready.push_back(Event::TextDelta(TextDelta { text, logprobs }));
         }
     }
 
@@ -216,7 +239,7 @@ impl Stream {
         if self.phase == Phase::Writing {
             let mut shown = String::new();
             let flow = self.text.finish(&mut shown);
-            self.show(shown);
+            self.show(shown, flow == Flow::Open);
             self.heed(flow);
         }
         let (status, reason) = match (self.phase, finish.reason) {

@@ -46,8 +46,8 @@ async fn drive(mut stream: Stream, on_text: &mut OnText<'_>) -> Result<Response,
             event = stream.next_async() => event,
         };
         match event {
-            Some(Event::TextDelta(text)) if !cancelled => {
-                if on_text(&text).is_break() {
+            Some(Event::TextDelta(delta)) if !cancelled => {
+                if on_text(&delta.text).is_break() {
                     cancelled = true;
                     stream.cancel();
                 }

@@ -117,7 +117,7 @@ fn run(engine: &Engine, prompt: Vec<u32>, n_output: usize) -> Result<Value> {
         match step {
             Step::Prefilled { n_cached: 0, .. } => prefill = Some(start.elapsed()),
             Step::Prefilled { n_cached, .. } => bail!("{n_cached} prompt tokens were cached"),
-            Step::Token { id } => {
+            Step::Token { id, .. } => {
                 output.push(id);
                 last = Instant::now();
                 first.get_or_insert(last);

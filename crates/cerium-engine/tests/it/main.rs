@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod drafts;
+mod likelihoods;
 mod persistence;
 mod prefixes;
 mod schedules;
@@ -41,7 +42,7 @@ fn drain(engine: &Engine, job: Job) -> (Vec<u32>, usize, Finish) {
         match step {
             Step::Queued { .. } => {}
             Step::Prefilled { n_cached, .. } => cached = n_cached,
-            Step::Token { id } => tokens.push(id),
+            Step::Token { id, .. } => tokens.push(id),
             Step::Done(finish) => return (tokens, cached, *finish),
             Step::Steered { .. } => panic!("nobody steered it"),
         }
@@ -145,7 +146,7 @@ fn a_cancel_stops_prefill_and_decode_and_leaves_the_rest_alone() {
     let mut neighbour = neighbour;
     let mut tokens = Vec::new();
     while let Some(step) = neighbour.next() {
-        if let Step::Token { id } = step {
+        if let Step::Token { id, .. } = step {
             tokens.push(id);
         }
     }

@@ -114,7 +114,7 @@ fn what_is_steered_beyond_the_memory_there_is_waits() {
     while let Some(step) = steered.next() {
         match step {
             Step::Steered { .. } => tokens.clear(),
-            Step::Token { id } => tokens.push(id),
+            Step::Token { id, .. } => tokens.push(id),
             _ => {}
         }
     }
@@ -122,7 +122,7 @@ fn what_is_steered_beyond_the_memory_there_is_waits() {
     assert!(tokens == truths[0] || tokens == truths[0][..2], "{tokens:?}");
     let mut tokens = Vec::new();
     while let Some(step) = beside.next() {
-        if let Step::Token { id } = step {
+        if let Step::Token { id, .. } = step {
             tokens.push(id);
         }
     }
@@ -142,7 +142,7 @@ fn background_work_gives_its_memory_to_people_and_goes_on_later() {
     let mut waiting = engine.submit(background()).unwrap();
     let mut tokens = Vec::new();
     while tokens.len() < 40 {
-        if let Step::Token { id } = waiting.next().unwrap() {
+        if let Step::Token { id, .. } = waiting.next().unwrap() {
             tokens.push(id);
         }
     }
@@ -151,7 +151,7 @@ fn background_work_gives_its_memory_to_people_and_goes_on_later() {
     let mut n_prefilled = 0;
     while let Some(step) = waiting.next() {
         match step {
-            Step::Token { id } => tokens.push(id),
+            Step::Token { id, .. } => tokens.push(id),
             Step::Prefilled { .. } => n_prefilled += 1,
             _ => {}
         }

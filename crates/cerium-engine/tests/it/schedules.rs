@@ -59,7 +59,7 @@ fn act(engine: &Engine, truth: &HashMap<u64, Vec<u32>>, dice: &mut Dice) {
         match step {
             Step::Queued { .. } | Step::Prefilled { .. } => {}
             Step::Token { .. } if turns => {}
-            Step::Token { id } => tokens.push(id),
+            Step::Token { id, .. } => tokens.push(id),
             Step::Steered { .. } => turns = false,
             // It was over before it could become another one.
             Step::Done(_) if turns => return,

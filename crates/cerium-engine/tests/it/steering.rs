@@ -19,7 +19,7 @@ fn read(generation: &mut Generation, n: usize) -> Vec<u32> {
     let mut tokens = Vec::new();
     while tokens.len() < n {
         match generation.next().unwrap() {
-            Step::Token { id } => tokens.push(id),
+            Step::Token { id, .. } => tokens.push(id),
             Step::Queued { .. } | Step::Prefilled { .. } => {}
             step => panic!("{step:?}"),
         }
@@ -33,7 +33,7 @@ fn rest(generation: &mut Generation) -> (Vec<u32>, Finish) {
     let mut tokens = Vec::new();
     loop {
         match generation.next().unwrap() {
-            Step::Token { id } => tokens.push(id),
+            Step::Token { id, .. } => tokens.push(id),
             Step::Done(finish) => return (tokens, *finish),
             Step::Queued { .. } | Step::Prefilled { .. } => {}
             step @ Step::Steered { .. } => panic!("{step:?}"),

@@ -109,7 +109,7 @@ impl Scripted {
             model: self.info.name.clone(),
             status,
             incomplete_reason: None,
-            output: OutputText { text },
+            output: OutputText { text, logprobs: Vec::new() },
             usage,
             timings: Timings::default(),
         })

@@ -84,6 +84,15 @@ impl ChunkUsage {
     }
 }
 
+/// What an answer of either dialect must hold beside its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Whether a stream ends with a chunk of token counts.
+    pub usage: bool,
+    /// Log-probabilities, of so many of the likeliest tokens beside the chosen ones.
+    pub logprobs: Option<u32>,
+}
+
 /// What both dialects ask of a stream.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]

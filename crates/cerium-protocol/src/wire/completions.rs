@@ -1,15 +1,19 @@
 //! The completions dialect: `POST /v1/completions`, raw text and fill-in-the-middle.
 
+mod logprobs;
 mod reading;
 
 pub use reading::{Reader, body};
 
-use crate::wire::chat::{ChunkUsage, StreamOptions, finish_reason};
+use crate::wire::chat::{ChunkUsage, Extras, StreamOptions, finish_reason};
 use crate::wire::measured::Measured;
 use crate::wire::texts::Texts;
 use crate::wire::unserved::Asked;
 use crate::wire::{ErrorEnvelope, json};
-use crate::{CompletionRequest, ErrorBody, Event, Extensions, Response, Usage};
+use crate::{
+    CompletionRequest, ErrorBody, Event, Extensions, OutputText, Response, TextDelta, Usage,
+};
+use logprobs::Logprobs;
 use serde::{Deserialize, Serialize};
 
 /// A request, and what its stream must hold.
@@ -17,8 +21,8 @@ use serde::{Deserialize, Serialize};
 pub struct Parsed {
     /// What is asked.
     pub request: CompletionRequest,
-    /// Whether a stream ends with a chunk of token counts.
-    pub include_usage: bool,
+    /// What the answer must hold.
+    pub extras: Extras,
 }
 
 /// Answer's length in tokens when the request names none: the published default.
@@ -37,7 +41,9 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
         json::token_limit(body.max_tokens, "max_tokens")?.unwrap_or(MAX_TOKENS_DEFAULT);
     let mut cerium = body.cerium.unwrap_or_default();
     cerium.seed = cerium.seed.or(body.seed.map(|seed| seed as u64));
+    let usage = body.stream_options.and_then(|o| o.include_usage).unwrap_or(false);
     Ok(Parsed {
+        extras: Extras { usage, logprobs: body.logprobs },
         request: CompletionRequest {
             model,
             prompt,
@@ -46,11 +52,11 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             max_tokens: Some(max_tokens),
             temperature: body.temperature,
             top_p: body.top_p,
+            logprobs: body.logprobs,
             stop: body.stop.unwrap_or_default().0,
             stream: body.stream.unwrap_or(false),
             cerium,
         },
-        include_usage: body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
     })
 }
 
@@ -67,12 +73,12 @@ struct Body {
     seed: Option<i64>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
+    logprobs: Option<u32>,
     cerium: Option<Extensions>,
 
     n: Option<u64>,
     best_of: Option<u64>,
     echo: Asked,
-    logprobs: Option<u64>,
     presence_penalty: Asked,
     frequency_penalty: Asked,
     logit_bias: Asked,
@@ -89,9 +95,6 @@ impl Body {
             }
         }
         self.echo.refuse("echo")?;
-        if self.logprobs.is_some() {
-            Asked::Something.refuse("logprobs")?; // 0 asks for those of the chosen tokens.
-        }
         self.presence_penalty.refuse("presence_penalty")?;
         self.frequency_penalty.refuse("frequency_penalty")?;
         self.logit_bias.refuse("logit_bias")
@@ -113,32 +116,30 @@ pub struct Completion {
     cerium: Option<Measured>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct Choice {
     text: String,
     index: usize,
-    logprobs: Option<()>,
+    logprobs: Option<Logprobs>,
     finish_reason: Option<&'static str>,
-}
-
-impl Choice {
-    fn new(text: String, finish_reason: Option<&'static str>) -> Self {
-        Self { text, index: 0, logprobs: None, finish_reason }
-    }
 }
 
 impl Completion {
     /// The completion that a finished response stands for. `created` is in seconds since 1970.
-    pub fn new(response: &Response, created: u64) -> Self {
+    pub fn new(response: &Response, created: u64, extras: Extras) -> Self {
+        let OutputText { text, logprobs } = &response.output;
+        let choice = Choice {
+            text: text.clone(),
+            index: 0,
+            logprobs: extras.logprobs.map(|n_top| Logprobs::new(logprobs, n_top, &mut 0)),
+            finish_reason: Some(finish_reason(response.status)),
+        };
         Self {
             id: completion_id(response),
             object: "text_completion",
             created,
             model: response.model.clone(),
-            choices: vec![Choice::new(
-                response.output.text.clone(),
-                Some(finish_reason(response.status)),
-            )],
+            choices: vec![choice],
             usage: ChunkUsage::Now(response.usage.into()),
             cerium: Some(Measured::of(response)),
         }
@@ -161,13 +162,15 @@ pub struct Frames {
     id: String,
     created: u64,
     model: String,
-    include_usage: bool,
+    extras: Extras,
+    /// Characters of the text so far.
+    n_chars: usize,
 }
 
 impl Frames {
     /// Frames of a request accepted at `created`, in seconds since 1970.
-    pub fn new(created: u64, include_usage: bool) -> Self {
-        Self { id: String::new(), created, model: String::new(), include_usage }
+    pub fn new(created: u64, extras: Extras) -> Self {
+        Self { id: String::new(), created, model: String::new(), extras, n_chars: 0 }
     }
 
     /// The lines that stand for `event`, in order.
@@ -178,17 +181,21 @@ impl Frames {
                 self.model = response.model;
                 Vec::new()
             }
-            Event::TextDelta(text) => {
-                vec![Frame::Chunk(self.chunk(vec![Choice::new(text, None)], None).into())]
+            Event::TextDelta(TextDelta { text, logprobs }) => {
+                let n_top = self.extras.logprobs;
+                let logprobs = n_top.map(|n| Logprobs::new(&logprobs, n, &mut self.n_chars));
+                let choice = Choice { text, index: 0, logprobs, finish_reason: None };
+                vec![Frame::Chunk(self.chunk(vec![choice], None).into())]
             }
             // No request of this dialect redirects an answer.
             Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
-                let last = Choice::new(String::new(), Some(finish_reason(response.status)));
+                let finish_reason = Some(finish_reason(response.status));
+                let last = Choice { text: String::new(), index: 0, logprobs: None, finish_reason };
                 let cerium = Some(Measured::of(&response));
                 let last = Completion { cerium, ..self.chunk(vec![last], None) };
                 let mut frames = vec![Frame::Chunk(last.into())];
-                if self.include_usage {
+                if self.extras.usage {
                     frames.push(Frame::Chunk(self.chunk(Vec::new(), Some(response.usage)).into()));
                 }
                 frames
@@ -204,7 +211,7 @@ impl Frames {
             created: self.created,
             model: self.model.clone(),
             choices,
-            usage: ChunkUsage::new(self.include_usage, counts),
+            usage: ChunkUsage::new(self.extras.usage, counts),
             cerium: None,
         }
     }

@@ -24,9 +24,8 @@ impl Measured {
     }
 
     /// The response that this was said of.
-    pub(super) fn response(self, id: String, model: String, text: String) -> Response {
+    pub(super) fn response(self, id: String, model: String, output: OutputText) -> Response {
         let Self { status, incomplete_reason, usage, timings } = self;
-        let output = OutputText { text };
         Response { id, model, status, incomplete_reason, output, usage, timings }
     }
 }

@@ -1,6 +1,7 @@
 //! Request bodies of the three dialects.
 
-use cerium_protocol::wire::{chat, completions, responses};
+use cerium_protocol::wire::chat::{self, Extras};
+use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{CreateResponse, ErrorBody, Input, InputItem, Keep, Role, SteerExtensions};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -128,10 +129,8 @@ fn what_responses_does_not_serve_is_refused_by_name() {
         json!({"tool_choice": "required"}),
         json!({"tool_choice": {"type": "function", "name": "f"}}),
         json!({"truncation": "auto"}),
-        json!({"top_logprobs": 2}),
         json!({"store": true}),
         json!({"text": {"format": {"type": "json_schema", "name": "n", "schema": {}}}}),
-        json!({"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]}),
         json!({"input": [{"role": "user", "content": "a"},
                          {"type": "function_call_output", "call_id": "c", "output": "o"}]}),
         json!({"input": [{"type": "reasoning", "summary": [], "content": null}]}),
@@ -150,10 +149,8 @@ fn what_responses_does_not_serve_is_refused_by_name() {
     tool_choice | unsupported_parameter | `tool_choice` of `required` is not served here
     tool_choice | unsupported_parameter | `tool_choice` is not served here
     truncation | unsupported_parameter | `truncation` of `auto` is not served here
-    top_logprobs | unsupported_parameter | `top_logprobs` is not served here
     store | unsupported_parameter | responses are not stored here; leave `store` out or say false
     text.format.type | unsupported_parameter | `text.format.type` of `json_schema` is not served here
-    include[1] | unsupported_parameter | `include[1]` of `message.output_text.logprobs` is not served here
     input[1].type | unsupported_parameter | input items of type `function_call_output` are not served, only messages
     input[0].type | unsupported_parameter | input items of type `reasoning` are not served, only messages
     input[0].content[1].type | unsupported_parameter | content of type `input_image` is not served, only text
@@ -235,7 +232,7 @@ fn a_chat_is_read() {
         "prediction": {"type": "content", "content": [{"type": "text", "text": "b"}]},
     }))
     .unwrap();
-    assert!(parsed.include_usage);
+    assert_eq!(parsed.extras, Extras { usage: true, logprobs: None });
     let request = parsed.request;
     insta::assert_snapshot!(items(&request), @r#"
     System: "be brief"
@@ -252,6 +249,21 @@ fn a_chat_is_read() {
 }
 
 #[test]
+fn log_probabilities_are_asked_for_in_three_ways() {
+    let included = ["reasoning.encrypted_content", "message.output_text.logprobs"];
+    let asked = responses(json!({"include": included, "top_logprobs": 2})).unwrap();
+    assert_eq!((asked.request.logprobs(), asked.echo.top_logprobs), (Some(2), 2));
+    let asked = responses(json!({"top_logprobs": 2})).unwrap().request;
+    assert_eq!(asked.logprobs(), None, "without `include` there are none");
+    let asked = chat(json!({"logprobs": true, "top_logprobs": 20})).unwrap();
+    assert_eq!((asked.request.logprobs(), asked.extras.logprobs), (Some(20), Some(20)));
+    let asked = chat(json!({"logprobs": true})).unwrap();
+    assert_eq!((asked.request.logprobs(), asked.extras.logprobs), (Some(0), Some(0)));
+    let asked = completions(json!({"logprobs": 0})).unwrap();
+    assert_eq!((asked.request.logprobs, asked.extras.logprobs), (Some(0), Some(0)));
+}
+
+#[test]
 fn what_chat_does_not_serve_is_refused_by_name() {
     let message = |message: Value| json!({"messages": [message]});
     let cases = [
@@ -260,7 +272,6 @@ fn what_chat_does_not_serve_is_refused_by_name() {
         json!({"tools": [{"type": "function", "function": {"name": "f"}}]}),
         json!({"functions": [{"name": "f"}]}),
         json!({"response_format": {"type": "json_object"}}),
-        json!({"logprobs": true}),
         json!({"presence_penalty": 0.5}),
         json!({"logit_bias": {"50256": -100}}),
         json!({"modalities": ["text", "audio"]}),
@@ -278,7 +289,6 @@ fn what_chat_does_not_serve_is_refused_by_name() {
     tools | unsupported_parameter | `tools` is not served here
     functions | unsupported_parameter | `functions` is not served here
     response_format.type | unsupported_parameter | `response_format.type` of `json_object` is not served here
-    logprobs | unsupported_parameter | `logprobs` is not served here
     presence_penalty | unsupported_parameter | `presence_penalty` is not served here
     logit_bias | unsupported_parameter | `logit_bias` is not served here
     modalities[1] | unsupported_parameter | `modalities[1]` of `audio` is not served here
@@ -312,7 +322,6 @@ fn what_completions_does_not_serve_is_refused_by_name() {
         json!({"n": 2}),
         json!({"best_of": 3}),
         json!({"echo": true}),
-        json!({"logprobs": 0}),
         json!({"max_tokens": 0}),
     ];
     let told = cases.map(|case| refusal(completions(case))).join("\n");
@@ -323,7 +332,6 @@ fn what_completions_does_not_serve_is_refused_by_name() {
     n | unsupported_parameter | `n` is 2; one answer is served
     best_of | unsupported_parameter | `best_of` is 3; one answer is served
     echo | unsupported_parameter | `echo` is not served here
-    logprobs | unsupported_parameter | `logprobs` is not served here
     max_tokens | invalid_value | `max_tokens` is 0; it must be at least 1
     ");
 }

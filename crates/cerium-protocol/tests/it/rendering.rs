@@ -1,11 +1,14 @@
 //! What clients are told, byte for byte.
 
-use cerium_protocol::wire::{chat, completions, models, responses};
+use cerium_protocol::wire::chat::{self, Extras};
+use cerium_protocol::wire::{completions, models, responses};
 use cerium_protocol::{
-    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Input, ModelInfo, OutputText, Response,
-    Status, Steered, Timings, Usage,
+    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Input, Logprob, ModelInfo, OutputText,
+    Response, Status, Steered, TextDelta, Timings, TokenLogprob, Usage,
 };
 use serde::Serialize;
+
+const WITH_USAGE: Extras = Extras { usage: true, logprobs: None };
 
 pub(crate) fn response(status: Status, text: &str) -> Response {
     Response {
@@ -13,7 +16,7 @@ pub(crate) fn response(status: Status, text: &str) -> Response {
         model: "m".into(),
         status,
         incomplete_reason: (status == Status::Incomplete).then(|| "context".into()),
-        output: OutputText { text: text.into() },
+        output: OutputText { text: text.into(), logprobs: Vec::new() },
         usage: Usage {
             prompt_tokens: 120,
             cached_tokens: 100,
@@ -39,6 +42,10 @@ fn answer(status: Status) -> [Event; 4] {
         Event::TextDelta("lo".into()),
         Event::Done(response(status, "Hello")),
     ]
+}
+
+fn json(told: impl Serialize) -> serde_json::Value {
+    serde_json::to_value(told).unwrap()
 }
 
 fn lines<T: Serialize>(items: impl IntoIterator<Item = T>) -> String {
@@ -235,7 +242,7 @@ fn a_finished_response_has_every_published_field() {
 
 #[test]
 fn a_chat_streams_role_first_and_usage_last() {
-    let mut frames = chat::Frames::new(5, true);
+    let mut frames = chat::Frames::new(5, WITH_USAGE);
     let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(e)));
     insta::assert_snapshot!(told, @r#"
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}
@@ -244,7 +251,7 @@ fn a_chat_streams_role_first_and_usage_last() {
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null}
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}}}
     "#);
-    let mut frames = chat::Frames::new(5, false);
+    let mut frames = chat::Frames::new(5, Extras::default());
     let told = lines(answer(Status::Incomplete).into_iter().flat_map(|e| frames.push(e)));
     assert!(!told.contains("usage"), "{told}");
     assert!(told.contains(r#""finish_reason":"length""#), "{told}");
@@ -252,7 +259,8 @@ fn a_chat_streams_role_first_and_usage_last() {
 
 #[test]
 fn a_chat_completion() {
-    let completion = chat::Completion::new(&response(Status::Completed, "hi"), 5);
+    let completion =
+        chat::Completion::new(&response(Status::Completed, "hi"), 5, Extras::default());
     insta::assert_snapshot!(serde_json::to_string_pretty(&completion).unwrap(), @r#"
     {
       "id": "chatcmpl-1",
@@ -294,9 +302,10 @@ fn a_chat_completion() {
 
 #[test]
 fn a_text_completion_whole_and_in_pieces() {
-    let whole = completions::Completion::new(&response(Status::Incomplete, "hi"), 5);
+    let whole =
+        completions::Completion::new(&response(Status::Incomplete, "hi"), 5, Extras::default());
     insta::assert_snapshot!(lines([whole]), @r#"{"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"hi","index":0,"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}},"cerium":{"status":"incomplete","incomplete_reason":"context","prompt_tokens":120,"cached_tokens":100,"output_tokens":7,"output_steps":2,"drafted_tokens":4,"accepted_tokens":3,"drafts":{"copied":{"drafted_tokens":3,"accepted_tokens":3},"changed":{"drafted_tokens":0,"accepted_tokens":0},"repeated":{"drafted_tokens":1,"accepted_tokens":0}},"prefill_ms":1.5,"ttft_ms":2.5,"decode_ms":10.0,"total_ms":13.0}}"#);
-    let mut frames = completions::Frames::new(5, true);
+    let mut frames = completions::Frames::new(5, WITH_USAGE);
     let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(e)));
     insta::assert_snapshot!(told, @r#"
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"Hel","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
@@ -306,10 +315,71 @@ fn a_text_completion_whole_and_in_pieces() {
     "#);
 }
 
+/// A token and its only rival.
+fn likely(text: &str, bytes: &[u8], logprob: f32) -> TokenLogprob {
+    let one = |token: &str, bytes: &[u8], logprob| Logprob {
+        token: token.into(),
+        logprob,
+        bytes: Some(bytes.into()),
+    };
+    let top_logprobs = vec![one("no", b"no", -0.25)];
+    TokenLogprob { chosen: one(text, bytes, logprob), top_logprobs }
+}
+
+/// An answer of two pieces, the second of which is a character that two tokens share.
+pub(crate) fn likely_answer() -> [Event; 4] {
+    let first = vec![likely("a", b"a", -0.5)];
+    let second = vec![likely("\u{fffd}", &[0xc3], -1.5), likely("\u{fffd}", &[0xa9], -0.125)];
+    let [created, .., done] = answer(Status::Completed);
+    let Event::Done(done) = done else { unreachable!() };
+    let logprobs = [first.clone(), second.clone()].concat();
+    let output = OutputText { text: "aé".into(), logprobs };
+    [
+        created,
+        Event::TextDelta(TextDelta { text: "a".into(), logprobs: first }),
+        Event::TextDelta(TextDelta { text: "é".into(), logprobs: second }),
+        Event::Done(Response { output, ..done }),
+    ]
+}
+
+#[test]
+fn log_probabilities_come_with_the_text_of_their_tokens() {
+    let extras = Extras { usage: false, logprobs: Some(1) };
+    let happened = likely_answer();
+    let [.., Event::Done(response)] = &happened else { unreachable!() };
+    let show = |it: Vec<serde_json::Value>| {
+        it.iter().map(|it| it["choices"][0]["logprobs"].to_string()).collect::<Vec<_>>().join("\n")
+    };
+    let mut frames = chat::Frames::new(5, extras);
+    let pieces = happened.iter().cloned().flat_map(|e| frames.push(e));
+    let mut told: Vec<_> = pieces.map(|frame| json(frame)).collect();
+    told.push(json(chat::Completion::new(response, 5, extras)));
+    insta::assert_snapshot!(show(told), @r#"
+    null
+    {"content":[{"bytes":[97],"logprob":-0.5,"token":"a","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]}],"refusal":null}
+    {"content":[{"bytes":[195],"logprob":-1.5,"token":"�","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]},{"bytes":[169],"logprob":-0.125,"token":"�","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]}],"refusal":null}
+    null
+    {"content":[{"bytes":[97],"logprob":-0.5,"token":"a","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]},{"bytes":[195],"logprob":-1.5,"token":"�","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]},{"bytes":[169],"logprob":-0.125,"token":"�","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]}],"refusal":null}
+    "#);
+    let mut frames = completions::Frames::new(5, extras);
+    let pieces = happened.iter().cloned().flat_map(|e| frames.push(e));
+    let mut told: Vec<_> = pieces.map(|frame| json(frame)).collect();
+    told.push(json(completions::Completion::new(response, 5, extras)));
+    let chosen = Extras { logprobs: Some(0), ..extras };
+    told.push(json(completions::Completion::new(response, 5, chosen)));
+    insta::assert_snapshot!(show(told), @r#"
+    {"text_offset":[0],"token_logprobs":[-0.5],"tokens":["a"],"top_logprobs":[{"a":-0.5,"no":-0.25}]}
+    {"text_offset":[1,2],"token_logprobs":[-1.5,-0.125],"tokens":["bytes:\\xc3","bytes:\\xa9"],"top_logprobs":[{"bytes:\\xc3":-1.5,"no":-0.25},{"bytes:\\xa9":-0.125,"no":-0.25}]}
+    null
+    {"text_offset":[0,1,2],"token_logprobs":[-0.5,-1.5,-0.125],"tokens":["a","bytes:\\xc3","bytes:\\xa9"],"top_logprobs":[{"a":-0.5,"no":-0.25},{"bytes:\\xc3":-1.5,"no":-0.25},{"bytes:\\xa9":-0.125,"no":-0.25}]}
+    {"text_offset":[0,1,2],"token_logprobs":[-0.5,-1.5,-0.125],"tokens":["a","bytes:\\xc3","bytes:\\xa9"],"top_logprobs":null}
+    "#);
+}
+
 #[test]
 fn an_error_in_a_chat_stream_is_the_usual_envelope() {
     let error = ErrorBody::new(ErrorKind::ServerError, "gone");
-    insta::assert_snapshot!(lines(chat::Frames::new(5, true).push(Event::Failed(error))), @r#"{"error":{"message":"gone","type":"server_error","param":null,"code":null}}"#);
+    insta::assert_snapshot!(lines(chat::Frames::new(5, WITH_USAGE).push(Event::Failed(error))), @r#"{"error":{"message":"gone","type":"server_error","param":null,"code":null}}"#);
 }
 
 #[test]

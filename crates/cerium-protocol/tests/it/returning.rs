@@ -1,11 +1,12 @@
 //! There and back: what one side writes, the other reads as it was.
 
 use crate::rendering;
+use cerium_protocol::wire::chat::Extras;
 use cerium_protocol::wire::sse::EventReader;
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
     CompletionRequest, CreateResponse, DraftCounts, DraftSource, DraftUsage, ErrorBody, ErrorKind,
-    Event, Extensions, Input, InputItem, Response, Role, Status, Timings, Usage,
+    Event, Extensions, Include, Input, InputItem, Response, Role, Status, Timings, Usage,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -59,11 +60,13 @@ prop_compose! {
         max_output_tokens in option::of(1u32..),
         temperature in option::of(0f32..2.0),
         top_p in option::of(0f32..1.0),
+        include in vec(Just(Include::Logprobs), 0..2),
+        top_logprobs in 0u32..30,
         cerium in extensions(),
     ) -> CreateResponse {
         CreateResponse {
             model: "m/ü".into(), input, instructions, max_output_tokens, temperature, top_p,
-            stream: true, generate: true, cerium,
+            include, top_logprobs, stream: true, generate: true, cerium,
         }
     }
 }
@@ -76,13 +79,14 @@ prop_compose! {
         temperature in option::of(0f32..2.0),
         top_p in option::of(0f32..1.0),
         stop in vec(text(), 0..3),
+        logprobs in option::of(0u32..30),
         cerium in extensions(),
     ) -> CompletionRequest {
         // An empty suffix that nobody means to be one is none.
         let suffix = suffix.filter(|suffix| !suffix.is_empty() || cerium.infill);
         CompletionRequest {
-            model: "m".into(), prompt, suffix, max_tokens, temperature, top_p, stop, stream: true,
-            cerium,
+            model: "m".into(), prompt, suffix, max_tokens, temperature, top_p, logprobs, stop,
+            stream: true, cerium,
         }
     }
 }
@@ -151,7 +155,7 @@ fn an_answer_is_read_as_it_was_told() {
     for status in [Status::Completed, Status::Incomplete, Status::Cancelled] {
         let mut events = responses::Events::new(responses::Echo::default());
         let told = stream(answer(status).into_iter().flat_map(|event| events.push(event)), "");
-        let mut frames = completions::Frames::new(5, false);
+        let mut frames = completions::Frames::new(5, Extras::default());
         let lines = answer(status).into_iter().flat_map(|event| frames.push(event));
         let lines = stream(lines, "data: [DONE]\n\n");
         for n in [1, 7, 1 << 20] {
@@ -168,6 +172,15 @@ fn an_answer_is_read_as_it_was_told() {
 }
 
 #[test]
+fn log_probabilities_are_read_as_they_were_told() {
+    let mut events = responses::Events::new(responses::Echo::default());
+    let happened = rendering::likely_answer();
+    let told = stream(happened.iter().cloned().flat_map(|event| events.push(event)), "");
+    let back = read(&told, 64, |data| responses::read_event(data).unwrap().into_iter().collect());
+    assert_eq!(back[1..], happened[1..]);
+}
+
+#[test]
 fn a_failure_is_read_as_one() {
     let error = ErrorBody::new(ErrorKind::ServerError, "gone").with_code("server_error");
     for n_before in [0, 2] {
@@ -179,7 +192,7 @@ fn a_failure_is_read_as_one() {
             read(&told, 64, |data| responses::read_event(data).unwrap().into_iter().collect());
         assert_eq!(back.last(), Some(&Event::Failed(error.clone())));
     }
-    let mut frames = completions::Frames::new(5, false);
+    let mut frames = completions::Frames::new(5, Extras::default());
     let told = stream(frames.push(Event::Failed(error.clone())), "");
     let mut reader = completions::Reader::default();
     assert_eq!(read(&told, 64, |data| reader.read(data).unwrap()), [Event::Failed(error)]);

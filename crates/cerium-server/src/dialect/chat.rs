@@ -32,11 +32,11 @@ impl Dialect for Parsed {
     }
 
     fn narrator(self, created: u64) -> Frames {
-        Frames::new(created, self.include_usage)
+        Frames::new(created, self.extras)
     }
 
     fn whole(self, response: &Response, created: u64) -> Completion {
-        Completion::new(response, created)
+        Completion::new(response, created, self.extras)
     }
 }
 

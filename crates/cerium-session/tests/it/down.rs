@@ -7,31 +7,12 @@ use cerium_protocol::{
 };
 
 fn request(input: Input) -> CreateResponse {
-    CreateResponse {
-        model: "scripted".into(),
-        input,
-        instructions: None,
-        max_output_tokens: None,
-        temperature: None,
-        top_p: None,
-        stream: false,
-        generate: true,
-        cerium: Extensions::default(),
-    }
+    CreateResponse::new("scripted".into(), input)
 }
 
 fn completion(prompt: &str, suffix: Option<&str>) -> CompletionRequest {
-    CompletionRequest {
-        model: "scripted".into(),
-        prompt: prompt.into(),
-        suffix: suffix.map(str::to_owned),
-        max_tokens: None,
-        temperature: None,
-        top_p: None,
-        stop: Vec::new(),
-        stream: false,
-        cerium: Extensions::default(),
-    }
+    let suffix = suffix.map(str::to_owned);
+    CompletionRequest { suffix, ..CompletionRequest::new("scripted".into(), prompt.into()) }
 }
 
 fn item(role: Role, content: &str) -> InputItem {

@@ -36,15 +36,9 @@ def volume(width, height, depth):
 
 fn ask(instruction: &str, drafts: Option<Vec<DraftSource>>, prediction: &str) -> CreateResponse {
     let block = format!("```python\n{CODE}\n```");
+    let text = format!("{block}\n\n{instruction} Reply with the whole changed code.");
     CreateResponse {
-        model: String::new(),
-        input: Input::Text(format!("{block}\n\n{instruction} Reply with the whole changed code.")),
-        instructions: None,
         max_output_tokens: Some(140),
-        temperature: None,
-        top_p: None,
-        stream: true,
-        generate: true,
         cerium: Extensions {
             prefix: "```python\n".into(),
             stop: vec!["\n```".into()],
@@ -52,6 +46,7 @@ fn ask(instruction: &str, drafts: Option<Vec<DraftSource>>, prediction: &str) ->
             drafts,
             ..Extensions::default()
         },
+        ..CreateResponse::new(String::new(), Input::Text(text))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The tests of `cerium-server` use this file too.
 
-use cerium_engine::{Finish, FinishReason, Job, Stats, Steer, Step, SubmitError};
+use cerium_engine::{Finish, FinishReason, Job, Likelihood, Stats, Steer, Step, SubmitError};
 use cerium_model::gguf::{Array, Gguf, Strings, Value};
 use cerium_model::template::ChatTemplate;
 use cerium_model::testing::GgufBuilder;
@@ -141,7 +141,7 @@ impl Generator for Script {
         if matches!(self.act, Act::Refuse) {
             return Err(SubmitError::Busy { n_waiting: 68 });
         }
-        let n_prompt = job.prompt.len();
+        let (n_prompt, likelihoods) = (job.prompt.len(), job.likelihoods);
         if n_prompt == 0 {
             return Err(SubmitError::EmptyPrompt);
         }
@@ -151,6 +151,7 @@ impl Generator for Script {
             act: self.act,
             seen: Arc::clone(&self.seen),
             n_prompt,
+            likelihoods,
             n_steps: 0,
             over: false,
             told,
@@ -164,6 +165,7 @@ struct Playing {
     act: Act,
     seen: Arc<Seen>,
     n_prompt: usize,
+    likelihoods: Option<usize>,
     n_steps: usize,
     over: bool,
     told: flume::Sender<Told>,
@@ -210,7 +212,8 @@ impl Playing {
         let idx = if matches!(self.act, Act::Repeat(_)) { (n - 1) % text.len() } else { n - 1 };
         if let Some(&byte) = text.get(idx) {
             self.seen.n_tokens.fetch_add(1, Ordering::SeqCst);
-            return Turn::Now(Step::Token { id: u32::from(byte) });
+            let id = u32::from(byte);
+            return Turn::Now(Step::Token { id, likelihood: self.likelihood(id) });
         }
         match self.act {
             Act::Say(_, reason) | Act::SayBytes(_, reason) => Turn::Now(self.done(reason)),
@@ -218,6 +221,12 @@ impl Playing {
             Act::Hang(_) => Turn::Wait,
             Act::Repeat(_) | Act::Die(_) | Act::Refuse => Turn::Gone,
         }
+    }
+
+    /// The likeliest tokens are the next byte values.
+    fn likelihood(&self, id: u32) -> Option<Box<Likelihood>> {
+        let top = |n: usize| (1..=n as u32).map(|i| (id + i, -0.25 - i as f32)).collect();
+        self.likelihoods.map(|n| Box::new(Likelihood { logprob: -0.5, top: top(n) }))
     }
 
     fn heed(&mut self, what: Told) -> Step {

@@ -12,15 +12,9 @@ use std::sync::Arc;
 fn ask(act: Act, prefix: &str) -> (Stream, Arc<Seen>) {
     let (service, seen) = service(act);
     let request = CreateResponse {
-        model: "scripted".into(),
-        input: Input::Text("ask".into()),
-        instructions: None,
         max_output_tokens: Some(50),
-        temperature: None,
-        top_p: None,
-        stream: true,
-        generate: true,
         cerium: Extensions { prefix: prefix.into(), ..Extensions::default() },
+        ..CreateResponse::new("scripted".into(), Input::Text("ask".into()))
     };
     (service.respond(&request).unwrap(), seen)
 }
@@ -38,8 +32,8 @@ fn keep(keep: Keep) -> SteerExtensions {
 fn read(stream: &mut Stream, n_bytes: usize) {
     let mut n = 0;
     while n < n_bytes {
-        if let Event::TextDelta(text) = stream.next().unwrap() {
-            n += text.len();
+        if let Event::TextDelta(delta) = stream.next().unwrap() {
+            n += delta.text.len();
         }
     }
 }
@@ -179,17 +173,9 @@ fn what_cannot_be_redirected_says_why() {
 #[test]
 fn a_real_answer_is_redirected() {
     let service = crate::drafts::service("smollm2-135m");
-    let mut request = CreateResponse {
-        model: String::new(),
-        input: Input::Text("Write a Python function that adds two numbers.".into()),
-        instructions: None,
-        max_output_tokens: Some(40),
-        temperature: None,
-        top_p: None,
-        stream: true,
-        generate: true,
-        cerium: Extensions::default(),
-    };
+    let input = Input::Text("Write a Python function that adds two numbers.".into());
+    let mut request =
+        CreateResponse { max_output_tokens: Some(40), ..CreateResponse::new(String::new(), input) };
     let mut stream = service.respond(&request).unwrap();
     read(&mut stream, 60);
     stream.steer(&say("In Rust, please.", keep(Keep::Lines))).unwrap();

@@ -2,7 +2,9 @@
 
 use crate::script::{Act, Seen, service};
 use cerium_engine::{Class, FinishReason};
-use cerium_protocol::{CreateResponse, ErrorBody, Event, Extensions, Input, Response, Status};
+use cerium_protocol::{
+    CreateResponse, ErrorBody, Event, Extensions, Include, Input, Response, Status,
+};
 use cerium_session::Stream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,19 +15,11 @@ fn stream(act: Act, stops: &[&str], max_output_tokens: Option<u32>) -> (Stream, 
 }
 
 fn request(stops: &[&str], max_output_tokens: Option<u32>) -> CreateResponse {
+    let stop = stops.iter().map(|&stop| stop.to_owned()).collect();
     CreateResponse {
-        model: "scripted".into(),
-        input: Input::Text("a".into()),
-        instructions: None,
         max_output_tokens,
-        temperature: None,
-        top_p: None,
-        stream: true,
-        generate: true,
-        cerium: Extensions {
-            stop: stops.iter().map(|&stop| stop.to_owned()).collect(),
-            ..Extensions::default()
-        },
+        cerium: Extensions { stop, ..Extensions::default() },
+        ..CreateResponse::new("scripted".into(), Input::Text("a".into()))
     }
 }
 
@@ -35,8 +29,8 @@ fn read(mut stream: Stream, enough: usize) -> Result<Response, ErrorBody> {
     loop {
         match stream.next().unwrap() {
             Event::Created(_) | Event::Steered(_) => {}
-            Event::TextDelta(text) => {
-                n_bytes += text.len();
+            Event::TextDelta(delta) => {
+                n_bytes += delta.text.len();
                 if n_bytes >= enough {
                     stream.cancel();
                 }
@@ -62,7 +56,13 @@ fn line(event: Event) -> String {
     };
     match event {
         Event::Created(response) => format!("created {}\n", about(&response)),
-        Event::TextDelta(text) => format!("text {text:?}\n"),
+        Event::TextDelta(delta) => {
+            let logprobs = delta.logprobs.iter().map(|it| {
+                let top: Vec<_> = it.top_logprobs.iter().map(|it| it.token.as_str()).collect();
+                format!(" {:?} {} {top:?}", it.chosen.token, it.chosen.logprob)
+            });
+            format!("text {:?}{}\n", delta.text, logprobs.collect::<String>())
+        }
         Event::Done(response) => format!("done {}\n", about(&response)),
         Event::Steered(steered) => format!("steered {}\n", about(&steered.ended)),
         Event::Failed(error) => format!("failed {error}\n"),
@@ -71,11 +71,16 @@ fn line(event: Event) -> String {
 
 /// All events, the same by both ways of waiting for them.
 fn events(act: Act, stops: &[&str], max_output_tokens: Option<u32>) -> String {
-    let (mut blocking, _) = stream(act, stops, max_output_tokens);
+    events_of(act, &request(stops, max_output_tokens))
+}
+
+fn events_of(act: Act, request: &CreateResponse) -> String {
+    let stream = || service(act).0.respond(request).unwrap();
+    let mut blocking = stream();
     let told: String = std::iter::from_fn(|| blocking.next()).map(line).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let told_async = runtime.block_on(async {
-        let (mut stream, _) = stream(act, stops, max_output_tokens);
+        let mut stream = stream();
         let mut told = String::new();
         while let Some(event) = stream.next_async().await {
             told += &line(event);
@@ -138,6 +143,43 @@ fn what_was_held_back_is_shown_at_the_end() {
     text "\n``"
     done Completed - "ab\n``" 20+5 tokens, 3 cached
     "#);
+}
+
+/// With the text of their tokens, and none of the stop text's.
+#[test]
+fn log_probabilities_wait_for_the_text_of_their_tokens() {
+    let likely = |act, stops: &[&str], top_logprobs| {
+        let include = vec![Include::Logprobs];
+        events_of(act, &CreateResponse { include, top_logprobs, ..request(stops, None) })
+    };
+    let told = likely(Act::Say("aé", FinishReason::Stop), &[], 2);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    text "a" "a" -0.5 ["b", "c"]
+    text "é" "�" -0.5 ["�", "�"] "�" -0.5 ["�", "�"]
+    done Completed - "aé" 20+3 tokens, 3 cached
+    "#);
+    let told = likely(Act::Repeat("b\n`x\n``c"), &["\n``"], 0);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    text "b" "b" -0.5 []
+    text "\n`x" "\n" -0.5 [] "`" -0.5 [] "x" -0.5 []
+    done Completed - "b\n`x" 20+6 tokens, 3 cached
+    "#);
+    // What ends in the middle of a character is a token too.
+    let told = likely(Act::SayBytes(b"a\xf0\x9f", FinishReason::Stop), &[], 0);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    text "a" "a" -0.5 []
+    text "�" "�" -0.5 [] "�" -0.5 []
+    done Completed - "a�" 20+3 tokens, 3 cached
+    "#);
+    let (service, seen) = service(Act::Refuse);
+    let asked =
+        CreateResponse { include: vec![Include::Logprobs], top_logprobs: 21, ..request(&[], None) };
+    let error = service.respond(&asked).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("top_logprobs"), "{error}");
+    assert!(seen.jobs.lock().unwrap().is_empty());
 }
 
 #[test]

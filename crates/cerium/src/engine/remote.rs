@@ -152,7 +152,7 @@ impl RemoteBackend {
                     true
                 }
                 Some(Event::TextDelta(delta)) if !cancelled => {
-                    text.push_str(&delta);
+                    text.push_str(&delta.text);
                     let new = text.strip_prefix(shown.as_str());
                     if new.is_none() && !shown.starts_with(&text) || text.len() > ANSWER_BYTES_MAX {
                         let why = "the answer came out differently when it was asked for again";

@@ -1,8 +1,8 @@
 //! What happens to a chat request: one completion object, or chunks.
 
-use super::{ChunkUsage, WireUsage, finish_reason};
+use super::{ChunkUsage, Extras, WireUsage, finish_reason};
 use crate::wire::ErrorEnvelope;
-use crate::{Event, Response, Usage};
+use crate::{Event, Response, TextDelta, TokenLogprob, Usage};
 use serde::Serialize;
 
 /// `"object": "chat.completion"`: the whole answer at once.
@@ -17,11 +17,11 @@ pub struct Completion {
     service_tier: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct Choice {
     index: usize,
     message: Message,
-    logprobs: Option<()>,
+    logprobs: Option<Logprobs>,
     finish_reason: &'static str,
 }
 
@@ -33,9 +33,22 @@ struct Message {
     annotations: [(); 0],
 }
 
+/// Of the tokens of an answer, or of a piece of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Logprobs {
+    content: Vec<TokenLogprob>,
+    refusal: Option<()>,
+}
+
+impl Extras {
+    fn show(self, content: &[TokenLogprob]) -> Option<Logprobs> {
+        self.logprobs.map(|_| Logprobs { content: content.to_vec(), refusal: None })
+    }
+}
+
 impl Completion {
     /// The completion that a finished response stands for. `created` is in seconds since 1970.
-    pub fn new(response: &Response, created: u64) -> Self {
+    pub fn new(response: &Response, created: u64, extras: Extras) -> Self {
         Self {
             id: completion_id(response),
             object: "chat.completion",
@@ -49,7 +62,7 @@ impl Completion {
                     refusal: None,
                     annotations: [],
                 },
-                logprobs: None,
+                logprobs: extras.show(&response.output.logprobs),
                 finish_reason: finish_reason(response.status),
             }],
             usage: response.usage.into(),
@@ -80,11 +93,11 @@ pub struct Chunk {
     usage: ChunkUsage,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct ChunkChoice {
     index: usize,
     delta: Delta,
-    logprobs: Option<()>,
+    logprobs: Option<Logprobs>,
     finish_reason: Option<&'static str>,
 }
 
@@ -102,13 +115,13 @@ pub struct Frames {
     id: String,
     created: u64,
     model: String,
-    include_usage: bool,
+    extras: Extras,
 }
 
 impl Frames {
     /// Frames of a request accepted at `created`, in seconds since 1970.
-    pub fn new(created: u64, include_usage: bool) -> Self {
-        Self { id: String::new(), created, model: String::new(), include_usage }
+    pub fn new(created: u64, extras: Extras) -> Self {
+        Self { id: String::new(), created, model: String::new(), extras }
     }
 
     /// The lines that stand for `event`, in order.
@@ -118,17 +131,18 @@ impl Frames {
                 self.id = completion_id(&response);
                 self.model = response.model;
                 let first = Delta { role: Some("assistant"), content: Some(String::new()) };
-                vec![self.chunk(first, None)]
+                vec![self.chunk(first, None, None)]
             }
-            Event::TextDelta(text) => {
-                vec![self.chunk(Delta { role: None, content: Some(text) }, None)]
+            Event::TextDelta(TextDelta { text, logprobs }) => {
+                let delta = Delta { role: None, content: Some(text) };
+                vec![self.chunk(delta, self.extras.show(&logprobs), None)]
             }
             // No request of this dialect redirects an answer.
             Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
-                let mut frames =
-                    vec![self.chunk(Delta::default(), Some(finish_reason(response.status)))];
-                if self.include_usage {
+                let reason = Some(finish_reason(response.status));
+                let mut frames = vec![self.chunk(Delta::default(), None, reason)];
+                if self.extras.usage {
                     frames.push(self.frame(Vec::new(), Some(response.usage)));
                 }
                 frames
@@ -137,8 +151,13 @@ impl Frames {
         }
     }
 
-    fn chunk(&self, delta: Delta, finish_reason: Option<&'static str>) -> Frame {
-        self.frame(vec![ChunkChoice { index: 0, delta, logprobs: None, finish_reason }], None)
+    fn chunk(
+        &self,
+        delta: Delta,
+        logprobs: Option<Logprobs>,
+        finish_reason: Option<&'static str>,
+    ) -> Frame {
+        self.frame(vec![ChunkChoice { index: 0, delta, logprobs, finish_reason }], None)
     }
 
     fn frame(&self, choices: Vec<ChunkChoice>, counts: Option<Usage>) -> Frame {
@@ -148,7 +167,7 @@ impl Frames {
             created: self.created,
             model: self.model.clone(),
             choices,
-            usage: ChunkUsage::new(self.include_usage, counts),
+            usage: ChunkUsage::new(self.extras.usage, counts),
         })
     }
 }

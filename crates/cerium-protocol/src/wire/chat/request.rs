@@ -1,11 +1,11 @@
 //! Body of `POST /v1/chat/completions` to a [`CreateResponse`].
 
-use super::StreamOptions;
+use super::{Extras, StreamOptions};
 use crate::wire::content::{self, Content, Items, Raw};
 use crate::wire::json;
 use crate::wire::texts::Texts;
 use crate::wire::unserved::Asked;
-use crate::{CreateResponse, ErrorBody, Extensions, Input, InputItem};
+use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, InputItem};
 use serde::Deserialize;
 use std::fmt;
 
@@ -14,8 +14,8 @@ use std::fmt;
 pub struct Parsed {
     /// What is asked.
     pub request: CreateResponse,
-    /// Whether a stream ends with a chunk of token counts.
-    pub include_usage: bool,
+    /// What the answer must hold.
+    pub extras: Extras,
 }
 
 /// Reads a body. The model's name is not checked here: only the server knows what it serves.
@@ -34,7 +34,10 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     if let Some(prediction) = body.prediction {
         cerium.prediction = Some(prediction.content.into_text(format_args!("prediction.content"))?);
     }
+    let logprobs = body.logprobs.unwrap_or(false).then_some(body.top_logprobs.unwrap_or(0));
+    let usage = body.stream_options.and_then(|o| o.include_usage).unwrap_or(false);
     Ok(Parsed {
+        extras: Extras { usage, logprobs },
         request: CreateResponse {
             model,
             input: Input::Items(items),
@@ -42,11 +45,12 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             max_output_tokens,
             temperature: body.temperature,
             top_p: body.top_p,
+            include: logprobs.map(|_| Include::Logprobs).into_iter().collect(),
+            top_logprobs: logprobs.unwrap_or(0),
             stream: body.stream.unwrap_or(false),
             generate: true,
             cerium,
         },
-        include_usage: body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
     })
 }
 
@@ -65,6 +69,8 @@ struct Body {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     prediction: Option<Prediction>,
+    logprobs: Option<bool>,
+    top_logprobs: Option<u32>,
     cerium: Option<Extensions>,
 
     store: Asked,
@@ -74,8 +80,6 @@ struct Body {
     functions: Asked,
     function_call: Asked,
     response_format: Option<Format>,
-    logprobs: Asked,
-    top_logprobs: Asked,
     presence_penalty: Asked,
     frequency_penalty: Asked,
     logit_bias: Asked,
@@ -109,8 +113,6 @@ impl Body {
         if let Some(format) = &self.response_format {
             format.kind.refuse_unless("response_format.type", &["text"])?;
         }
-        self.logprobs.refuse("logprobs")?;
-        self.top_logprobs.refuse("top_logprobs")?;
         self.presence_penalty.refuse("presence_penalty")?;
         self.frequency_penalty.refuse("frequency_penalty")?;
         self.logit_bias.refuse("logit_bias")?;

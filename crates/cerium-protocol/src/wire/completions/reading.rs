@@ -52,17 +52,18 @@ impl Reader {
         };
         if !choice.text.is_empty() {
             self.text.push_str(&choice.text);
-            events.push(Event::TextDelta(choice.text.clone()));
+            events.push(Event::TextDelta(choice.text.as_str().into()));
         }
         if let Some(reason) = &choice.finish_reason {
             let cut = reason == "length";
             let status = if cut { Status::Incomplete } else { Status::Completed };
             let text = std::mem::take(&mut self.text);
+            let output = OutputText { text, ..OutputText::default() };
             self.end = Some(match chunk.cerium {
-                Some(measured) => measured.response(finished_id(&chunk.id), chunk.model, text),
+                Some(measured) => measured.response(finished_id(&chunk.id), chunk.model, output),
                 None => Response {
                     incomplete_reason: cut.then(|| "max_output_tokens".to_owned()),
-                    ..chunk.response(status, OutputText { text })
+                    ..chunk.response(status, output)
                 },
             });
         }

@@ -6,7 +6,7 @@
 
 use super::object::{ContentPart, OutputItem, ResponseObject, message, message_id};
 use super::{Echo, object};
-use crate::{ErrorBody, Event, Response, Steered};
+use crate::{ErrorBody, Event, OutputText, Response, Steered, TextDelta, TokenLogprob};
 use serde::Serialize;
 
 /// One event: the `data` of an SSE frame, or a WebSocket text frame.
@@ -55,7 +55,7 @@ enum Kind {
         output_index: usize,
         content_index: usize,
         delta: String,
-        logprobs: [(); 0],
+        logprobs: Vec<TokenLogprob>,
     },
     #[serde(rename = "response.output_text.done")]
     TextDone {
@@ -63,7 +63,7 @@ enum Kind {
         output_index: usize,
         content_index: usize,
         text: String,
-        logprobs: [(); 0],
+        logprobs: Vec<TokenLogprob>,
     },
     #[serde(rename = "response.content_part.done")]
     PartDone { item_id: String, output_index: usize, content_index: usize, part: ContentPart },
@@ -116,7 +116,7 @@ impl Events {
         ]
     }
 
-    fn delta(&mut self, delta: String) -> Vec<StreamEvent> {
+    fn delta(&mut self, delta: TextDelta) -> Vec<StreamEvent> {
         let Some(response) = self.created.as_ref() else {
             return Vec::new();
         };
@@ -126,8 +126,8 @@ impl Events {
             item_id: id,
             output_index: 0,
             content_index: 0,
-            delta,
-            logprobs: [],
+            delta: delta.text,
+            logprobs: delta.logprobs,
         }));
         events
     }
@@ -150,7 +150,7 @@ impl Events {
                 item_id: id.to_owned(),
                 output_index: 0,
                 content_index: 0,
-                part: ContentPart::text(""),
+                part: ContentPart::text(OutputText::default()),
             }),
         ]
     }
@@ -163,8 +163,8 @@ impl Events {
         let id = message_id(response);
         let mut events = self.open(&id);
         let (output_index, content_index) = (0, 0);
-        let text = response.output.text.clone();
-        let part = ContentPart::text(text.clone());
+        let OutputText { text, logprobs } = response.output.clone();
+        let part = ContentPart::text(response.output.clone());
         let object = Box::new(ResponseObject::finished(response, &self.echo));
         let end = if object::status_word(response) == "completed" {
             Kind::Completed { response: object }
@@ -173,13 +173,7 @@ impl Events {
         };
         events.extend(
             [
-                Kind::TextDone {
-                    item_id: id.clone(),
-                    output_index,
-                    content_index,
-                    text,
-                    logprobs: [],
-                },
+                Kind::TextDone { item_id: id.clone(), output_index, content_index, text, logprobs },
                 Kind::PartDone { item_id: id, output_index, content_index, part },
                 Kind::ItemDone { output_index, item: message(response) },
                 end,
@@ -196,7 +190,7 @@ impl Events {
         let begun = successor.output.text.clone();
         events.extend(self.create(successor));
         if !begun.is_empty() {
-            events.extend(self.delta(begun));
+            events.extend(self.delta(begun.into()));
         }
         events
     }

@@ -2,7 +2,7 @@
 
 use super::Echo;
 use crate::wire::measured::Measured;
-use crate::{ErrorBody, Response, Status, Usage};
+use crate::{ErrorBody, OutputText, Response, Status, TokenLogprob, Usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ struct IncompleteDetails {
 }
 
 /// An item of `output`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum OutputItem {
     /// Text for the person.
@@ -83,7 +83,7 @@ pub enum OutputItem {
 }
 
 /// A part of a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ContentPart {
     /// Text of the answer.
@@ -92,15 +92,16 @@ pub enum ContentPart {
         text: String,
         /// Always empty: nothing here searches the web or files.
         annotations: [(); 0],
-        /// Always empty: not served.
-        logprobs: [(); 0],
+        /// Those that were asked for.
+        logprobs: Vec<TokenLogprob>,
     },
 }
 
 impl ContentPart {
-    /// A part that holds `text`.
-    pub fn text(text: impl Into<String>) -> Self {
-        Self::OutputText { text: text.into(), annotations: [], logprobs: [] }
+    /// A part that holds `output`.
+    pub fn text(output: OutputText) -> Self {
+        let OutputText { text, logprobs } = output;
+        Self::OutputText { text, annotations: [], logprobs }
     }
 }
 
@@ -207,7 +208,7 @@ impl ResponseObject {
             text: TextConfig { format: TextFormat { r#type: "text" }, verbosity: "medium" },
             tool_choice: "auto",
             tools: [],
-            top_logprobs: 0,
+            top_logprobs: echo.top_logprobs,
             top_p: echo.top_p,
             truncation: "disabled",
             usage: None,
@@ -224,7 +225,7 @@ pub(super) fn message(response: &Response) -> OutputItem {
         id: message_id(response),
         status: status_word(response),
         role: "assistant",
-        content: vec![ContentPart::text(&response.output.text)],
+        content: vec![ContentPart::text(response.output.clone())],
     }
 }
 

@@ -6,7 +6,8 @@
 use crate::wire::json;
 use crate::wire::measured::Measured;
 use crate::{
-    CreateResponse, ErrorBody, ErrorKind, Event, OutputText, Response, Status, Timings, Usage,
+    CreateResponse, ErrorBody, ErrorKind, Event, OutputText, Response, Status, TextDelta, Timings,
+    TokenLogprob, Usage,
 };
 use serde::Deserialize;
 
@@ -28,7 +29,9 @@ pub fn read_event(data: &[u8]) -> Result<Option<Event>, ErrorBody> {
     }
     Ok(match json::read_answer(data)? {
         Told::Created { response } => Some(Event::Created(response.lower())),
-        Told::TextDelta { delta } => Some(Event::TextDelta(delta)),
+        Told::TextDelta { delta, logprobs } => {
+            Some(Event::TextDelta(TextDelta { text: delta, logprobs }))
+        }
         Told::Completed { response } | Told::Incomplete { response } => {
             Some(Event::Done(response.lower()))
         }
@@ -51,7 +54,11 @@ enum Told {
     #[serde(rename = "response.created")]
     Created { response: Object },
     #[serde(rename = "response.output_text.delta")]
-    TextDelta { delta: String },
+    TextDelta {
+        delta: String,
+        #[serde(default)]
+        logprobs: Vec<TokenLogprob>,
+    },
     #[serde(rename = "response.completed")]
     Completed { response: Object },
     #[serde(rename = "response.incomplete")]
@@ -118,6 +125,8 @@ struct Part {
     kind: String,
     #[serde(default)]
     text: String,
+    #[serde(default)]
+    logprobs: Vec<TokenLogprob>,
 }
 
 #[derive(Deserialize)]
@@ -138,10 +147,13 @@ impl Object {
     fn lower(self) -> Response {
         let messages = self.output.into_iter().filter(|item| item.kind == "message");
         let parts = messages.flat_map(|item| item.content.unwrap_or_default());
-        let texts = parts.filter(|part| part.kind == "output_text").map(|part| part.text);
-        let text = texts.collect::<String>();
+        let mut output = OutputText::default();
+        for part in parts.filter(|part| part.kind == "output_text") {
+            output.text.push_str(&part.text);
+            output.logprobs.extend(part.logprobs);
+        }
         if let Some(measured) = self.cerium {
-            return measured.response(self.id, self.model, text);
+            return measured.response(self.id, self.model, output);
         }
         let counts = self.usage.map_or_else(Usage::default, |counts| Usage {
             prompt_tokens: counts.input_tokens,
@@ -160,7 +172,7 @@ impl Object {
                 _ => Status::InProgress,
             },
             incomplete_reason: self.incomplete_details.and_then(|details| details.reason),
-            output: OutputText { text },
+            output,
             usage: counts,
             timings: Timings::default(),
         }

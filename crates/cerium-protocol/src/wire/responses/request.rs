@@ -3,7 +3,7 @@
 use crate::wire::content::{self, Content, Items, Raw};
 use crate::wire::json;
 use crate::wire::unserved::{Asked, WORD_CHARS, shorten};
-use crate::{CreateResponse, ErrorBody, Extensions, Input, InputItem};
+use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, InputItem};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub struct Echo {
     pub temperature: f32,
     /// The nucleus bound really used.
     pub top_p: f32,
+    /// Of how many tokens beside the chosen one log-probabilities were asked for.
+    pub top_logprobs: u32,
     /// The client's own notes.
     pub metadata: BTreeMap<String, String>,
     /// The client's hint for prompt caching. Not needed here: caches are found by content.
@@ -43,6 +45,9 @@ pub struct Echo {
     pub warms: bool,
 }
 
+/// What [`Include::Logprobs`] is called.
+const LOGPROBS: &str = "message.output_text.logprobs";
+
 /// Reads a body. The model's name is not checked here: only the server knows what it serves.
 pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let body: Body = json::read(body)?;
@@ -53,6 +58,10 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let prewarm = body.prompt_cache_options.and_then(|options| options.prewarm);
     let generate = body.generate != Some(false) && prewarm != Some(true);
     let metadata = check_metadata(body.metadata.unwrap_or_default())?;
+    // Other things that could be included (reasoning, searches) no answer of this server has.
+    let mut included = body.include.iter().flatten();
+    let include = included.any(|it| it == LOGPROBS).then_some(Include::Logprobs);
+    let top_logprobs = body.top_logprobs.unwrap_or(0);
     Ok(Parsed {
         echo: Echo {
             created_at: 0,
@@ -60,6 +69,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             max_output_tokens,
             temperature: body.temperature.unwrap_or(0.0),
             top_p: body.top_p.unwrap_or(1.0),
+            top_logprobs,
             metadata,
             prompt_cache_key: body.prompt_cache_key,
             safety_identifier: body.safety_identifier,
@@ -73,6 +83,8 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             max_output_tokens,
             temperature: body.temperature,
             top_p: body.top_p,
+            include: include.into_iter().collect(),
+            top_logprobs,
             stream: body.stream.unwrap_or(false),
             generate,
             cerium: body.cerium.unwrap_or_default(),
@@ -105,7 +117,7 @@ struct Body {
     tools: Asked,
     tool_choice: Asked,
     truncation: Asked,
-    top_logprobs: Asked,
+    top_logprobs: Option<u32>,
     context_management: Asked,
     include: Option<Vec<String>>,
     text: Option<TextOptions>,
@@ -140,7 +152,6 @@ impl Body {
         self.tools.refuse("tools")?;
         self.tool_choice.refuse_unless("tool_choice", &["auto", "none"])?;
         self.truncation.refuse_unless("truncation", &["disabled"])?;
-        self.top_logprobs.refuse("top_logprobs")?;
         self.context_management.refuse("context_management")?;
         // Absent means true to the hosted service. Clients rarely mean it, and the response says
         // `store: false`; one that spells it out would come back for the response.
@@ -152,12 +163,6 @@ impl Body {
         }
         if let Some(format) = self.text.as_ref().and_then(|text| text.format.as_ref()) {
             format.kind.refuse_unless("text.format.type", &["text"])?;
-        }
-        // Things that no answer of this server has (reasoning, searches) are rightly left out.
-        for (index, wanted) in self.include.iter().flatten().enumerate() {
-            if wanted == "message.output_text.logprobs" {
-                Asked::Word(wanted.clone()).refuse(&format!("include[{index}]"))?;
-            }
         }
         Ok(())
     }

@@ -33,7 +33,9 @@ pub(super) fn replay(
     loop {
         match generation.next() {
             Some(Step::Queued { .. } | Step::Prefilled { .. } | Step::Steered { .. }) => {}
-            Some(Step::Token { id }) => bytes.extend_from_slice(loaded.tokenizer.token_bytes(id)),
+            Some(Step::Token { id, .. }) => {
+                bytes.extend_from_slice(loaded.tokenizer.token_bytes(id))
+            }
             Some(Step::Done(finish)) => {
                 let stats = finish.stats;
                 let text = String::from_utf8_lossy(&bytes).into_owned();

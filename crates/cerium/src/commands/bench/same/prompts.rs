@@ -98,15 +98,8 @@ fn request(backend: &LocalBackend, case: Case) -> Option<Request> {
     if !case.prefix.is_empty() {
         let infill = backend.model().infill;
         return Some(Request::Complete(CompletionRequest {
-            model,
-            prompt: case.prefix,
             suffix: Some(case.suffix).filter(|_| infill),
-            max_tokens: None,
-            temperature: None,
-            top_p: None,
-            stop: Vec::new(),
-            stream: true,
-            cerium: Extensions::default(),
+            ..CompletionRequest::new(model, case.prefix)
         }));
     }
     let recorder = Recorder { backend, request: Mutex::default() };

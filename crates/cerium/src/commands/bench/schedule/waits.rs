@@ -176,7 +176,7 @@ fn next(generation: &mut Generation) -> Result<Step> {
 fn wait_for_token(generation: &mut Generation) -> Result<u32> {
     loop {
         match next(generation)? {
-            Step::Token { id } => return Ok(id),
+            Step::Token { id, .. } => return Ok(id),
             Step::Done(finish) => bail!("no token came: {:?}", finish.reason),
             Step::Queued { .. } | Step::Prefilled { .. } | Step::Steered { .. } => {}
         }
