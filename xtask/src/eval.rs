@@ -20,6 +20,7 @@ use anyhow::{Context, Result};
 use cases::Case;
 use clap::ValueEnum;
 pub(crate) use needle::Needle;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub(crate) struct Edits {
     /// Threads of each engine [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
+    /// Answers of `cerium edit` to choose from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    candidates: usize,
     /// Give a case up after this many seconds
     #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     timeout: u64,
@@ -129,7 +133,11 @@ impl Edits {
         }
         let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
         let model_name: String = model.chars().map(plain).collect();
-        let folder = project::scratch("eval").join(format!("{}-{model_name}", engine.name()));
+        let mut name = format!("{}-{model_name}", engine.name());
+        if self.candidates > 1 {
+            let _ = write!(name, "-of-{}", self.candidates);
+        }
+        let folder = project::scratch("eval").join(name);
         let mut answers = Answers::open(&folder.join(set).with_extension("jsonl"), self.resume)?;
         let total = cases.len();
         for (i, case) in cases.iter().enumerate() {
@@ -152,7 +160,9 @@ impl Edits {
     fn start(&self, model: &str, engine: Engine, threads: usize) -> Result<Box<dyn Respond>> {
         let timeout = Duration::from_secs(self.timeout);
         Ok(match engine {
-            Engine::Cerium => Box::new(command::Command::new(model, threads, timeout)?),
+            Engine::Cerium => {
+                Box::new(command::Command::new(model, threads, self.candidates, timeout)?)
+            }
             Engine::LlamaWholeFile => Box::new(rewrite::Rewrite::new(model, threads)?),
         })
     }

@@ -13,6 +13,7 @@
 
 mod apply;
 mod ask_place;
+mod candidates;
 mod check;
 mod diff;
 mod direct;
@@ -31,6 +32,7 @@ mod warm;
 mod watch;
 
 pub use apply::{apply, draft_receipt};
+pub use candidates::{CANDIDATES_MAX, Chosen, Reason};
 pub use diff::{DiffStream, LineEvent, counts, unified};
 pub use error::{EditError, Failure};
 pub use proposal::{Progress, Proposal, Route, Stats};
@@ -162,6 +164,7 @@ pub fn plan_text(file: SourceFile, request: EditRequest) -> Result<Prepared, Edi
             model: String::new(),
             errors_before: view.errors(),
             errors_after: done.errors,
+            chosen: None,
             stats: Stats::default(),
             file: file.clone(),
         }))
@@ -201,7 +204,7 @@ pub fn run_edit(
         eol: file.eol,
         stats: Stats::default(),
     };
-    let (scope, accepted) = run.run(choice, on_progress)?;
+    let (scope, accepted, chosen) = run.run(choice, on_progress)?;
     Ok(Proposal {
         file: file.clone(),
         instruction: run.instruction.to_owned(),
@@ -212,6 +215,7 @@ pub fn run_edit(
         model: backend.model().name,
         errors_before: view.errors(),
         errors_after: accepted.errors,
+        chosen,
         stats: run.stats,
     })
 }

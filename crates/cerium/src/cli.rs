@@ -1,6 +1,7 @@
 //! What can be typed: commands, flags and their help, as a table. What they mean is in `commands`.
 
 use cerium_harness::complete::{CompleteError, Point, parse_place};
+use cerium_harness::edit::CANDIDATES_MAX;
 use cerium_harness::journal::EntryId;
 use cerium_harness::lines::LineSpan;
 use clap::builder::{Styles, styling::AnsiColor};
@@ -147,6 +148,16 @@ pub(crate) struct Edit {
     /// Show the edit, change nothing
     #[arg(long, conflicts_with = "yes")]
     pub(crate) dry_run: bool,
+    /// Have N answers written at the same time and take the best: of those that parse the one that most agree on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = candidates)]
+    pub(crate) candidates: usize,
+}
+
+fn candidates(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=CANDIDATES_MAX) => Ok(n),
+        _ => Err(format!("a number from 1 to {CANDIDATES_MAX}")),
+    }
 }
 
 /// `cerium undo`

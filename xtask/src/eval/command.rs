@@ -23,15 +23,21 @@ pub(super) struct Command {
     binary: PathBuf,
     model: String,
     threads: usize,
+    candidates: usize,
     timeout: Duration,
 }
 
 impl Command {
-    pub(super) fn new(model: &str, threads: usize, timeout: Duration) -> Result<Self> {
+    pub(super) fn new(
+        model: &str,
+        threads: usize,
+        candidates: usize,
+        timeout: Duration,
+    ) -> Result<Self> {
         // A path is given from here; the command runs elsewhere.
         let path = fs::canonicalize(model).ok().filter(|path| path.is_file());
         let model = path.map_or(model.to_owned(), |path| path.to_string_lossy().into_owned());
-        Ok(Self { binary: project::build("cerium")?, model, threads, timeout })
+        Ok(Self { binary: project::build("cerium")?, model, threads, candidates, timeout })
     }
 }
 
@@ -55,6 +61,7 @@ impl Respond for Command {
         } else {
             command.args(["edit", &case.path, "--yes"]);
             command.arg(format!("--instruction={}", case.instruction));
+            command.arg(format!("--candidates={}", self.candidates));
         }
         command.args([
             "--json",

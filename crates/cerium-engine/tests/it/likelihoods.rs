@@ -74,7 +74,7 @@ fn they_are_those_of_the_logits() {
 fn they_are_the_same_bits_however_they_came_about() {
     let cold = EngineOptions { keeps_prefixes: false, ..EngineOptions::default() };
     let alone = engine(1, cold);
-    let plain = |sampling| Job { drafts: Drafts::none(), ..likely(sampling) };
+    let plain = |sampling: &Sampling| Job { drafts: Drafts::none(), ..likely(sampling) };
     let want = samplings().map(|sampling| drain(&alone, plain(&sampling)));
     let shared = engine(2, EngineOptions::default());
     for round in 0..2 {

@@ -1,5 +1,6 @@
 //! An edit that was made but not yet applied, and what is told on the way to it.
 
+use super::candidates::Chosen;
 use super::diff::LineEvent;
 use super::scope::Scope;
 use super::splice::Change;
@@ -48,6 +49,16 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Adds what was asked beside it.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.n_requests += other.n_requests;
+        self.retries += other.retries;
+        self.usage += other.usage;
+        self.timings.prefill_ms += other.timings.prefill_ms;
+        self.timings.decode_ms += other.timings.decode_ms;
+        self.timings.total_ms += other.timings.total_ms;
+    }
+
     pub(crate) fn add(&mut self, response: &Response) {
         let Response { usage, timings, .. } = response;
         if self.n_requests == 0 {
@@ -82,6 +93,8 @@ pub struct Proposal {
     pub errors_before: usize,
     /// And after; never more.
     pub errors_after: usize,
+    /// Which of several answers it is, if several were asked for.
+    pub chosen: Option<Chosen>,
     /// What it cost.
     pub stats: Stats,
 }

@@ -1,5 +1,6 @@
 //! What can be proven of an edit afterwards.
 
+use super::candidates::Chosen;
 use super::proposal::{Proposal, Route};
 use super::scope::Scope;
 use super::splice::outside;
@@ -31,6 +32,9 @@ pub struct Receipt {
     pub route: Route,
     /// Model that wrote it; empty on the direct route.
     pub model: String,
+    /// Which of several answers it is, if several were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
     /// SHA-256 of the file's bytes before.
     pub sha256_before: String,
     /// SHA-256 of the file's bytes after.
@@ -86,6 +90,7 @@ pub(crate) fn receipt(
         file: proposal.file.path.clone(),
         route: proposal.route,
         model: proposal.model.clone(),
+        chosen: proposal.chosen,
         sha256_before: hash(&proposal.file.encode(before)),
         sha256_after: hash(&proposal.file.encode(after)),
         scope: scope.clone(),

@@ -2,6 +2,7 @@
 //! the answer cannot be used.
 
 use super::ask_place;
+use super::candidates::{self, Chosen};
 use super::check::{self, Accepted, Rewritten};
 use super::error::EditError;
 use super::instruction::{Piece, pieces};
@@ -14,7 +15,7 @@ use super::view::View;
 use super::watch::{Verdict, Watch};
 use crate::backend::Backend;
 use crate::files::Eol;
-use cerium_protocol::{ErrorBody, Status};
+use cerium_protocol::{ErrorBody, Include, Response, Status};
 use std::ops::ControlFlow;
 
 /// Tokens an answer may have beyond twice those of the code it replaces.
@@ -34,13 +35,56 @@ pub(crate) struct Run<'r> {
     pub(crate) stats: Stats,
 }
 
+/// What one try is about.
+pub(super) struct Question<'q> {
+    scope: &'q Scope,
+    pieces: &'q [Piece],
+    strategy: &'q Strategy,
+    earlier: Option<&'q Earlier>,
+}
+
+/// How the tokens of a try are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Draw {
+    /// As if nothing else were tried.
+    First,
+    /// As a candidate beside that one, by its number.
+    Another(usize),
+}
+
+/// What came of a question: changes and, of several answers, which one was taken; or why there are none.
+pub(super) type Outcome = Result<(Accepted, Option<Chosen>), Problem>;
+
+/// What came of one try, and the mean log-probability of its tokens.
+pub(super) type Answer = (Result<Accepted, Problem>, Option<f64>);
+
 /// Why one try failed: said to the model in the next one.
-struct Problem {
+pub(super) struct Problem {
     reply: String,
     what: String,
     unchanged: bool,
     /// Whether there was no code in it.
     empty: bool,
+}
+
+/// Log-probabilities of tokens, summed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Likely {
+    sum: f64,
+    n: usize,
+}
+
+impl Likely {
+    fn add(&mut self, response: &Response) {
+        for token in &response.output.logprobs {
+            self.sum += f64::from(token.chosen.logprob);
+            self.n += 1;
+        }
+    }
+
+    fn mean(self) -> Option<f64> {
+        (self.n > 0).then(|| self.sum / self.n as f64)
+    }
 }
 
 impl Run<'_> {
@@ -49,7 +93,7 @@ impl Run<'_> {
         &mut self,
         choice: &Choice,
         on_progress: &mut OnProgress<'_>,
-    ) -> Result<(Scope, Accepted), EditError> {
+    ) -> Result<(Scope, Accepted, Option<Chosen>), EditError> {
         let pieces = pieces(self.instruction);
         let mut scope = match choice {
             Choice::Scope(scope) => scope.clone(),
@@ -65,11 +109,13 @@ impl Run<'_> {
             if on_progress(Progress::Scope(&scope)).is_break() {
                 return Err(EditError::Cancelled);
             }
-            let problem =
-                match self.attempt(&scope, &pieces, &strategy, earlier.as_ref(), on_progress)? {
-                    Ok(accepted) => return Ok((scope, accepted)),
-                    Err(problem) => problem,
-                };
+            let (pieces, strategy_now, earlier_now) = (&pieces, &strategy, earlier.as_ref());
+            let question =
+                Question { scope: &scope, pieces, strategy: strategy_now, earlier: earlier_now };
+            let problem = match self.attempt(&question, on_progress)? {
+                Ok((accepted, chosen)) => return Ok((scope, accepted, chosen)),
+                Err(problem) => problem,
+            };
             // An unchanged answer mostly means that the place is not in what was shown. About the
             // same code models repeat themselves: none of some thirty such second tries was right.
             let wider = scope.widened(self.view, strategy.vague_whole_lines_max);
@@ -95,14 +141,48 @@ impl Run<'_> {
         }
     }
 
+    /// Asks, for several answers if that is wanted. One that could not be used is argued with alone.
     fn attempt(
         &mut self,
-        scope: &Scope,
-        pieces: &[Piece],
-        strategy: &Strategy,
-        earlier: Option<&Earlier>,
+        question: &Question<'_>,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Outcome, EditError> {
+        match question.strategy.candidates {
+            n @ 2.. if question.earlier.is_none() => {
+                candidates::ask(self, question, n, on_progress)
+            }
+            _ => {
+                let (outcome, _) = self.answer(question, Draw::First, on_progress)?;
+                Ok(outcome.map(|accepted| (accepted, None)))
+            }
+        }
+    }
+
+    /// The same edit, asked for beside this one.
+    pub(super) fn beside(&self) -> Self {
+        Run { stats: Stats::default(), ..*self }
+    }
+
+    /// One answer.
+    pub(super) fn answer(
+        &mut self,
+        question: &Question<'_>,
+        draw: Draw,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Answer, EditError> {
+        let mut likely = Likely::default();
+        let outcome = self.changes(question, draw, &mut likely, on_progress)?;
+        Ok((outcome, likely.mean()))
+    }
+
+    fn changes(
+        &mut self,
+        question: &Question<'_>,
+        draw: Draw,
+        likely: &mut Likely,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Result<Accepted, Problem>, EditError> {
+        let &Question { scope, pieces, strategy, .. } = question;
         let groups: Vec<&[Region]> = match strategy.format {
             Format::EachRegion => scope.regions.chunks(1).collect(),
             Format::Rewrite | Format::SearchReplace => vec![&scope.regions],
@@ -115,7 +195,7 @@ impl Run<'_> {
             let view = self.view;
             let prompt =
                 prompt::build(view, self.path, group, self.instruction, comments, strategy);
-            let (reply, cut) = self.ask(&prompt, pieces, earlier, strategy, on_progress)?;
+            let (reply, cut) = self.ask(&prompt, question, draw, likely, on_progress)?;
             let mut expected = prompt.expected.clone();
             expected.cut = cut;
             let read = reply::read(&reply, &expected);
@@ -155,11 +235,12 @@ impl Run<'_> {
     fn ask(
         &mut self,
         prompt: &Prompt,
-        pieces: &[Piece],
-        earlier: Option<&Earlier>,
-        strategy: &Strategy,
+        question: &Question<'_>,
+        draw: Draw,
+        likely: &mut Likely,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<(String, bool), EditError> {
+        let &Question { pieces, strategy, earlier, .. } = question;
         let model = self.backend.model();
         let n_shown = self.backend.count_tokens(&prompt.shown);
         let n_prompt = prompt.system.as_ref().map_or(0, |text| self.backend.count_tokens(text))
@@ -177,7 +258,14 @@ impl Run<'_> {
         let n_instruction = self.backend.count_tokens(self.instruction);
         let limit = (2 * n_shown + n_instruction + MARGIN_TOKENS).min(available);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let request = prompt.request(&model.name, earlier, limit, strategy);
+        let mut request = prompt.request(&model.name, earlier, limit, strategy);
+        if strategy.candidates > 1 {
+            request.include = vec![Include::Logprobs];
+        }
+        if let Draw::Another(number) = draw {
+            request.temperature = Some(strategy.candidate_temperature);
+            request.cerium.seed = Some(number as u64);
+        }
 
         let mut watch = Watch::new(prompt, pieces, strategy);
         let mut cancelled = false;
@@ -203,6 +291,7 @@ impl Run<'_> {
         };
         let response = self.backend.respond(&request, &mut on_text).map_err(refused)?;
         self.stats.add(&response);
+        likely.add(&response);
         if cancelled {
             return Err(EditError::Cancelled);
         }

@@ -52,6 +52,10 @@ pub struct Strategy {
     pub retries: usize,
     /// Sampling temperature; 0 is greedy.
     pub temperature: f32,
+    /// Answers that are asked for at the same time, of which the best is taken; 1 asks for one.
+    pub candidates: usize,
+    /// Sampling temperature of all but the first of them.
+    pub candidate_temperature: f32,
     /// System text in place of the format's own.
     pub system: Option<String>,
 }
@@ -74,6 +78,8 @@ impl Default for Strategy {
             ask_for_place: true,
             retries: 1,
             temperature: 0.0,
+            candidates: 1,
+            candidate_temperature: 0.5,
             system: None,
         }
     }

@@ -1,6 +1,7 @@
 //! Edits at the door: a file, an instruction, a scripted model; out comes a file or a refusal.
 
 mod apply;
+mod candidates;
 mod cases;
 mod direct;
 mod places;

@@ -16,8 +16,8 @@ use crate::output::{self, BOLD, DIM, GREEN, Output};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
-    EditError, EditRequest, Prepared, Progress, Proposal, Receipt, Scope, Strategy, apply,
-    draft_receipt, plan_edit, run_edit, warm,
+    Chosen, EditError, EditRequest, Prepared, Progress, Proposal, Reason, Receipt, Scope, Strategy,
+    apply, draft_receipt, plan_edit, run_edit, warm,
 };
 use cerium_harness::files::SourceFile;
 use cerium_harness::journal::Journal;
@@ -52,9 +52,11 @@ pub(crate) fn run(context: &Context, args: Edit) -> Result<Exit> {
         ));
     }
     let tree = Tree::here()?;
+    let strategy = Strategy { candidates: args.candidates, ..Strategy::default() };
     let request = |path| EditRequest {
         lines: args.lines.as_ref().map(|lines| lines.0),
         symbol: args.symbol.clone(),
+        strategy: strategy.clone(),
         ..EditRequest::new(path, args.instruction.clone())
     };
     let requests = args.files.into_iter().map(request).collect();
@@ -167,7 +169,12 @@ impl One<'_> {
                 Ok(proposal.clone())
             }
             Way::Model(backend) => {
-                run_edit(backend, self.prepared, &mut |progress| live.progress(&progress))
+                let proposal =
+                    run_edit(backend, self.prepared, &mut |progress| live.progress(&progress))?;
+                if let Some(chosen) = proposal.chosen {
+                    live.chosen(&proposal, chosen);
+                }
+                Ok(proposal)
             }
         }
     }
@@ -287,6 +294,22 @@ impl<'a> Live<'a> {
         if self.output.is_watched() {
             self.heading(&proposal.scope);
             self.output.say(&diff::colour(&proposal.diff()));
+        }
+    }
+
+    /// Tells which of several edits it is; what was shown while it was written is the first.
+    fn chosen(&mut self, proposal: &Proposal, chosen: Chosen) {
+        self.spinner = None;
+        let Chosen { candidates, usable, agreeing, reason, .. } = chosen;
+        let why = match reason {
+            Reason::OnlyUsable => "the only usable one".to_owned(),
+            Reason::Agreement => format!("{agreeing} of {usable} usable ones agree"),
+            Reason::Likelihood => format!("the likeliest of {usable} usable ones"),
+        };
+        let number = chosen.chosen + 1;
+        self.output.note(format!("{DIM}answer {number} of {candidates}: {why}{DIM:#}"));
+        if chosen.chosen > 0 {
+            self.whole(proposal);
         }
     }
 
