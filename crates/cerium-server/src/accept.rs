@@ -7,8 +7,8 @@ use crate::router::{App, router};
 use axum::Router;
 use cerium_session::Service;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// Threads for connections. The model wants the cores; moving bytes wants little.
@@ -89,6 +89,7 @@ pub async fn serve(
     let Doors { public, private } = doors;
     let app = Arc::new(App::new(service, options));
     let (close, closed) = watch::channel(None);
+    let closed = Closed(closed);
     let leaving = private.as_ref().map(Leaving::of);
     let end = async {
         let leave = async {
@@ -133,6 +134,28 @@ pub async fn serve(
     }
 }
 
+/// A connection's place among those that may be open at once, for as long as it or what it became is open.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) closed: Closed,
+}
+
+/// Whether the door is closed, and for how long what goes on may go on.
+#[derive(Clone, Debug)]
+pub(crate) struct Closed(watch::Receiver<Option<Duration>>);
+
+impl Closed {
+    /// Waits until it is, and says for how long. A server that is gone gives no time.
+    pub(crate) async fn begins(&mut self) -> Duration {
+        self.0.wait_for(Option::is_some).await.ok().and_then(|grace| *grace).unwrap_or_default()
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+}
+
 /// What connections come from.
 trait Listener {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -160,38 +183,32 @@ impl Listener for Socket {
 }
 
 /// Keeps a door until it is `closed`, and then for as long as that says.
-async fn keep<L: Listener>(
-    listener: L,
-    router: Router,
-    options: &ServerOptions,
-    mut closed: watch::Receiver<Option<Duration>>,
-) {
+async fn keep<L: Listener>(listener: L, router: Router, options: &ServerOptions, closed: Closed) {
+    let mut ending = closed.clone();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(options.idle_max);
     let places = Arc::new(Semaphore::new(options.n_connections_max));
-    let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let grace = loop {
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (accept(&listener).await, place)
+            let permit = Arc::clone(&places).acquire_owned().await.ok();
+            (accept(&listener).await, permit)
         };
         tokio::select! {
-            (stream, place) = next => {
-                let connection = connection(&http, stream, router.clone(), &graceful);
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+            (stream, Some(permit)) = next => {
+                let place = Place { _permit: Arc::new(permit), closed: closed.clone() };
+                connections.spawn(connection(http.clone(), stream, router.clone(), place));
             }
             Some(_) = connections.join_next() => {}
-            grace = closed.wait_for(Option::is_some) => break grace.ok().and_then(|grace| *grace),
+            grace = ending.begins() => break grace,
         }
     };
     drop(listener);
     tracing::info!("shutting down");
-    let grace = grace.unwrap_or_default();
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+    // Whatever has a place is in use.
+    let n_places = u32::try_from(options.n_connections_max).unwrap_or(u32::MAX);
+    let end = places.acquire_many(n_places);
+    if tokio::time::timeout(grace, end).await.is_err() {
         tracing::warn!(?grace, "ending answers in progress: the time for them is over");
     }
 }
@@ -208,18 +225,29 @@ async fn accept<L: Listener>(listener: &L) -> L::Stream {
     }
 }
 
-/// One connection, from its first byte to its last.
-fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    http: &http1::Builder,
+/// One connection, from its first byte to its last; or until it becomes something else than HTTP.
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    http: http1::Builder,
     stream: S,
     router: Router,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + use<S> {
-    let service = TowerToHyperService::new(router);
-    let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-    async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "connection ended");
+    place: Place,
+) {
+    let mut closed = place.closed.clone();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(place.clone());
+        router.call(request)
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = closed.begins() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
     }
 }

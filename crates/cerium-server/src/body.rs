@@ -33,6 +33,16 @@ impl Bodies {
         Self { budget, options: options.clone() }
     }
 
+    /// Gives what has arrived already its share, if there is one left.
+    pub(crate) fn hold(&self, bytes: Bytes) -> Result<Held, ErrorBody> {
+        let n_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let share = Arc::clone(&self.budget).try_acquire_many_owned(n_bytes).map_err(|_| {
+            let what = "the server holds too many requests; try again shortly";
+            ErrorBody::new(ErrorKind::OverloadedError, what).with_code("server_is_overloaded")
+        })?;
+        Ok(Held { bytes, _share: Some(share) })
+    }
+
     /// Reads the body of a request that must hold JSON.
     pub(crate) async fn read(&self, request: Request) -> Result<Held, ErrorBody> {
         let (parts, body) = request.into_parts();
@@ -53,6 +63,14 @@ impl Bodies {
             let what = format!("the body did not arrive within {:?}", self.options.upload_max);
             Err(refusal(what, UPLOAD_TIMEOUT))
         })
+    }
+}
+
+impl Held {
+    /// So many bytes, of no account.
+    #[cfg(test)]
+    pub(crate) fn of(n_bytes: usize) -> Self {
+        Self { bytes: vec![0; n_bytes].into(), _share: None }
     }
 }
 

@@ -14,7 +14,6 @@ pub fn to_wire(error: &ErrorBody) -> (StatusCode, ErrorEnvelope) {
         (ErrorKind::InvalidRequestError, Some(UPLOAD_TIMEOUT)) => StatusCode::REQUEST_TIMEOUT,
         (ErrorKind::InvalidRequestError, Some(BODY_TOO_LARGE)) => StatusCode::PAYLOAD_TOO_LARGE,
         (ErrorKind::InvalidRequestError, Some(MEDIA_TYPE)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        (ErrorKind::InvalidRequestError, Some(NO_WEBSOCKET)) => StatusCode::UPGRADE_REQUIRED,
         (ErrorKind::InvalidRequestError, _) => StatusCode::BAD_REQUEST,
         (ErrorKind::NotFoundError, _) => StatusCode::NOT_FOUND,
         (ErrorKind::PermissionError, _) => StatusCode::FORBIDDEN,
@@ -30,7 +29,6 @@ pub(crate) const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
 pub(crate) const UPLOAD_TIMEOUT: &str = "request_timeout";
 pub(crate) const BODY_TOO_LARGE: &str = "request_too_large";
 pub(crate) const MEDIA_TYPE: &str = "unsupported_media_type";
-pub(crate) const NO_WEBSOCKET: &str = "websocket_not_served";
 
 /// An error on its way out of a handler.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The HTTP door: frames to items.
 //!
 //! [`serve`] puts a [`Service`](cerium_session::Service) behind a listener, in the three dialects
-//! that clients speak (responses, chat completions, completions), whole or as a stream of events.
+//! that clients speak (responses, chat completions, completions), whole or as a stream of events, and the first
+//! of them on a WebSocket, too.
 //! [`run`] does the same for a program without async code, until a signal comes.
 //!
 //! There are two [`Doors`]: a public one on an address, and a [`Private`] one on a Unix socket for
@@ -27,6 +28,7 @@ pub mod error;
 mod options;
 mod private;
 mod router;
+mod socket;
 mod watched;
 
 pub use accept::{Doors, run, serve};

@@ -17,6 +17,8 @@ pub struct ServerOptions {
     pub upload_max: Duration,
     /// How long a client may leave a full stream unread before its request is cancelled.
     pub unread_max: Duration,
+    /// How long a WebSocket lives.
+    pub socket_lifetime_max: Duration,
     /// How often a silent stream says that it lives.
     pub keepalive: Duration,
     /// How long a shutdown waits for answers in progress.
@@ -35,6 +37,7 @@ impl Default for ServerOptions {
             idle_max: Duration::from_secs(75),
             upload_max: Duration::from_secs(30),
             unread_max: Duration::from_mins(1),
+            socket_lifetime_max: Duration::from_hours(1),
             keepalive: Duration::from_secs(15),
             grace: Duration::from_secs(10),
             drain: Duration::from_mins(10),

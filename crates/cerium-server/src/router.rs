@@ -4,11 +4,12 @@ use crate::activity::Ledger;
 use crate::answer::answer;
 use crate::body::Bodies;
 use crate::door::Door;
-use crate::error::{METHOD_NOT_ALLOWED, NO_WEBSOCKET, Refusal, json};
+use crate::error::{METHOD_NOT_ALLOWED, Refusal, json};
 use crate::options::ServerOptions;
+use crate::socket;
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -77,7 +78,7 @@ impl App {
 /// What is served at a door, as a service of requests; `door` says who may come in, where that is not
 /// known already.
 pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, door: Option<Door>) -> Router {
-    let responses = post(answer::<responses::Parsed>).get(no_websocket);
+    let responses = post(answer::<responses::Parsed>).get(socket::connect);
     Router::new()
         .route("/health", get(health))
         .route("/v1/models", get(models))
@@ -134,15 +135,6 @@ async fn models(State(app): State<Arc<App>>) -> Response {
 async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Refusal> {
     app.check_model(&name)?;
     Ok(json(StatusCode::OK, &Model::new(app.service.model(), app.started)))
-}
-
-/// Clients of the protocol take 426 for "use POST" at once; other answers make some of them retry.
-async fn no_websocket(headers: HeaderMap) -> Response {
-    if headers.contains_key(header::UPGRADE) {
-        let what = "WebSocket is not served here; POST to this path".to_owned();
-        return refusal(ErrorKind::InvalidRequestError, NO_WEBSOCKET, what).into_response();
-    }
-    ([(header::ALLOW, "POST")], method_not_allowed(Method::GET).await).into_response()
 }
 
 async fn method_not_allowed(method: Method) -> Refusal {

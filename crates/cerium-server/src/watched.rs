@@ -1,7 +1,7 @@
 //! A session's stream with one log line at its end, however it ends.
 
 use crate::activity::Busy;
-use cerium_protocol::{ErrorBody, Event, Response, Status};
+use cerium_protocol::{ErrorBody, Event, Response, Status, SteerResponse};
 use cerium_session::Stream;
 
 /// Events of one answer, and what is known of it so far.
@@ -49,6 +49,11 @@ impl Watched {
             None => self.over = true,
         }
         event
+    }
+
+    /// Has the answer go on otherwise.
+    pub(crate) fn steer(&mut self, asked: &SteerResponse) -> Result<(), ErrorBody> {
+        self.stream.steer(asked)
     }
 
     /// The whole response.

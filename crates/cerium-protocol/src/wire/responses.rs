@@ -4,10 +4,12 @@ mod events;
 mod object;
 mod reading;
 mod request;
+mod socket;
 mod steer;
 
 pub use events::{Events, StreamEvent};
 pub use object::{ContentPart, OutputItem, ResponseObject, WireError, WireUsage};
 pub use reading::{body, read_event};
-pub use request::{Echo, Parsed, read};
+pub use request::{Echo, Parsed, read, read_create};
+pub use socket::{ClientEvent, ServerEvent};
 pub use steer::{Refused, SteerEvent, SteerId, read_steer};

@@ -98,9 +98,6 @@ fn paths_and_methods_that_are_not_served() {
     assert_eq!(get.error(), "405 method_not_allowed");
     assert_eq!(get.header("allow"), Some("POST"));
     assert_eq!(server.post("/v1/models", &json!({})).error(), "405 method_not_allowed");
-    let upgrade = b"GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\n\
-        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n";
-    assert_eq!(server.send(upgrade).error(), "426 websocket_not_served");
 }
 
 #[test]

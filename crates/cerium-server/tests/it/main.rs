@@ -12,3 +12,4 @@ mod real;
 mod script;
 mod sdk;
 mod served;
+mod socket;

@@ -96,6 +96,11 @@ impl Events {
         Self { echo, created: None, opened: false, sequence_number: 0 }
     }
 
+    /// Whether there is no answer to come.
+    pub fn warms(&self) -> bool {
+        self.echo.warms
+    }
+
     /// The wire events that stand for `event`, in order.
     pub fn push(&mut self, event: Event) -> Vec<StreamEvent> {
         match event {

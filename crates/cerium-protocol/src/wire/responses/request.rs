@@ -51,6 +51,16 @@ const LOGPROBS: &str = "message.output_text.logprobs";
 /// Reads a body. The model's name is not checked here: only the server knows what it serves.
 pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let body: Body = json::read(body)?;
+    body.previous_response_id.refuse("previous_response_id")?;
+    lower(body)
+}
+
+/// The same of the event of a WebSocket, which may go on from a response that it names.
+pub fn read_create(event: &[u8]) -> Result<Parsed, ErrorBody> {
+    lower(json::read(event)?)
+}
+
+fn lower(body: Body) -> Result<Parsed, ErrorBody> {
     body.refuse_unserved()?;
     let model = json::required(body.model, "model")?;
     let input = json::required(body.input, "input")?.lower()?;
@@ -145,7 +155,6 @@ struct TextFormat {
 
 impl Body {
     fn refuse_unserved(&self) -> Result<(), ErrorBody> {
-        self.previous_response_id.refuse("previous_response_id")?;
         self.conversation.refuse("conversation")?;
         self.background.refuse("background")?;
         self.prompt.refuse("prompt")?;

@@ -1,0 +1,211 @@
+//! One response on a WebSocket, from its request to its last frame.
+
+use super::kept::{Kept, Reading};
+use super::lanes::Lane;
+use super::{error_frame, frame};
+use crate::body::Held;
+use crate::router::{App, now};
+use crate::watched::Watched;
+use axum::extract::ws::Message;
+use cerium_protocol::wire::responses::{
+    Events, Refused, ServerEvent, SteerEvent, SteerId, read_create,
+};
+use cerium_protocol::{
+    ErrorBody, ErrorKind, Event, Input, InputItem, Response, Role, Status, SteerResponse,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// Redirections that wait for the response to look at them.
+const N_STEERS: usize = 4;
+
+/// A response in progress, as its connection sees it.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) lane: Lane,
+    pub(super) steers: mpsc::Sender<SteerResponse>,
+    pub(super) id: Arc<Mutex<String>>,
+}
+
+impl Running {
+    pub(super) fn new(lane: Lane) -> (Self, mpsc::Receiver<SteerResponse>) {
+        let (steers, receiver) = mpsc::channel(N_STEERS);
+        (Self { lane, steers, id: Arc::default() }, receiver)
+    }
+
+    /// Whether it has this name.
+    pub(super) fn is(&self, id: &str) -> bool {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner) == id
+    }
+}
+
+/// A response in progress, as it sees itself.
+pub(super) struct Turn {
+    pub(super) app: Arc<App>,
+    pub(super) out: mpsc::Sender<Message>,
+    pub(super) kept: Arc<Kept>,
+    pub(super) lane: Lane,
+    /// Its name, known to the connection.
+    pub(super) id: Arc<Mutex<String>>,
+    pub(super) steers: mpsc::Receiver<SteerResponse>,
+    /// The conversation so far.
+    pub(super) items: Vec<InputItem>,
+    /// What is said to the response, once it turns.
+    pub(super) steered: Option<SteerResponse>,
+}
+
+impl Turn {
+    /// Answers a request that goes on from `parent`, whose last response is `previous`.
+    pub(super) async fn run(
+        mut self,
+        held: Held,
+        previous: Option<String>,
+        parent: Option<Arc<Vec<InputItem>>>,
+    ) {
+        let done = match self.begin(held, parent).await {
+            Ok((stream, events)) => self.tell(stream, events).await,
+            Err(error) => {
+                let _ = self.out.send(error_frame(&error, self.lane.name())).await;
+                None
+            }
+        };
+        if let (None, Some(previous)) = (done, previous) {
+            self.kept.evict(&self.lane, &previous);
+        }
+    }
+
+    /// Reads the request and has the engine begin.
+    async fn begin(
+        &mut self,
+        held: Held,
+        parent: Option<Arc<Vec<InputItem>>>,
+    ) -> Result<(Watched, Events), ErrorBody> {
+        let app = Arc::clone(&self.app);
+        let busy = app.ledger.begin();
+        // Parsing and tokenising 16 MiB takes a while; connections must not wait for it.
+        let begun = tokio::task::spawn_blocking(move || {
+            let mut asked = read_create(&held.bytes)?;
+            app.check_model(&asked.request.model)?;
+            let mut items = parent.map_or_else(Vec::new, Arc::unwrap_or_clone);
+            items.extend(said(asked.request.input));
+            asked.request.input = Input::Items(items.clone());
+            let stream = app.service.respond(&asked.request)?;
+            asked.echo.created_at = now();
+            Ok((Watched::new(stream, busy), asked.echo, items))
+        });
+        let begun = begun.await.unwrap_or_else(|panic| {
+            tracing::error!(%panic, "a request could not be prepared");
+            Err(ErrorBody::new(ErrorKind::ServerError, "the server failed to read this request"))
+        });
+        let (stream, echo, items) = begun?;
+        self.items = items;
+        Ok((stream, Events::new(echo)))
+    }
+
+    /// Tells a response to its end. `None` if it fails, or nobody is there to be told.
+    async fn tell(&mut self, mut stream: Watched, mut events: Events) -> Option<()> {
+        loop {
+            let event = tokio::select! {
+                event = stream.next() => event?,
+                Some(asked) = self.steers.recv() => {
+                    self.steer(&mut stream, asked).await?;
+                    continue;
+                }
+            };
+            match &event {
+                Event::Created(response) => {
+                    self.name(&response.id);
+                    if events.warms() {
+                        let response = response.clone();
+                        self.send(&mut events, event).await?;
+                        return self.warm(stream, events, response).await;
+                    }
+                }
+                Event::Steered(steered) => {
+                    self.name(&steered.successor.id);
+                    self.turned(&steered.ended);
+                }
+                Event::Done(response) => {
+                    self.answered(response);
+                    // Before the client knows: it may go on at once, in any lane.
+                    self.kept.put(&self.lane, &response.id, std::mem::take(&mut self.items), None);
+                    return self.send(&mut events, event).await;
+                }
+                Event::Failed(_) => {
+                    self.send(&mut events, event).await?;
+                    return None;
+                }
+                Event::TextDelta(_) => {}
+            }
+            self.send(&mut events, event).await?;
+        }
+    }
+
+    /// A request without an answer is answered at once, and computed behind that.
+    async fn warm(
+        &mut self,
+        mut stream: Watched,
+        mut events: Events,
+        response: Response,
+    ) -> Option<()> {
+        let response = Response { status: Status::Completed, ..response };
+        let reading = tokio::spawn(async move { while stream.next().await.is_some() {} });
+        let reading = Some(Reading(reading.abort_handle()));
+        self.kept.put(&self.lane, &response.id, std::mem::take(&mut self.items), reading);
+        self.send(&mut events, Event::Done(response)).await
+    }
+
+    /// Redirects the response, or says why not.
+    async fn steer(&mut self, stream: &mut Watched, asked: SteerResponse) -> Option<()> {
+        let (id, lane) = (asked.previous_response_id.clone(), self.lane.name());
+        let said = match stream.steer(&asked) {
+            Ok(()) => {
+                self.steered = Some(asked);
+                let steer =
+                    SteerId { id: id.replacen("resp_", "steer_", 1), previous_response_id: id };
+                SteerEvent::Accepted { steer }
+            }
+            Err(error) => {
+                let steer = Refused { previous_response_id: id, input: asked.input };
+                SteerEvent::Failed { steer, error }
+            }
+        };
+        self.out.send(frame(&ServerEvent::steer(&said, lane))).await.ok()
+    }
+
+    async fn send(&self, events: &mut Events, event: Event) -> Option<()> {
+        for event in events.push(event) {
+            let frame = frame(&ServerEvent::event(&event, self.lane.name()));
+            self.out.send(frame).await.ok()?;
+        }
+        Some(())
+    }
+
+    fn name(&self, id: &str) {
+        id.clone_into(&mut self.id.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What was said before a redirection is part of the conversation, unless the answer itself goes on.
+    fn turned(&mut self, ended: &Response) {
+        let Some(asked) = self.steered.take() else { return };
+        if asked.cerium.go_on.is_some() {
+            return;
+        }
+        if !ended.output.text.is_empty() {
+            self.answered(ended);
+        }
+        self.items.extend(said(asked.input));
+    }
+
+    fn answered(&mut self, response: &Response) {
+        let content = response.output.text.clone();
+        self.items.push(InputItem { role: Role::Assistant, content });
+    }
+}
+
+fn said(input: Input) -> Vec<InputItem> {
+    match input {
+        Input::Text(content) => vec![InputItem { role: Role::User, content }],
+        Input::Items(items) => items,
+    }
+}
