@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 /// Of the tokens of an answer, or of a piece of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
 pub(super) struct Logprobs {
     tokens: Vec<String>,
     token_logprobs: Vec<f32>,
