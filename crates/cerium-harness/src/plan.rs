@@ -204,7 +204,7 @@ fn no_such_step(plan: &Plan, number: usize) -> PlanError {
 fn ask_for_number(backend: &dyn Backend, plan: &Plan, request: &str) -> Result<usize, PlanError> {
     let prompt = prompt::which(backend, plan, request);
     let response = backend.respond(&prompt, &mut |_| ControlFlow::Continue(()))?;
-    let reply = &response.output.text;
+    let reply = &response.text();
     let digits: String = reply
         .chars()
         .skip_while(|c| !c.is_ascii_digit())

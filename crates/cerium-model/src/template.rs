@@ -8,12 +8,13 @@
 //! between, and those are encoded as plain text. Messages that hold no such texts pass through
 //! untouched, and the ids are those of the reference implementation.
 
+mod conversation;
 mod engine;
 mod guard;
 
 use std::fmt;
 
-use minijinja::{Environment, Value, context};
+use minijinja::{Environment, context};
 
 use crate::{
     LoadError,
@@ -21,6 +22,7 @@ use crate::{
     tokenizer::{Part, Tokenizer},
 };
 
+use conversation::Conversation;
 use guard::Guard;
 
 /// What models without a template of their own, but with its tokens, are used with.
@@ -45,16 +47,34 @@ const GEMMA: &str = "\
 {%- endfor -%}\
 {%- if add_generation_prompt -%}{{ '<start_of_turn>model\\n' }}{%- endif -%}";
 
+/// A tool takes a template as many steps as so many messages: some go through its parameters one by one.
+const STEPS_PER_TOOL: usize = 20;
+
 /// Who may speak. A closed list, because templates put roles into the texts of control tokens.
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
     /// `system`, `developer`, `user`, `assistant` or `tool`.
     pub role: String,
     /// What was said; any text.
     pub content: String,
+    /// What the assistant thought before; only templates that ask for it show it.
+    pub reasoning: Option<String>,
+    /// What the assistant called.
+    pub calls: Vec<Call>,
+    /// Which call of the conversation a tool answers, counted from 0.
+    pub answers: Option<usize>,
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Name of the tool.
+    pub name: String,
+    /// JSON. How it is spaced has no influence; text that is no JSON is shown as a string.
+    pub arguments: String,
 }
 
 /// Why a conversation cannot be put into a model's format.
@@ -76,6 +96,9 @@ pub enum TemplateError {
         /// What the search library said.
         problem: String,
     },
+    /// A tool is described by something that is no JSON.
+    #[error("a tool's description is no JSON")]
+    Tools(#[source] serde_json::Error),
     /// A message from somebody unknown.
     #[error("a message has the role {found:?}; possible are {}", ROLES.join(", "))]
     Role {
@@ -133,41 +156,44 @@ impl ChatTemplate {
         &self.source
     }
 
+    /// Whether the template shows the model what tools there are; else they can only be told of.
+    pub fn takes_tools(&self) -> bool {
+        self.source.contains("tools")
+    }
+
     /// The ids of a conversation; with `add_generation_prompt` up to where the model's turn
     /// begins. `tok` must be the tokenizer that the template was made with.
     ///
+    /// * `tools`: JSON objects, `{"type": "function", "function": {"name": ...}}`
+    ///
     /// # Errors
-    /// `Role`, `Render`.
+    /// `Role`, `Tools`, `Render`.
     pub fn encode(
         &self,
         tok: &Tokenizer,
         messages: &[Message],
+        tools: &[String],
         add_generation_prompt: bool,
     ) -> Result<Vec<u32>, TemplateError> {
         if let Some(message) = messages.iter().find(|m| !ROLES.contains(&m.role.as_str())) {
             return Err(TemplateError::Role { found: message.role.clone() });
         }
-        let mark = self.guard.mark(messages.iter().map(|message| message.content.as_str()));
-        let guarded: Vec<Value> = messages
-            .iter()
-            .map(|Message { role, content }| {
-                Value::from_pairs([
-                    ("role", role.clone()),
-                    ("content", self.guard.break_up(content, &mark)),
-                ])
-            })
-            .collect();
-        let n_bytes = messages.iter().map(|message| message.content.len()).sum();
+        let conversation = Conversation::read(messages, tools)?;
+        let mark = self.guard.mark(conversation.texts());
+        let n_bytes = messages.iter().map(Message::n_bytes).sum::<usize>()
+            + tools.iter().map(String::len).sum::<usize>();
+        let conversation = conversation.guarded(&|text| self.guard.break_up(text, &mark));
         let context = context! {
-            messages => guarded,
+            messages => conversation.messages,
             add_generation_prompt,
             bos_token => self.bos_token.as_str(),
             eos_token => self.eos_token.as_str(),
             // Templates ask whether these are none, as the reference passes them.
-            tools => (),
+            tools => conversation.tools,
             documents => (),
         };
-        let rendered = engine::render(&self.environment, messages.len(), n_bytes, context)
+        let n_steps = messages.len() + STEPS_PER_TOOL * tools.len();
+        let rendered = engine::render(&self.environment, n_steps, n_bytes, context)
             .map_err(|error| TemplateError::Render(Box::new(error)))?;
         let mut ids = Vec::new();
         tok.cut_at_control(&rendered, |part| match part {

@@ -11,17 +11,21 @@
 //! and may ignore when they see it.
 
 mod error;
+mod item;
+mod json;
 mod request;
 mod response;
 mod steer;
+mod tool;
 pub mod wire;
 
 pub use error::{ErrorBody, ErrorKind};
-pub use request::{
-    CompletionRequest, CreateResponse, DraftSource, Extensions, Include, Input, InputItem, Role,
-};
+pub use item::{Input, Item, Role};
+pub use json::Json;
+pub use request::{CompletionRequest, CreateResponse, DraftSource, Extensions, Include};
 pub use response::{
-    DraftCounts, DraftUsage, Event, Logprob, ModelInfo, OutputText, Response, Status, Steered,
-    TextDelta, Timings, TokenLogprob, Usage,
+    DraftCounts, DraftUsage, Event, Logprob, ModelInfo, Response, Status, Steered, TextDelta,
+    Timings, TokenLogprob, Usage,
 };
 pub use steer::{Keep, SteerExtensions, SteerResponse};
+pub use tool::{CustomFormat, GrammarSyntax, TextFormat, Tool, ToolChoice, ToolKind, ToolName};

@@ -3,73 +3,57 @@
 //! Serialised, these are bodies that any server of the protocol accepts. They are not how bodies of
 //! other clients are read: those spell the same things in many ways, and [`crate::wire`] knows them.
 
-use serde::{Deserialize, Serialize};
-
-/// Who an item speaks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Instructions of the application; `developer` is read as the same thing.
-    #[serde(alias = "developer")]
-    System,
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-}
-
-/// One item of a conversation, already reduced to role and text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputItem {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said.
-    pub content: String,
-}
-
-/// The `input` of a request: plain text stands for one user message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Input {
-    /// One user message.
-    Text(String),
-    /// A list of items, oldest first.
-    Items(Vec<InputItem>),
-}
+use crate::{Input, TextFormat, Tool, ToolChoice};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Asks for an answer to a conversation (`POST /v1/responses`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CreateResponse {
     /// Name of the model.
     pub model: String,
     /// The conversation so far.
     pub input: Input,
     /// A system message put before the input.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// Upper bound of the answer, in tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
     /// 0 is greedy. Absent: greedy, the right default for code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
     /// Nucleus bound, 0 < p <= 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f32>,
     /// What the response is to hold beside the usual.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Include>,
     /// With log-probabilities: those of so many of the likeliest tokens as well, at most 20.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub top_logprobs: u32,
+    /// What the model may call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool>,
+    /// Whether it may, must or must not.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tool_choice: ToolChoice,
+    /// Whether it may call several tools in one answer.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub parallel_tool_calls: bool,
+    /// What shape the answer's text has.
+    #[serde(
+        rename = "text",
+        skip_serializing_if = "is_default",
+        serialize_with = "as_text_options"
+    )]
+    pub format: TextFormat,
     /// Whether events are streamed.
-    #[serde(default)]
     pub stream: bool,
     /// False only has the conversation computed, in the background, for requests that will begin with it.
-    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    #[serde(skip_serializing_if = "Clone::clone")]
     pub generate: bool,
     /// What the Responses API has no field for.
-    #[serde(default, skip_serializing_if = "Extensions::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub cerium: Extensions,
 }
 
@@ -81,13 +65,16 @@ pub enum Include {
     Logprobs,
 }
 
-fn yes() -> bool {
-    true
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
-fn is_zero(n: &u32) -> bool {
-    *n == 0
+fn as_text_options<S: Serializer>(format: &TextFormat, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct TextOptions<'a> {
+        format: &'a TextFormat,
+    }
+    TextOptions { format }.serialize(to)
 }
 
 impl CreateResponse {
@@ -102,6 +89,10 @@ impl CreateResponse {
             top_p: None,
             include: Vec::new(),
             top_logprobs: 0,
+            tools: Vec::new(),
+            tool_choice: ToolChoice::Auto,
+            parallel_tool_calls: true,
+            format: TextFormat::Text,
             stream: true,
             generate: true,
             cerium: Extensions::default(),
@@ -139,13 +130,6 @@ pub struct Extensions {
     /// Seed of the random numbers, which are keyed by (seed, position). Absent: a fresh one, so
     /// that asking again at a temperature above 0 gives another answer.
     pub seed: Option<u64>,
-}
-
-impl Extensions {
-    /// Whether nothing is set, so that the object need not be sent.
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// What an answer may be drafted from.
@@ -190,7 +174,7 @@ pub struct CompletionRequest {
     #[serde(default)]
     pub stream: bool,
     /// What the API has no field for.
-    #[serde(default, skip_serializing_if = "Extensions::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cerium: Extensions,
 }
 

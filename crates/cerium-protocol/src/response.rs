@@ -1,6 +1,6 @@
 //! What comes back: the finished response and the events on the way to it.
 
-use crate::ErrorBody;
+use crate::{ErrorBody, Item};
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
@@ -95,16 +95,6 @@ pub struct Timings {
     pub total_ms: f64,
 }
 
-/// The text of an answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OutputText {
-    /// The whole text.
-    pub text: String,
-    /// How likely its tokens were, one after the other; none unless that was asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub logprobs: Vec<TokenLogprob>,
-}
-
 /// How likely the model itself found a token, before temperature and whatever else decides.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprob {
@@ -161,12 +151,23 @@ pub struct Response {
     /// Why it is incomplete: `max_output_tokens`, `context` or `steered`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_reason: Option<String>,
-    /// The answer.
-    pub output: OutputText,
+    /// The answer: messages, calls and reasoning, in the order in which they were begun.
+    pub output: Vec<Item>,
+    /// How likely the tokens of what it says were, one after the other; none unless that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenLogprob>,
     /// Token counts.
     pub usage: Usage,
     /// Durations.
     pub timings: Timings,
+}
+
+impl Response {
+    /// What the answer says, without what it calls and thinks.
+    pub fn text(&self) -> String {
+        let said = self.output.iter().filter(|item| matches!(item, Item::Message { .. }));
+        said.map(Item::text).collect()
+    }
 }
 
 /// One response ends and another goes on.
@@ -183,8 +184,20 @@ pub struct Steered {
 pub enum Event {
     /// The request was accepted.
     Created(Response),
-    /// More text of the answer.
+    /// An item of the answer begins, after the end of the one before. What it has of its text comes
+    /// piece by piece.
+    Added {
+        /// Its place in [`Response::output`].
+        index: usize,
+        /// The item, without its text.
+        item: Item,
+    },
+    /// More text of the message that was begun.
     TextDelta(TextDelta),
+    /// More of what the call that was begun hands over: its arguments, or its input.
+    CallDelta(String),
+    /// More of the reasoning that was begun.
+    ReasoningDelta(String),
     /// It was redirected: what follows is of another response.
     Steered(Box<Steered>),
     /// The end; carries the whole response.

@@ -10,12 +10,14 @@ pub mod chat;
 pub mod completions;
 mod content;
 pub mod engine;
+mod format;
 mod json;
 mod measured;
 pub mod models;
 pub mod responses;
 pub mod sse;
 mod texts;
+mod tools;
 mod unserved;
 
 pub use json::ErrorEnvelope;

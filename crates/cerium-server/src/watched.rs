@@ -35,7 +35,12 @@ impl Watched {
                 self.id.clone_from(&response.id);
                 self.busy.name(&response.id);
             }
-            Some(Event::TextDelta(_)) => {}
+            Some(
+                Event::Added { .. }
+                | Event::TextDelta(_)
+                | Event::CallDelta(_)
+                | Event::ReasoningDelta(_),
+            ) => {}
             Some(Event::Steered(steered)) => self.id.clone_from(&steered.successor.id),
             Some(Event::Done(response)) => {
                 self.over = true;
@@ -60,9 +65,9 @@ impl Watched {
     pub(crate) async fn finish(mut self) -> Result<Response, ErrorBody> {
         loop {
             match self.next().await {
-                Some(Event::Created(_) | Event::TextDelta(_) | Event::Steered(_)) => {}
                 Some(Event::Done(response)) => return Ok(response),
                 Some(Event::Failed(error)) => return Err(error),
+                Some(_) => {}
                 None => unreachable!("a stream ends with Done or Failed"),
             }
         }

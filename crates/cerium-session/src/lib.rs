@@ -7,7 +7,9 @@
 //!
 //! Text becomes ids only here, and text of people, files and tools never becomes a control token.
 
+mod conversation;
 mod generator;
+mod json_text;
 mod likely;
 mod predict;
 mod prompt;

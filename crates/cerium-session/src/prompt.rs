@@ -1,11 +1,12 @@
 //! Requests to jobs: the way down, from items and settings to token ids and numbers.
 
+use crate::conversation::Conversation;
 use crate::predict::Prediction;
 use cerium_engine::{Drafter, Drafts, Sampling};
-use cerium_model::template::{ChatTemplate, Message, TemplateError};
+use cerium_model::template::{ChatTemplate, TemplateError};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, DraftSource, ErrorBody, Extensions, Input, InputItem, Role,
+    CompletionRequest, CreateResponse, DraftSource, ErrorBody, Extensions, Input, Item, TextFormat,
 };
 use std::error::Error as _;
 use std::sync::Arc;
@@ -15,14 +16,33 @@ use std::sync::Arc;
 const STOPS_MAX: usize = 64;
 const STOPS_BYTES_MAX: usize = 4096;
 
+/// Refuses what no answer would keep to.
+pub(crate) fn refuse_unserved(request: &CreateResponse) -> Result<(), ErrorBody> {
+    if !request.tools.is_empty() {
+        return Err(ErrorBody::not_served("tools", "`tools` is not served here"));
+    }
+    if request.format != TextFormat::Text {
+        return Err(ErrorBody::not_served("text.format", "only text is served here"));
+    }
+    Ok(())
+}
+
 /// Bytes of a conversation's text that no template drops.
 pub(crate) fn conversation_bytes(request: &CreateResponse) -> usize {
     let items = match &request.input {
         Input::Text(text) => text.trim().len(),
-        Input::Items(items) => items.iter().map(|item| item.content.trim().len()).sum(),
+        Input::Items(items) => items.iter().map(shown_bytes).sum(),
     };
     let instructions = request.instructions.as_ref().map_or(0, |text| text.trim().len());
     items + instructions + request.cerium.prefix.len()
+}
+
+/// JSON may be shown with fewer spaces than it has, and reasoning not at all.
+fn shown_bytes(item: &Item) -> usize {
+    match item {
+        Item::FunctionCall { .. } | Item::Reasoning { .. } => 0,
+        _ => item.text().trim().len(),
+    }
 }
 
 /// Bytes of a completion's text.
@@ -31,47 +51,24 @@ pub(crate) fn completion_bytes(request: &CompletionRequest) -> usize {
     request.prompt.len() + suffix + request.cerium.prefix.len()
 }
 
-/// The turns of a conversation.
-pub(crate) fn messages(request: &CreateResponse) -> Vec<Message> {
-    let message = |role: Role, content: &str| Message {
-        role: match role {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        }
-        .to_owned(),
-        content: content.to_owned(),
-    };
-    let mut messages = Vec::new();
-    if let Some(instructions) = &request.instructions {
-        messages.push(message(Role::System, instructions));
-    }
-    match &request.input {
-        Input::Text(text) => messages.push(message(Role::User, text)),
-        Input::Items(items) => {
-            messages
-                .extend(items.iter().map(|InputItem { role, content }| message(*role, content)));
-        }
-    }
-    messages
-}
-
 /// Token ids of a conversation, up to where an answer begins.
 pub(crate) fn encode(
-    messages: &[Message],
+    conversation: &Conversation,
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
 ) -> Result<Vec<u32>, ErrorBody> {
-    template.encode(tokenizer, messages, true).map_err(|error| objection(&error))
+    let Conversation { messages, tools } = conversation;
+    template.encode(tokenizer, messages, tools, true).map_err(|error| objection(&error))
 }
 
 /// Token ids of a conversation as it stands.
 pub(crate) fn turns(
-    messages: &[Message],
+    conversation: &Conversation,
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
 ) -> Result<Vec<u32>, ErrorBody> {
-    template.encode(tokenizer, messages, false).map_err(|error| objection(&error))
+    let Conversation { messages, tools } = conversation;
+    template.encode(tokenizer, messages, tools, false).map_err(|error| objection(&error))
 }
 
 fn objection(error: &TemplateError) -> ErrorBody {

@@ -1,5 +1,6 @@
 //! The door of the session: requests in, streams of events out.
 
+use crate::conversation::Conversation;
 use crate::generator::{Generator, Steps};
 use crate::prompt;
 use crate::steer::Origin;
@@ -8,8 +9,8 @@ use cerium_engine::{Class, Drafts, Job, SubmitError};
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, ModelInfo, OutputText, Response,
-    Status, Timings, Usage,
+    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, ModelInfo, Response, Status, Timings,
+    Usage,
 };
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -73,18 +74,19 @@ impl Service {
     /// `context_length_exceeded` when the prompt leaves no room for an answer, `invalid_value` for
     /// settings out of range, `server_is_overloaded` when the engine takes no more work.
     pub fn respond(&self, request: &CreateResponse) -> Result<Stream, ErrorBody> {
+        prompt::refuse_unserved(request)?;
         let extensions = &request.cerium;
         let sampling =
             prompt::sampling(request.temperature, request.top_p, extensions, fresh_number)?;
         let stops = prompt::stops(extensions.stop.iter())?;
         self.check_bytes("input", prompt::conversation_bytes(request))?;
-        let messages = prompt::messages(request);
-        let mut prompt = prompt::encode(&messages, self.tokenizer(), self.template())?;
+        let conversation = Conversation::new(request, self.template());
+        let mut prompt = prompt::encode(&conversation, self.tokenizer(), self.template())?;
         prompt.extend(self.tokenizer().encode(&extensions.prefix));
         let class = if request.generate { Class::Interactive } else { Class::Background };
         let origin = Origin {
             param: "input",
-            messages: Some(messages),
+            conversation: Some(conversation),
             prompt,
             end_tokens: Vec::new(),
             max_tokens: request.max_output_tokens,
@@ -109,7 +111,7 @@ impl Service {
         let (prompt, end_tokens) = prompt::completion(request, &self.0.tokenizer)?;
         let origin = Origin {
             param: "prompt",
-            messages: None,
+            conversation: None,
             prompt,
             end_tokens,
             max_tokens: request.max_tokens,
@@ -193,7 +195,8 @@ impl Service {
             model: self.0.model.name.clone(),
             status: Status::InProgress,
             incomplete_reason: None,
-            output: OutputText::default(),
+            output: Vec::new(),
+            logprobs: Vec::new(),
             usage: Usage { prompt_tokens: n_prompt as u64, ..Usage::default() },
             timings: Timings::default(),
         }

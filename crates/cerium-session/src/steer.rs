@@ -6,12 +6,12 @@
 
 mod boundary;
 
+use crate::conversation::{Conversation, message};
 use crate::prompt;
 use crate::service::Service;
 use cerium_engine::{Drafts, Sampling};
-use cerium_model::template::Message;
 use cerium_model::tokenizer::Tokenizer;
-use cerium_protocol::{ErrorBody, Extensions, Input, InputItem, Role, SteerResponse};
+use cerium_protocol::{ErrorBody, Extensions, Input, Item, Role, SteerResponse};
 
 /// What an answer goes on from, and how.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Origin {
     /// Field of the request that the prompt came from.
     pub(crate) param: &'static str,
     /// The conversation; absent where raw text goes on.
-    pub(crate) messages: Option<Vec<Message>>,
+    pub(crate) conversation: Option<Conversation>,
     pub(crate) prompt: Vec<u32>,
     /// Tokens that end it, beside the usual ones.
     pub(crate) end_tokens: Vec<u32>,
@@ -134,23 +134,24 @@ impl Origin {
         }
 
         let said = said(&request.input)?;
-        let Some(mut messages) = self.messages.clone() else {
+        let Some(mut conversation) = self.conversation.clone() else {
             return Err(ErrorBody::not_served("input", "a text without turns cannot be talked to")
                 .with_code("steering_not_supported"));
         };
+        let messages = &mut conversation.messages;
         let (n_kept, mut tail) = if kept.is_empty() {
             match messages.last_mut().filter(|last| last.role == "user") {
                 Some(last) => last.content = format!("{}\n\n{said}", last.content),
                 None => messages.push(message("user", &said)),
             }
-            let mut whole = prompt::encode(&messages, tokenizer, service.template())?;
+            let mut whole = prompt::encode(&conversation, tokenizer, service.template())?;
             let n_same = whole.iter().zip(&self.prompt).take_while(|(a, b)| a == b).count();
             (n_same, whole.split_off(n_same))
         } else {
             messages.push(message("assistant", &before));
-            let closed = prompt::turns(&messages, tokenizer, service.template())?;
-            messages.push(message("user", &said));
-            let opened = prompt::encode(&messages, tokenizer, service.template())?;
+            let closed = prompt::turns(&conversation, tokenizer, service.template())?;
+            conversation.messages.push(message("user", &said));
+            let opened = prompt::encode(&conversation, tokenizer, service.template())?;
             let mut tail = tokenizer.encode(cut);
             tail.extend(next_turn(tokenizer, &closed, &opened)?);
             (n_kept, tail)
@@ -159,7 +160,7 @@ impl Origin {
         let mut sequence = [&self.prompt[..], &written.ids].concat();
         sequence.truncate(n_kept);
         sequence.extend(&tail);
-        (origin.messages, origin.prompt) = (Some(messages), sequence);
+        (origin.conversation, origin.prompt) = (Some(conversation), sequence);
         origin.extensions.prefix.clone_from(&changes.prefix);
         let prediction = changes.prediction.clone().unwrap_or_else(|| shown.to_owned());
         origin.extensions.prediction = Some(prediction);
@@ -189,10 +190,6 @@ fn same<'a>(shown: &'a str, bytes: &[u8]) -> &'a str {
     &shown[..shown.floor_char_boundary(n)]
 }
 
-fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
-}
-
 fn input_is_empty(input: &Input) -> bool {
     match input {
         Input::Text(text) => text.is_empty(),
@@ -205,10 +202,10 @@ fn said(input: &Input) -> Result<String, ErrorBody> {
     match input {
         Input::Text(text) if !text.is_empty() => Ok(text.clone()),
         Input::Items(items)
-            if !items.is_empty() && items.iter().all(|item| item.role == Role::User) =>
+            if !items.is_empty()
+                && items.iter().all(|i| matches!(i, Item::Message { role: Role::User, .. })) =>
         {
-            let texts: Vec<&str> =
-                items.iter().map(|InputItem { content, .. }| content.as_str()).collect();
+            let texts: Vec<&str> = items.iter().map(Item::text).collect();
             Ok(texts.join("\n\n"))
         }
         _ => Err(invalid("steering takes user messages, at least one")),

@@ -7,8 +7,8 @@ use crate::steer::{Origin, Successor, Written};
 use crate::text::{Flow, TextOut};
 use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Steer, Step};
 use cerium_protocol::{
-    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Response, Status, SteerResponse, Steered,
-    TextDelta, Timings, Usage,
+    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Item, Response, Role, Status,
+    SteerResponse, Steered, TextDelta, Timings, Usage,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -29,6 +29,8 @@ pub struct Stream {
     text: TextOut,
     written: Written,
     likely: Likely,
+    /// Bytes of the text that were shown.
+    n_shown: usize,
     response: Response,
     /// What the engine has been told to go on with, until it does.
     next: Option<(Successor, Limit)>,
@@ -66,6 +68,7 @@ impl Stream {
             text: TextOut::new(origin.stops.clone()),
             written: Written::default(),
             likely: Likely::default(),
+            n_shown: 0,
             next: None,
             phase: Phase::Writing,
             service,
@@ -125,8 +128,8 @@ impl Stream {
             return Err(ErrorBody::invalid("previous_response_id", what)
                 .with_code("too_many_pending_steers"));
         }
-        let shown = &self.response.output.text;
-        let next = self.origin.successor(&self.service, &self.written, shown, request)?;
+        let shown = self.response.text();
+        let next = self.origin.successor(&self.service, &self.written, &shown, request)?;
         let limit = self.service.limit(&next.origin, next.n_kept + next.tail.len())?;
         let steer = Steer {
             n_kept: next.n_kept,
@@ -206,11 +209,15 @@ impl Stream {
     fn turn(&mut self, stats: &Stats) {
         let Some((next, limit)) = self.next.take() else { return };
         let mut successor = self.service.response(next.n_kept + next.tail.len());
-        successor.output.text = next.written.text();
+        let begun = next.written.text();
+        self.n_shown = begun.len();
+        if !begun.is_empty() {
+            successor.output = vec![Item::message(Role::Assistant, begun)];
+        }
         let mut ended = std::mem::replace(&mut self.response, successor.clone());
         ended.status = Status::Incomplete;
         ended.incomplete_reason = Some("steered".to_owned());
-        ended.output.text = next.kept;
+        ended.output = vec![Item::message(Role::Assistant, next.kept)];
         (ended.usage, ended.timings) = (usage(stats), timings(stats));
         (self.origin, self.written, self.limit) = (next.origin, next.written, limit);
         (self.text, self.likely) = (TextOut::new(self.origin.stops.clone()), Likely::default());
@@ -219,13 +226,24 @@ impl Stream {
 
     /// * `is_all`: whether it is the rest of the text
     fn show(&mut self, text: String, is_all: bool) {
-        let output = &mut self.response.output;
-        output.text.push_str(&text);
-        let logprobs = self.likely.up_to(if is_all { usize::MAX } else { output.text.len() });
-        output.logprobs.extend_from_slice(&logprobs);
+        self.n_shown += text.len();
+        let logprobs = self.likely.up_to(if is_all { usize::MAX } else { self.n_shown });
+        self.response.logprobs.extend_from_slice(&logprobs);
         if !(text.is_empty() && logprobs.is_empty()) {
+            self.message().push_str(&text);
             self.ready.push_back(Event::TextDelta(TextDelta { text, logprobs }));
         }
+    }
+
+    /// The text of the answer's message, which is begun if it was not.
+    fn message(&mut self) -> &mut String {
+        let output = &mut self.response.output;
+        if output.is_empty() {
+            let item = Item::message(Role::Assistant, "");
+            self.ready.push_back(Event::Added { index: 0, item: item.clone() });
+            output.push(item);
+        }
+        output[0].text_mut()
     }
 
     fn heed(&mut self, flow: Flow) {
@@ -254,6 +272,9 @@ impl Stream {
             }
         };
         self.phase = Phase::Over;
+        if !self.warms {
+            self.message(); // An empty answer has one, too.
+        }
         let response = &mut self.response;
         response.status = status;
         response.incomplete_reason = reason.map(str::to_owned);

@@ -52,9 +52,9 @@ async fn drive(mut stream: Stream, on_text: &mut OnText<'_>) -> Result<Response,
                     stream.cancel();
                 }
             }
-            Some(Event::Created(_) | Event::TextDelta(_) | Event::Steered(_)) => {}
             Some(Event::Done(response)) => return Ok(response),
             Some(Event::Failed(error)) => return Err(error),
+            Some(_) => {}
             None => {
                 let what = "the answer ended without an end";
                 return Err(ErrorBody::new(ErrorKind::ServerError, what));

@@ -67,7 +67,7 @@ pub(crate) fn ask(
     if cancelled || response.status == Status::Cancelled {
         return Err(EditError::Cancelled);
     }
-    Ok(number(&response.output.text).and_then(|line| place(run.view, line)))
+    Ok(number(&response.text()).and_then(|line| place(run.view, line)))
 }
 
 /// The first number in an answer.

@@ -9,7 +9,7 @@ use super::strategy::{Format, Strategy};
 use super::view::View;
 use crate::lines::LineSpan;
 use crate::syntax::{Language, outline, render_outline};
-use cerium_protocol::{CreateResponse, Extensions, Input, InputItem, Role};
+use cerium_protocol::{CreateResponse, Extensions, Input, Item, Role};
 use std::fmt::Write;
 
 /// Lines of the file on either side of a region that an answer may repeat by mistake.
@@ -146,16 +146,15 @@ impl Prompt {
         max_output_tokens: u32,
         strategy: &Strategy,
     ) -> CreateResponse {
-        let item = |role, content: &str| InputItem { role, content: content.to_owned() };
-        let mut items = vec![item(Role::User, &self.user)];
+        let mut items = vec![Item::message(Role::User, &self.user)];
         if let Some(earlier) = earlier {
             let reply = earlier.reply.trim_end();
             let closed = reply.ends_with(&self.fence) || !reply.contains(&self.fence);
             let end = if closed { String::new() } else { format!("\n{}", self.fence) };
-            items.push(item(Role::Assistant, &format!("{reply}{end}")));
-            items.push(item(
+            items.push(Item::message(Role::Assistant, format!("{reply}{end}")));
+            items.push(Item::message(
                 Role::User,
-                &format!("That cannot be used: {}. Answer again, complete.", earlier.problem),
+                format!("That cannot be used: {}. Answer again, complete.", earlier.problem),
             ));
         }
         CreateResponse {

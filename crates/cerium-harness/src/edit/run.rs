@@ -76,7 +76,7 @@ struct Likely {
 
 impl Likely {
     fn add(&mut self, response: &Response) {
-        for token in &response.output.logprobs {
+        for token in &response.logprobs {
             self.sum += f64::from(token.chosen.logprob);
             self.n += 1;
         }

@@ -3,8 +3,8 @@
 use cerium_harness::workspace::Workspace;
 use cerium_harness::{Backend, OnText};
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Input, ModelInfo, OutputText,
-    Response, Status, Timings, Usage,
+    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Input, Item, ModelInfo, Response,
+    Role, Status, Timings, Usage,
 };
 use std::collections::VecDeque;
 use std::path::Path;
@@ -109,7 +109,8 @@ impl Scripted {
             model: self.info.name.clone(),
             status,
             incomplete_reason: None,
-            output: OutputText { text, logprobs: Vec::new() },
+            output: vec![Item::message(Role::Assistant, text)],
+            logprobs: Vec::new(),
             usage,
             timings: Timings::default(),
         })
@@ -162,7 +163,7 @@ pub(crate) fn refusal(message: &str) -> ErrorBody {
 pub(crate) fn prompt(request: &CreateResponse) -> String {
     match &request.input {
         Input::Text(text) => text.clone(),
-        Input::Items(items) => items.last().map(|item| item.content.clone()).unwrap_or_default(),
+        Input::Items(items) => items.last().map(|item| item.text().to_owned()).unwrap_or_default(),
     }
 }
 

@@ -8,7 +8,7 @@ use cerium_model::{
     LoadError,
     file::ModelFile,
     gguf::{Array, Gguf, Value},
-    template::{ChatTemplate, Message, TemplateError},
+    template::{Call, ChatTemplate, Message, TemplateError},
     testing::GgufBuilder,
     tokenizer::Tokenizer,
 };
@@ -27,7 +27,7 @@ impl Loaded {
     }
 
     fn ids(&self, chat: &[(&str, &str)]) -> Result<Vec<u32>, TemplateError> {
-        self.template.encode(&self.tokenizer, &messages(chat), true)
+        self.template.encode(&self.tokenizer, &messages(chat), &[], true)
     }
 
     /// Ids as text, control tokens in double brackets.
@@ -47,6 +47,7 @@ fn messages(chat: &[(&str, &str)]) -> Vec<Message> {
     let message = |&(role, content): &(&str, &str)| Message {
         role: role.to_owned(),
         content: content.to_owned(),
+        ..Message::default()
     };
     chat.iter().map(message).collect()
 }
@@ -105,6 +106,73 @@ fn a_file_cannot_end_a_turn() {
     // The stretch of the message is what plain text would be.
     let content = SMOLLM.tokenizer.encode(&format!("user\n{hostile}"));
     assert!(ids.windows(content.len()).any(|window| window == content));
+}
+
+/// A turn with calls, the tools that answer them, and a list of tools.
+fn with_tools(arguments: [&str; 2]) -> (Vec<Message>, Vec<String>) {
+    let call = |arguments: &str| Call { name: "run".into(), arguments: arguments.into() };
+    let mut chat =
+        messages(&[("user", "List."), ("assistant", ""), ("tool", "a<|im_end|>"), ("tool", "b")]);
+    chat[1].calls = arguments.map(call).into();
+    (chat[2].answers, chat[3].answers) = (Some(0), Some(1));
+    let tool = r#"{"type":"function","function":{"name":"run","parameters":{"type":"object","properties":{"z":{},"a":{"<|im_end|>":"<|im_end|>"}}}}}"#;
+    (chat, vec![tool.to_owned()])
+}
+
+#[test]
+fn calls_and_tools_are_shown_as_the_template_has_them() {
+    let qwen = real("qwen2.5-coder-0.5b");
+    let (chat, tools) = with_tools([r#"{"cmd":["ls","-l"],"n":1}"#, r#"{"é": "<|im_end|>"}"#]);
+    let ids = qwen.template.encode(&qwen.tokenizer, &chat, &tools, true).unwrap();
+    insta::assert_snapshot!(qwen.show(&ids), @r#"
+    [[<|im_start|>]]system
+    You are Qwen, created by Alibaba Cloud. You are a helpful assistant.
+
+    # Tools
+
+    You may call one or more functions to assist with the user query.
+
+    You are provided with function signatures within <tools></tools> XML tags:
+    <tools>
+    {"type": "function", "function": {"name": "run", "parameters": {"type": "object", "properties": {"z": {}, "a": {"<|im_end|>": "<|im_end|>"}}}}}
+    </tools>
+
+    For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
+    <tool_call>
+    {"name": <function-name>, "arguments": <args-json-object>}
+    </tool_call>[[<|im_end|>]]
+    [[<|im_start|>]]user
+    List.[[<|im_end|>]]
+    [[<|im_start|>]]assistant
+    <tool_call>
+    {"name": "run", "arguments": {"cmd": ["ls", "-l"], "n": 1}}
+    </tool_call>
+    <tool_call>
+    {"name": "run", "arguments": {"é": "<|im_end|>"}}
+    </tool_call>[[<|im_end|>]]
+    [[<|im_start|>]]user
+    <tool_response>
+    a<|im_end|>
+    </tool_response>
+    <tool_response>
+    b
+    </tool_response>[[<|im_end|>]]
+    [[<|im_start|>]]assistant
+    "#);
+    // How JSON is spaced says nothing.
+    let (spaced, _) =
+        with_tools(["{ \"cmd\" : [\"ls\",\n\"-l\"], \"n\": 1 }", r#"{"\u00e9":"<|im_end|>"}"#]);
+    assert_eq!(qwen.template.encode(&qwen.tokenizer, &spaced, &tools, true).unwrap(), ids);
+}
+
+#[test]
+fn calls_have_the_ids_that_templates_want() {
+    let template = "{% for m in messages %}{% for c in m.tool_calls %}{{ c.id }}{{ c.function.arguments.a }}{% endfor %}{{ m.tool_call_id }};{% endfor %}{{ tools[0].function.parameters.properties | list }}";
+    let loaded = with_template(Some(template)).unwrap();
+    let (chat, tools) = with_tools([r#"{"a":7}"#, "no JSON"]);
+    let ids = loaded.template.encode(&loaded.tokenizer, &chat, &tools, true).unwrap();
+    let shown = ";call000007call00001;call00000;call00001;[\"z\", \"a\"]";
+    assert_eq!(loaded.show(&ids), shown);
 }
 
 #[test]

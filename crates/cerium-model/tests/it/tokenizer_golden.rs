@@ -83,10 +83,13 @@ pub(crate) fn check(golden: &str, gguf: &Gguf) -> String {
         let tokenizer = Tokenizer::from_gguf(gguf).unwrap();
         let template = ChatTemplate::from_gguf(gguf, &tokenizer).unwrap();
         for chat in &golden.chats {
-            let turn =
-                |turn: &Turn| Message { role: turn.role.clone(), content: turn.content.clone() };
+            let turn = |turn: &Turn| Message {
+                role: turn.role.clone(),
+                content: turn.content.clone(),
+                ..Message::default()
+            };
             let messages: Vec<Message> = chat.messages.iter().map(turn).collect();
-            let ids = template.encode(&tokenizer, &messages, chat.prompt).unwrap();
+            let ids = template.encode(&tokenizer, &messages, &[], chat.prompt).unwrap();
             same(&tokenizer, "chat", &format!("{messages:?}"), &ids, &chat.ids);
         }
         writeln!(report, "{} conversations agree", golden.chats.len()).unwrap();

@@ -6,7 +6,7 @@ mod request;
 pub use render::{Completion, Frame, Frames};
 pub use request::{Parsed, read};
 
-use crate::{Status, Usage};
+use crate::{Item, Response, Status, Usage};
 use serde::{Deserialize, Serialize};
 
 /// Token counts by their names in the chat and completions dialects.
@@ -100,9 +100,10 @@ pub(super) struct StreamOptions {
     pub(super) include_usage: Option<bool>,
 }
 
-/// `stop` when the model or a stop text ended the answer, else `length`.
-pub(super) fn finish_reason(status: Status) -> &'static str {
-    match status {
+/// `stop` when the model or a stop text ended the answer, `tool_calls` if it called something, else `length`.
+pub(super) fn finish_reason(response: &Response) -> &'static str {
+    match response.status {
+        Status::Completed if response.output.iter().any(Item::is_call) => "tool_calls",
         Status::Completed => "stop",
         Status::InProgress | Status::Incomplete | Status::Cancelled | Status::Failed => "length",
     }

@@ -10,9 +10,7 @@ use crate::wire::measured::Measured;
 use crate::wire::texts::Texts;
 use crate::wire::unserved::Asked;
 use crate::wire::{ErrorEnvelope, json};
-use crate::{
-    CompletionRequest, ErrorBody, Event, Extensions, OutputText, Response, TextDelta, Usage,
-};
+use crate::{CompletionRequest, ErrorBody, Event, Extensions, Response, TextDelta, Usage};
 use logprobs::Logprobs;
 use serde::{Deserialize, Serialize};
 
@@ -127,12 +125,11 @@ struct Choice {
 impl Completion {
     /// The completion that a finished response stands for. `created` is in seconds since 1970.
     pub fn new(response: &Response, created: u64, extras: Extras) -> Self {
-        let OutputText { text, logprobs } = &response.output;
         let choice = Choice {
-            text: text.clone(),
+            text: response.text(),
             index: 0,
-            logprobs: extras.logprobs.map(|n_top| Logprobs::new(logprobs, n_top, &mut 0)),
-            finish_reason: Some(finish_reason(response.status)),
+            logprobs: extras.logprobs.map(|n_top| Logprobs::new(&response.logprobs, n_top, &mut 0)),
+            finish_reason: Some(finish_reason(response)),
         };
         Self {
             id: completion_id(response),
@@ -187,10 +184,13 @@ impl Frames {
                 let choice = Choice { text, index: 0, logprobs, finish_reason: None };
                 vec![Frame::Chunk(self.chunk(vec![choice], None).into())]
             }
-            // No request of this dialect redirects an answer.
-            Event::Steered(_) => Vec::new(),
+            // One message is all there is, and no request of this dialect redirects it.
+            Event::Added { .. }
+            | Event::CallDelta(_)
+            | Event::ReasoningDelta(_)
+            | Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
-                let finish_reason = Some(finish_reason(response.status));
+                let finish_reason = Some(finish_reason(&response));
                 let last = Choice { text: String::new(), index: 0, logprobs: None, finish_reason };
                 let cerium = Some(Measured::of(&response));
                 let last = Completion { cerium, ..self.chunk(vec![last], None) };

@@ -4,7 +4,7 @@
 //! more memory than its own length.
 
 use crate::wire::unserved::{WORD_CHARS, shorten};
-use crate::{ErrorBody, InputItem, Role};
+use crate::{ErrorBody, Item, Role};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use std::fmt;
@@ -22,6 +22,11 @@ pub(super) enum Content {
 }
 
 impl Content {
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_empty())
+    }
+
     /// The text, or an error which names the part that is none.
     pub(super) fn into_text(self, param: fmt::Arguments<'_>) -> Result<String, ErrorBody> {
         match self {
@@ -42,7 +47,7 @@ pub(super) fn message(
     role: Option<&str>,
     content: Option<Content>,
     param: fmt::Arguments<'_>,
-) -> Result<InputItem, ErrorBody> {
+) -> Result<Item, ErrorBody> {
     let role = match role {
         Some("system" | "developer") => Role::System,
         Some("user") => Role::User,
@@ -69,7 +74,7 @@ pub(super) fn message(
             format!("`{param}` has no content"),
         ));
     };
-    Ok(InputItem { role, content: content.into_text(format_args!("{param}.content"))? })
+    Ok(Item::Message { role, content: content.into_text(format_args!("{param}.content"))? })
 }
 
 /// An element of `input` or `messages`, before its meaning is looked at.
@@ -77,26 +82,24 @@ pub(super) trait Raw: for<'de> Deserialize<'de> {
     /// Name of the list.
     const LIST: &'static str;
 
-    /// The item it stands for; `param` is its place in the body.
-    fn lower(self, param: fmt::Arguments<'_>) -> Result<InputItem, ErrorBody>;
+    /// Appends the items it stands for; `param` is its place in the body.
+    fn lower(self, param: fmt::Arguments<'_>, items: &mut Vec<Item>) -> Result<(), ErrorBody>;
 }
 
 /// The items of a list of `T`, or why the first bad one is bad.
-pub(super) struct Items<T>(pub(super) Result<Vec<InputItem>, ErrorBody>, PhantomData<T>);
+pub(super) struct Items<T>(pub(super) Result<Vec<Item>, ErrorBody>, PhantomData<T>);
 
 impl<T: Raw> Items<T> {
     pub(super) fn read<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
-        let mut items = Vec::new();
+        let (mut items, mut n_raw) = (Vec::new(), 0);
         while let Some(raw) = seq.next_element::<T>()? {
-            match raw.lower(format_args!("{}[{}]", T::LIST, items.len())) {
-                Ok(item) => items.push(item),
-                Err(error) => {
-                    while seq.next_element::<IgnoredAny>()?.is_some() {}
-                    return Ok(Self(Err(error), PhantomData));
-                }
+            if let Err(error) = raw.lower(format_args!("{}[{n_raw}]", T::LIST), &mut items) {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(Self(Err(error), PhantomData));
             }
+            n_raw += 1;
         }
-        if items.is_empty() {
+        if n_raw == 0 {
             let error = ErrorBody::invalid(T::LIST, format!("`{}` is empty", T::LIST));
             return Ok(Self(Err(error), PhantomData));
         }
@@ -167,7 +170,9 @@ impl<'de> Visitor<'de> for ContentVisitor {
             // other local servers: clients put separate things into separate parts.
             let kind = part.kind.unwrap_or_default();
             let piece = match kind.as_str() {
-                "input_text" | "output_text" | "text" => part.text,
+                "input_text" | "output_text" | "text" | "reasoning_text" | "summary_text" => {
+                    part.text
+                }
                 "refusal" => part.refusal,
                 _ => {
                     unserved.get_or_insert(Content::Unserved { index, kind });

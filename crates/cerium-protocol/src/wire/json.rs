@@ -1,7 +1,7 @@
 //! A JSON body to a raw request, with errors that name the field; and the envelope of errors.
 
 use crate::wire::unserved::shorten;
-use crate::{ErrorBody, ErrorKind};
+use crate::{ErrorBody, ErrorKind, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 
@@ -28,6 +28,29 @@ pub(super) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Error
     })?;
     json.end().map_err(|error| explain(&error, None))?;
     Ok(value)
+}
+
+/// Reads a field that was kept as text: `name` is its place in the body, `n_bytes_max` bounds the memory that
+/// what is made of it may take.
+pub(super) fn read_field<'de, T: Deserialize<'de>>(
+    field: &'de Json,
+    name: &str,
+    n_bytes_max: usize,
+) -> Result<T, ErrorBody> {
+    let text = field.as_str();
+    if text.len() > n_bytes_max {
+        let what = format!("`{name}` has {} bytes; at most {n_bytes_max} are served", text.len());
+        return Err(ErrorBody::invalid(name, what));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = match error.path().to_string() {
+            path if path == "." => name.to_owned(),
+            path if path.starts_with('[') => format!("{name}{path}"),
+            path => format!("{name}.{path}"),
+        };
+        explain(error.inner(), Some(shorten(&path, PATH_CHARS)))
+    })
 }
 
 /// Reads a piece of an answer, which another program wrote.

@@ -1,6 +1,6 @@
 //! What an answer took and how it ended, exactly: the extension object of a finished answer.
 
-use crate::{OutputText, Response, Status, Timings, Usage};
+use crate::{Item, Response, Status, Timings, TokenLogprob, Usage};
 use serde::{Deserialize, Serialize};
 
 /// What the published shapes have no place for, or say more coarsely. With it, whoever reads a
@@ -24,8 +24,14 @@ impl Measured {
     }
 
     /// The response that this was said of.
-    pub(super) fn response(self, id: String, model: String, output: OutputText) -> Response {
+    pub(super) fn response(
+        self,
+        id: String,
+        model: String,
+        output: Vec<Item>,
+        logprobs: Vec<TokenLogprob>,
+    ) -> Response {
         let Self { status, incomplete_reason, usage, timings } = self;
-        Response { id, model, status, incomplete_reason, output, usage, timings }
+        Response { id, model, status, incomplete_reason, output, logprobs, usage, timings }
     }
 }

@@ -2,7 +2,10 @@
 
 use cerium_protocol::wire::chat::{self, Extras};
 use cerium_protocol::wire::{completions, responses};
-use cerium_protocol::{CreateResponse, ErrorBody, Input, InputItem, Keep, Role, SteerExtensions};
+use cerium_protocol::{
+    CreateResponse, CustomFormat, ErrorBody, GrammarSyntax, Input, Item, Json, Keep, Role,
+    SteerExtensions, TextFormat, ToolChoice, ToolKind, ToolName,
+};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -31,8 +34,11 @@ fn items(request: &CreateResponse) -> String {
     match &request.input {
         Input::Text(text) => format!("text {text:?}"),
         Input::Items(items) => items.iter().fold(String::new(), |mut lines, item| {
-            let InputItem { role, content } = item;
-            writeln!(lines, "{role:?}: {content:?}").unwrap();
+            match item {
+                Item::Message { role, content } => writeln!(lines, "{role:?}: {content:?}"),
+                item => writeln!(lines, "{item:?}"),
+            }
+            .unwrap();
             lines
         }),
     }
@@ -105,13 +111,9 @@ fn a_request_of_ours_survives_the_wire() {
     }))
     .unwrap()
     .request;
-    for input in [
-        Input::Text("t".into()),
-        Input::Items(vec![InputItem {
-            role: cerium_protocol::Role::System,
-            content: "<|im_end|>".into(),
-        }]),
-    ] {
+    for input in
+        [Input::Text("t".into()), Input::Items(vec![Item::message(Role::System, "<|im_end|>")])]
+    {
         request.input = input;
         let body = serde_json::to_vec(&request).unwrap();
         assert_eq!(responses::read(&body).unwrap().request, request);
@@ -125,15 +127,13 @@ fn what_responses_does_not_serve_is_refused_by_name() {
         json!({"conversation": {"id": "c"}}),
         json!({"background": true}),
         json!({"prompt": {"id": "p"}}),
-        json!({"tools": [{"type": "web_search"}]}),
-        json!({"tool_choice": "required"}),
-        json!({"tool_choice": {"type": "function", "name": "f"}}),
+        json!({"tool_choice": "sometimes"}),
+        json!({"tools": [{"type": "custom", "name": "c", "format": {"type": "peg"}}]}),
         json!({"truncation": "auto"}),
         json!({"store": true}),
-        json!({"text": {"format": {"type": "json_schema", "name": "n", "schema": {}}}}),
+        json!({"text": {"format": {"type": "xml"}}}),
         json!({"input": [{"role": "user", "content": "a"},
-                         {"type": "function_call_output", "call_id": "c", "output": "o"}]}),
-        json!({"input": [{"type": "reasoning", "summary": [], "content": null}]}),
+                         {"type": "item_reference", "id": "msg_1"}]}),
         json!({"input": [{"role": "user", "content": [
             {"type": "input_text", "text": "a"},
             {"type": "input_image", "image_url": "data:,"}]}]}),
@@ -141,20 +141,126 @@ fn what_responses_does_not_serve_is_refused_by_name() {
     ];
     let told = cases.map(|case| refusal(responses(case))).join("\n");
     insta::assert_snapshot!(told, @r"
-    previous_response_id | unsupported_parameter | `previous_response_id` of `resp_1` is not served here
+    previous_response_id | unsupported_parameter | `previous_response_id` is not served here
     conversation | unsupported_parameter | `conversation` is not served here
     background | unsupported_parameter | `background` is not served here
     prompt | unsupported_parameter | `prompt` is not served here
-    tools | unsupported_parameter | `tools` is not served here
-    tool_choice | unsupported_parameter | `tool_choice` of `required` is not served here
-    tool_choice | unsupported_parameter | `tool_choice` is not served here
+    tool_choice | unsupported_parameter | `tool_choice` of `sometimes` is not served
+    tools[0].format.type | unsupported_parameter | a format of type `peg` is not served
     truncation | unsupported_parameter | `truncation` of `auto` is not served here
     store | unsupported_parameter | responses are not stored here; leave `store` out or say false
-    text.format.type | unsupported_parameter | `text.format.type` of `json_schema` is not served here
-    input[1].type | unsupported_parameter | input items of type `function_call_output` are not served, only messages
-    input[0].type | unsupported_parameter | input items of type `reasoning` are not served, only messages
+    text.format.type | unsupported_parameter | `text.format.type` of `xml` is not served here
+    input[1].type | unsupported_parameter | input items of type `item_reference` are not served
     input[0].content[1].type | unsupported_parameter | content of type `input_image` is not served, only text
     input[0].role | unsupported_parameter | role `tool` is not served; system, developer, user and assistant are
+    ");
+}
+
+#[test]
+fn items_of_all_kinds_are_read() {
+    let parsed = responses(json!({"input": [
+        {"role": "user", "content": "go"},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], "content": null},
+        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+        {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "run", "namespace": "n",
+         "arguments": "{\"cmd\": 1}", "status": "completed"},
+        {"type": "function_call", "call_id": "b", "name": "run", "arguments": {"cmd": 2}},
+        {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": "*** Begin"},
+        {"type": "function_call_output", "call_id": "a", "output": "one"},
+        {"type": "function_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "two"}]},
+        {"type": "custom_tool_call_output", "call_id": "c", "output": "three"},
+        {"type": "local_shell_call", "call_id": "d", "action": {"type": "exec", "command": ["ls"]}},
+        {"type": "local_shell_call_output", "call_id": "d", "output": {"exit": 0}},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+        {"type": "of next year", "contents": 7},
+    ]}));
+    insta::assert_snapshot!(items(&parsed.unwrap().request), @r#"
+    User: "go"
+    Reasoning { text: "hm" }
+    FunctionCall { call_id: "a", name: "run", namespace: Some("n"), arguments: "{\"cmd\": 1}" }
+    FunctionCall { call_id: "b", name: "run", namespace: None, arguments: "{\"cmd\":2}" }
+    CustomToolCall { call_id: "c", name: "apply_patch", namespace: None, input: "*** Begin" }
+    FunctionCallOutput { call_id: "a", output: "one" }
+    FunctionCallOutput { call_id: "b", output: "two" }
+    CustomToolCallOutput { call_id: "c", output: "three" }
+    FunctionCall { call_id: "d", name: "local_shell", namespace: None, arguments: "{\"type\":\"exec\",\"command\":[\"ls\"]}" }
+    FunctionCallOutput { call_id: "d", output: "{\"exit\":0}" }
+    "#);
+    let parsed = chat(json!({"messages": [
+        {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "run", "arguments": "{}"}},
+            {"id": "b", "type": "custom", "custom": {"name": "patch", "input": "x"}}]},
+        {"role": "tool", "tool_call_id": "a", "content": "one"},
+        {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "two"}]},
+    ]}));
+    insta::assert_snapshot!(items(&parsed.unwrap().request), @r#"
+    Reasoning { text: "hm" }
+    FunctionCall { call_id: "a", name: "run", namespace: None, arguments: "{}" }
+    CustomToolCall { call_id: "b", name: "patch", namespace: None, input: "x" }
+    FunctionCallOutput { call_id: "a", output: "one" }
+    CustomToolCallOutput { call_id: "b", output: "two" }
+    "#);
+}
+
+#[test]
+fn tools_and_the_choice_among_them_are_read() {
+    let tools = json!([
+        {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": true},
+        {"type": "custom", "name": "apply_patch",
+         "format": {"type": "grammar", "syntax": "lark", "definition": "start: /a/"}},
+        {"type": "namespace", "name": "agents", "tools": [{"type": "function", "name": "spawn"}]},
+        {"type": "web_search", "external_web_access": false},
+    ]);
+    let parsed = responses(json!({"tools": tools, "tool_choice": {"type": "apply_patch"},
+        "parallel_tool_calls": false, "text": {"format": {"type": "json_object"}}}));
+    let responses::Parsed { request, echo } = parsed.unwrap();
+    assert_eq!(echo.tools.unwrap().as_str(), tools.to_string());
+    let names: Vec<_> =
+        request.tools.iter().map(|t| (t.namespace.as_deref(), &t.name[..])).collect();
+    assert_eq!(names, [(None, "f"), (None, "apply_patch"), (Some("agents"), "spawn")]);
+    let strict =
+        ToolKind::Function { parameters: Json::new(r#"{"type":"object"}"#.into()), strict: true };
+    assert_eq!(request.tools[0].kind, strict);
+    let named = |name: &str| ToolName { namespace: None, name: name.into() };
+    assert_eq!(request.tool_choice, ToolChoice::Named(named("apply_patch")));
+    assert_eq!((request.parallel_tool_calls, request.format), (false, TextFormat::JsonObject));
+
+    let nested = json!([
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "custom", "custom": {"name": "c", "format": {"type": "grammar",
+            "grammar": {"syntax": "regex", "definition": "a+"}}}},
+    ]);
+    let choice = json!({"type": "allowed_tools", "allowed_tools": {"mode": "required",
+        "tools": [{"type": "function", "function": {"name": "f"}}]}});
+    let parsed = chat(json!({"tools": nested, "tool_choice": choice, "response_format": {
+        "type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}}));
+    let request = parsed.unwrap().request;
+    let allowed = ToolChoice::Allowed { required: true, tools: vec![named("f")] };
+    assert_eq!(request.tool_choice, allowed);
+    let (syntax, definition) = (GrammarSyntax::Regex, "a+".into());
+    let format = CustomFormat::Grammar { syntax, definition };
+    assert_eq!(request.tools[1].kind, ToolKind::Custom { format });
+    assert!(matches!(&request.format, TextFormat::JsonSchema { name, .. } if name == "n"));
+
+    let refused = [
+        json!({"tools": [{"type": "function", "name": "two words"}]}),
+        json!({"tools": [{"type": "function"}]}),
+        json!({"tools": 7}),
+        json!({"tool_choice": "required"}),
+        json!({"tools": nested, "tool_choice": {"type": "function", "name": "f"}}),
+        json!({"tools": [{"type": "custom", "name": "c", "format": {"type": "grammar"}}]}),
+        json!({"text": {"format": {"type": "json_schema"}}}),
+    ];
+    let told = refused
+        .map(|case| responses(case).map_or_else(|e| refusal::<()>(Err(e)), |_| "taken".into()));
+    insta::assert_snapshot!(told.join("\n"), @r"
+    tools[0].name | invalid_value | a tool cannot be named `two words`: 1 to 128 letters, digits, `_`, `-`, `.`, `:`, `/`
+    tools[0].name | invalid_value | `tools[0]` has no name
+    tools | invalid_type | tools: invalid type: integer `7`, expected a sequence at line 1 column 1
+    tool_choice | invalid_value | `tool_choice` is `required`, and there are no tools to call
+    taken
+    tools[0].format | invalid_value | a grammar needs `syntax` (lark or regex) and `definition`
+    text.format.schema | invalid_value | a format of type `json_schema` needs a `schema`
     ");
 }
 
@@ -184,20 +290,20 @@ fn bad_values_are_refused_by_name() {
     model | missing_required_parameter | missing required parameter `model`
     input | missing_required_parameter | missing required parameter `input`
     input | invalid_value | `input` is empty
-    input | invalid_type | input: invalid type: integer `3`, expected a string or a list of items at line 1 column 10
+    input | invalid_type | input: invalid type: integer `3`, expected a string or a list of items at line 1 column 22
     input[0] | invalid_value | `input[0]` has neither type nor role
-    input[0] | invalid_type | input[0]: invalid type: string "hi", expected an item at line 1 column 14
+    input[0] | invalid_type | input[0]: invalid type: string "hi", expected an item at line 1 column 26
     input[0].content | invalid_value | `input[0]` has no content
     input[0].role | invalid_value | `input[0]` has no role
-    input[0].content | invalid_type | input[0].content: part 0 of type `input_text` has no `text` at line 1 column 44
-    input[0].content | invalid_type | input[0].content: invalid type: map, expected a string or a list of content parts at line 1 column 22
+    input[0].content | invalid_type | input[0].content: part 0 of type `input_text` has no `text` at line 1 column 70
+    input[0].content | invalid_type | input[0].content: invalid type: map, expected a string or a list of content parts at line 1 column 48
     max_output_tokens | invalid_value | `max_output_tokens` is 0; it must be at least 1
-    max_output_tokens | invalid_type | max_output_tokens: invalid value: integer `-1`, expected u64 at line 1 column 36
+    max_output_tokens | invalid_type | max_output_tokens: invalid value: integer `-1`, expected u64 at line 1 column 48
     temperature | invalid_type | temperature: invalid type: string "warmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwarmwa...
     stream | invalid_type | stream: invalid type: string "yes", expected a boolean at line 1 column 40
-    metadata.a | invalid_type | metadata.a: invalid type: integer `1`, expected a string at line 1 column 31
+    metadata.a | invalid_type | metadata.a: invalid type: integer `1`, expected a string at line 1 column 43
     metadata.kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk... | invalid_value | a key of `metadata` may have 64 characters, a value 512
-    cerium.stop | invalid_type | cerium.stop: invalid type: string "x", expected a sequence at line 1 column 21
+    cerium.stop | invalid_type | cerium.stop: invalid type: string "x", expected a sequence at line 1 column 46
     "#);
 }
 
@@ -269,16 +375,16 @@ fn what_chat_does_not_serve_is_refused_by_name() {
     let cases = [
         json!({"messages": []}),
         json!({"n": 2}),
-        json!({"tools": [{"type": "function", "function": {"name": "f"}}]}),
         json!({"functions": [{"name": "f"}]}),
-        json!({"response_format": {"type": "json_object"}}),
+        json!({"response_format": {"type": "xml"}}),
         json!({"presence_penalty": 0.5}),
         json!({"logit_bias": {"50256": -100}}),
         json!({"modalities": ["text", "audio"]}),
         json!({"web_search_options": {}}),
         json!({"store": true}),
-        message(json!({"role": "tool", "tool_call_id": "c", "content": "o"})),
+        message(json!({"role": "tool", "tool_call_id": "c"})),
         message(json!({"role": "assistant", "content": "", "tool_calls": [{"id": "c"}]})),
+        message(json!({"role": "user", "content": "", "tool_calls": [{"id": "c"}]})),
         message(json!({"role": "user", "content": [{"type": "image_url", "image_url": {}}]})),
         message(json!({"role": "user", "content": null})),
     ];
@@ -286,16 +392,16 @@ fn what_chat_does_not_serve_is_refused_by_name() {
     insta::assert_snapshot!(told, @r"
     messages | invalid_value | `messages` is empty
     n | unsupported_parameter | `n` is 2; one answer is served
-    tools | unsupported_parameter | `tools` is not served here
     functions | unsupported_parameter | `functions` is not served here
-    response_format.type | unsupported_parameter | `response_format.type` of `json_object` is not served here
+    response_format.type | unsupported_parameter | `response_format.type` of `xml` is not served here
     presence_penalty | unsupported_parameter | `presence_penalty` is not served here
     logit_bias | unsupported_parameter | `logit_bias` is not served here
     modalities[1] | unsupported_parameter | `modalities[1]` of `audio` is not served here
     web_search_options | unsupported_parameter | `web_search_options` is not served here
     store | unsupported_parameter | `store` is not served here
-    messages[0].role | unsupported_parameter | role `tool` is not served; system, developer, user and assistant are
-    messages[0].tool_calls | unsupported_parameter | `messages[0].tool_calls` is not served here
+    messages[0].content | invalid_value | `messages[0]` has no content
+    messages[0].tool_calls[0] | invalid_value | a call needs `function` or `custom`
+    messages[0].tool_calls | invalid_value | only the assistant calls tools
     messages[0].content[0].type | unsupported_parameter | content of type `image_url` is not served, only text
     messages[0].content | invalid_value | `messages[0]` has no content
     ");
@@ -350,7 +456,7 @@ fn a_conversation_can_be_computed_without_an_answer() {
     assert!(responses(json!({})).unwrap().request.generate);
     for body in [json!({"generate": false}), json!({"prompt_cache_options": {"prewarm": true}})] {
         let parsed = responses(body).unwrap();
-        assert!(!parsed.request.generate && parsed.echo.warms);
+        assert!(!parsed.request.generate);
         let again = responses::read(&serde_json::to_vec(&parsed.request).unwrap()).unwrap();
         assert!(!again.request.generate, "as the harness sends it");
     }
@@ -365,10 +471,7 @@ fn an_answer_is_redirected_by_its_user() {
     let message = |role: &str| json!({"input": [{"role": role, "content": "no"}]});
     let parsed = steer(message("user")).unwrap();
     assert_eq!(parsed.previous_response_id, "resp_1");
-    assert_eq!(
-        parsed.input,
-        Input::Items(vec![InputItem { role: Role::User, content: "no".into() }])
-    );
+    assert_eq!(parsed.input, Input::Items(vec![Item::message(Role::User, "no")]));
     assert_eq!(parsed.cerium, SteerExtensions::default());
     let on = steer(json!({"cerium": {"keep": {"bytes": 3}, "go_on": "x"}})).unwrap();
     assert_eq!((on.cerium.keep, on.cerium.go_on.as_deref()), (Keep::Bytes(3), Some("x")));
@@ -377,6 +480,6 @@ fn an_answer_is_redirected_by_its_user() {
     insta::assert_snapshot!(told, @r"
     input[0].role | invalid_input | steering takes user messages alone
     input | missing_required_parameter | missing required parameter `input`
-    input | invalid_type | input: invalid type: integer `3`, expected a string or a list of items at line 1 column 10
+    input | invalid_type | input: invalid type: integer `3`, expected a string or a list of items at line 1 column 66
     ");
 }

@@ -3,8 +3,8 @@
 use cerium_protocol::wire::chat::{self, Extras};
 use cerium_protocol::wire::{completions, models, responses};
 use cerium_protocol::{
-    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Input, Logprob, ModelInfo, OutputText,
-    Response, Status, Steered, TextDelta, Timings, TokenLogprob, Usage,
+    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Input, Item, Logprob, ModelInfo,
+    Response, Role, Status, Steered, TextDelta, Timings, TokenLogprob, Usage,
 };
 use serde::Serialize;
 
@@ -16,7 +16,8 @@ pub(crate) fn response(status: Status, text: &str) -> Response {
         model: "m".into(),
         status,
         incomplete_reason: (status == Status::Incomplete).then(|| "context".into()),
-        output: OutputText { text: text.into(), logprobs: Vec::new() },
+        output: vec![Item::message(Role::Assistant, text)],
+        logprobs: Vec::new(),
         usage: Usage {
             prompt_tokens: 120,
             cached_tokens: 100,
@@ -35,9 +36,14 @@ pub(crate) fn response(status: Status, text: &str) -> Response {
 }
 
 /// An answer of two pieces, from its creation to its end.
-fn answer(status: Status) -> [Event; 4] {
+fn answer(status: Status) -> [Event; 5] {
     [
-        Event::Created(Response { usage: Usage::default(), ..response(Status::InProgress, "") }),
+        Event::Created(Response {
+            usage: Usage::default(),
+            output: Vec::new(),
+            ..response(Status::InProgress, "")
+        }),
+        Event::Added { index: 0, item: Item::message(Role::Assistant, "") },
         Event::TextDelta("Hel".into()),
         Event::TextDelta("lo".into()),
         Event::Done(response(status, "Hello")),
@@ -98,7 +104,7 @@ fn a_response_streams_in_the_order_clients_take() {
 
 #[test]
 fn a_cut_response_ends_incomplete() {
-    let [created, _, _, done] = answer(Status::Incomplete);
+    let [created, .., done] = answer(Status::Incomplete);
     insta::assert_snapshot!(events([created, done]), @r#"
     response.created #0 (String("in_progress"), Null) []
     response.in_progress #1 (String("in_progress"), Null) []
@@ -327,18 +333,19 @@ fn likely(text: &str, bytes: &[u8], logprob: f32) -> TokenLogprob {
 }
 
 /// An answer of two pieces, the second of which is a character that two tokens share.
-pub(crate) fn likely_answer() -> [Event; 4] {
+pub(crate) fn likely_answer() -> [Event; 5] {
     let first = vec![likely("a", b"a", -0.5)];
     let second = vec![likely("\u{fffd}", &[0xc3], -1.5), likely("\u{fffd}", &[0xa9], -0.125)];
-    let [created, .., done] = answer(Status::Completed);
+    let [created, added, .., done] = answer(Status::Completed);
     let Event::Done(done) = done else { unreachable!() };
     let logprobs = [first.clone(), second.clone()].concat();
-    let output = OutputText { text: "aé".into(), logprobs };
+    let output = vec![Item::message(Role::Assistant, "aé")];
     [
         created,
+        added,
         Event::TextDelta(TextDelta { text: "a".into(), logprobs: first }),
         Event::TextDelta(TextDelta { text: "é".into(), logprobs: second }),
-        Event::Done(Response { output, ..done }),
+        Event::Done(Response { output, logprobs, ..done }),
     ]
 }
 
@@ -356,10 +363,10 @@ fn log_probabilities_come_with_the_text_of_their_tokens() {
     told.push(json(chat::Completion::new(response, 5, extras)));
     insta::assert_snapshot!(show(told), @r#"
     null
-    {"content":[{"bytes":[97],"logprob":-0.5,"token":"a","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]}],"refusal":null}
-    {"content":[{"bytes":[195],"logprob":-1.5,"token":"�","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]},{"bytes":[169],"logprob":-0.125,"token":"�","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]}],"refusal":null}
+    {"content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]}],"refusal":null}
+    {"content":[{"token":"�","logprob":-1.5,"bytes":[195],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]},{"token":"�","logprob":-0.125,"bytes":[169],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]}],"refusal":null}
     null
-    {"content":[{"bytes":[97],"logprob":-0.5,"token":"a","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]},{"bytes":[195],"logprob":-1.5,"token":"�","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]},{"bytes":[169],"logprob":-0.125,"token":"�","top_logprobs":[{"bytes":[110,111],"logprob":-0.25,"token":"no"}]}],"refusal":null}
+    {"content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]},{"token":"�","logprob":-1.5,"bytes":[195],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]},{"token":"�","logprob":-0.125,"bytes":[169],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]}],"refusal":null}
     "#);
     let mut frames = completions::Frames::new(5, extras);
     let pieces = happened.iter().cloned().flat_map(|e| frames.push(e));
@@ -368,11 +375,11 @@ fn log_probabilities_come_with_the_text_of_their_tokens() {
     let chosen = Extras { logprobs: Some(0), ..extras };
     told.push(json(completions::Completion::new(response, 5, chosen)));
     insta::assert_snapshot!(show(told), @r#"
-    {"text_offset":[0],"token_logprobs":[-0.5],"tokens":["a"],"top_logprobs":[{"a":-0.5,"no":-0.25}]}
-    {"text_offset":[1,2],"token_logprobs":[-1.5,-0.125],"tokens":["bytes:\\xc3","bytes:\\xa9"],"top_logprobs":[{"bytes:\\xc3":-1.5,"no":-0.25},{"bytes:\\xa9":-0.125,"no":-0.25}]}
+    {"tokens":["a"],"token_logprobs":[-0.5],"top_logprobs":[{"a":-0.5,"no":-0.25}],"text_offset":[0]}
+    {"tokens":["bytes:\\xc3","bytes:\\xa9"],"token_logprobs":[-1.5,-0.125],"top_logprobs":[{"bytes:\\xc3":-1.5,"no":-0.25},{"bytes:\\xa9":-0.125,"no":-0.25}],"text_offset":[1,2]}
     null
-    {"text_offset":[0,1,2],"token_logprobs":[-0.5,-1.5,-0.125],"tokens":["a","bytes:\\xc3","bytes:\\xa9"],"top_logprobs":[{"a":-0.5,"no":-0.25},{"bytes:\\xc3":-1.5,"no":-0.25},{"bytes:\\xa9":-0.125,"no":-0.25}]}
-    {"text_offset":[0,1,2],"token_logprobs":[-0.5,-1.5,-0.125],"tokens":["a","bytes:\\xc3","bytes:\\xa9"],"top_logprobs":null}
+    {"tokens":["a","bytes:\\xc3","bytes:\\xa9"],"token_logprobs":[-0.5,-1.5,-0.125],"top_logprobs":[{"a":-0.5,"no":-0.25},{"bytes:\\xc3":-1.5,"no":-0.25},{"bytes:\\xa9":-0.125,"no":-0.25}],"text_offset":[0,1,2]}
+    {"tokens":["a","bytes:\\xc3","bytes:\\xa9"],"token_logprobs":[-0.5,-1.5,-0.125],"top_logprobs":null,"text_offset":[0,1,2]}
     "#);
 }
 
@@ -380,6 +387,86 @@ fn log_probabilities_come_with_the_text_of_their_tokens() {
 fn an_error_in_a_chat_stream_is_the_usual_envelope() {
     let error = ErrorBody::new(ErrorKind::ServerError, "gone");
     insta::assert_snapshot!(lines(chat::Frames::new(5, WITH_USAGE).push(Event::Failed(error))), @r#"{"error":{"message":"gone","type":"server_error","param":null,"code":null}}"#);
+}
+
+/// An answer that thinks, speaks, and calls two tools.
+pub(crate) fn calling() -> Vec<Event> {
+    let call = |arguments: &str| Item::FunctionCall {
+        call_id: "call_1".into(),
+        name: "run".into(),
+        namespace: None,
+        arguments: arguments.into(),
+    };
+    let custom = |input: &str| Item::CustomToolCall {
+        call_id: "call_2".into(),
+        name: "apply_patch".into(),
+        namespace: Some("n".into()),
+        input: input.into(),
+    };
+    let thought = |text: &str| Item::Reasoning { text: text.into() };
+    let said = |text: &str| Item::message(Role::Assistant, text);
+    let created = Response { output: Vec::new(), ..response(Status::InProgress, "") };
+    let output = vec![thought("hm"), said("Hi"), call(r#"{"a":1}"#), custom("x\n")];
+    vec![
+        Event::Created(created),
+        Event::Added { index: 0, item: thought("") },
+        Event::ReasoningDelta("hm".into()),
+        Event::Added { index: 1, item: said("") },
+        Event::TextDelta("Hi".into()),
+        Event::Added { index: 2, item: call("") },
+        Event::CallDelta(r#"{"a""#.into()),
+        Event::CallDelta(":1}".into()),
+        Event::Added { index: 3, item: custom("") },
+        Event::CallDelta("x\n".into()),
+        Event::Done(Response { output, ..response(Status::Completed, "") }),
+    ]
+}
+
+#[test]
+fn items_follow_each_other_whole() {
+    let mut events = responses::Events::new(responses::Echo::default());
+    let told: Vec<_> = calling().into_iter().flat_map(|event| events.push(event)).collect();
+    // What is said has tests of its own.
+    let told = told.iter().map(|event| serde_json::to_string(event).unwrap());
+    let told = told.filter(|line| !line.contains("\"response\":") && !line.contains("msg_"));
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
+    {"type":"response.output_item.added","output_index":0,"item":{"type":"reasoning","id":"rs_1","status":"in_progress","summary":[],"content":[]},"sequence_number":2}
+    {"type":"response.content_part.added","item_id":"rs_1","output_index":0,"content_index":0,"part":{"type":"reasoning_text","text":""},"sequence_number":3}
+    {"type":"response.reasoning_text.delta","item_id":"rs_1","output_index":0,"content_index":0,"delta":"hm","sequence_number":4}
+    {"type":"response.reasoning_text.done","item_id":"rs_1","output_index":0,"content_index":0,"text":"hm","sequence_number":5}
+    {"type":"response.content_part.done","item_id":"rs_1","output_index":0,"content_index":0,"part":{"type":"reasoning_text","text":"hm"},"sequence_number":6}
+    {"type":"response.output_item.done","output_index":0,"item":{"type":"reasoning","id":"rs_1","status":"completed","summary":[],"content":[{"type":"reasoning_text","text":"hm"}]},"sequence_number":7}
+    {"type":"response.output_item.added","output_index":2,"item":{"type":"function_call","id":"fc_1_2","status":"in_progress","call_id":"call_1","name":"run","arguments":""},"sequence_number":14}
+    {"type":"response.function_call_arguments.delta","item_id":"fc_1_2","output_index":2,"delta":"{\"a\"","sequence_number":15}
+    {"type":"response.function_call_arguments.delta","item_id":"fc_1_2","output_index":2,"delta":":1}","sequence_number":16}
+    {"type":"response.function_call_arguments.done","item_id":"fc_1_2","output_index":2,"name":"run","arguments":"{\"a\":1}","sequence_number":17}
+    {"type":"response.output_item.done","output_index":2,"item":{"type":"function_call","id":"fc_1_2","status":"completed","call_id":"call_1","name":"run","arguments":"{\"a\":1}"},"sequence_number":18}
+    {"type":"response.output_item.added","output_index":3,"item":{"type":"custom_tool_call","id":"ctc_1_3","status":"in_progress","call_id":"call_2","name":"apply_patch","namespace":"n","input":""},"sequence_number":19}
+    {"type":"response.custom_tool_call_input.delta","item_id":"ctc_1_3","output_index":3,"delta":"x\n","sequence_number":20}
+    {"type":"response.custom_tool_call_input.done","item_id":"ctc_1_3","output_index":3,"input":"x\n","sequence_number":21}
+    {"type":"response.output_item.done","output_index":3,"item":{"type":"custom_tool_call","id":"ctc_1_3","status":"completed","call_id":"call_2","name":"apply_patch","namespace":"n","input":"x\n"},"sequence_number":22}
+    "#);
+}
+
+#[test]
+fn chat_counts_calls_alone() {
+    let mut frames = chat::Frames::new(5, Extras::default());
+    let told = lines(calling().into_iter().flat_map(|event| frames.push(event)));
+    let head = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"#;
+    insta::assert_snapshot!(told.replace(head, ""), @r#"
+    "delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}
+    "delta":{"reasoning_content":"hm"},"logprobs":null,"finish_reason":null}]}
+    "delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}]}
+    "delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"run","arguments":""}}]},"logprobs":null,"finish_reason":null}]}
+    "delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\""}}]},"logprobs":null,"finish_reason":null}]}
+    "delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]},"logprobs":null,"finish_reason":null}]}
+    "delta":{"tool_calls":[{"index":1,"id":"call_2","type":"custom","custom":{"name":"apply_patch","input":""}}]},"logprobs":null,"finish_reason":null}]}
+    "delta":{"tool_calls":[{"index":1,"custom":{"input":"x\n"}}]},"logprobs":null,"finish_reason":null}]}
+    "delta":{},"logprobs":null,"finish_reason":"tool_calls"}]}
+    "#);
+    let Some(Event::Done(done)) = calling().pop() else { unreachable!() };
+    let whole = serde_json::to_value(chat::Completion::new(&done, 5, Extras::default())).unwrap();
+    insta::assert_snapshot!(whole["choices"][0].to_string(), @r#"{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null,"annotations":[],"reasoning_content":"hm","tool_calls":[{"id":"call_1","type":"function","function":{"name":"run","arguments":"{\"a\":1}"}},{"id":"call_2","type":"custom","custom":{"name":"apply_patch","input":"x\n"}}]},"logprobs":null,"finish_reason":"tool_calls"}"#);
 }
 
 #[test]
@@ -398,8 +485,8 @@ fn a_redirected_response_ends_and_the_next_one_begins() {
     let successor = Response { id: "resp_2".into(), ..response(Status::InProgress, "Hel") };
     let steered = Event::Steered(Box::new(Steered { ended, successor }));
     let mut events = responses::Events::new(responses::Echo::default());
-    let happened =
-        [answer(Status::Completed)[0].clone(), Event::TextDelta("Hello".into()), steered];
+    let [created, added, ..] = answer(Status::Completed);
+    let happened = [created, added, Event::TextDelta("Hello".into()), steered];
     let told: Vec<_> = happened.into_iter().flat_map(|event| events.push(event)).collect();
     let told: Vec<_> = told.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
     let name = |event: &serde_json::Value| {
@@ -413,10 +500,11 @@ fn a_redirected_response_ends_and_the_next_one_begins() {
 
 #[test]
 fn what_is_only_computed_has_no_output() {
-    let echo = responses::Echo { warms: true, ..responses::Echo::default() };
-    let mut events = responses::Events::new(echo);
-    let [created, .., done] = answer(Status::Completed);
-    let told: Vec<_> = [created, done].into_iter().flat_map(|event| events.push(event)).collect();
+    let mut events = responses::Events::new(responses::Echo::default());
+    let [created, ..] = answer(Status::Completed);
+    let done = Response { output: Vec::new(), ..response(Status::Completed, "") };
+    let told: Vec<_> =
+        [created, Event::Done(done)].into_iter().flat_map(|event| events.push(event)).collect();
     let names: Vec<_> = told.iter().map(responses::StreamEvent::name).collect();
     assert_eq!(names, ["response.created", "response.in_progress", "response.completed"]);
     let last = serde_json::to_value(&told[2]).unwrap();

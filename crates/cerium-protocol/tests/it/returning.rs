@@ -5,8 +5,9 @@ use cerium_protocol::wire::chat::Extras;
 use cerium_protocol::wire::sse::EventReader;
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, DraftCounts, DraftSource, DraftUsage, ErrorBody, ErrorKind,
-    Event, Extensions, Include, Input, InputItem, Response, Role, Status, Timings, Usage,
+    CompletionRequest, CreateResponse, CustomFormat, DraftCounts, DraftSource, DraftUsage,
+    ErrorBody, ErrorKind, Event, Extensions, GrammarSyntax, Include, Input, Item, Json, Response,
+    Role, Status, TextFormat, Timings, Tool, ToolChoice, ToolKind, ToolName, Usage,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -49,8 +50,61 @@ fn extensions() -> impl Strategy<Value = Extensions> {
 
 fn input() -> impl Strategy<Value = Input> {
     let role = prop::sample::select(vec![Role::System, Role::User, Role::Assistant]);
-    let item = (role, text()).prop_map(|(role, content)| InputItem { role, content });
+    let message = (role, text()).prop_map(|(role, content)| Item::Message { role, content });
+    let call = (any::<bool>(), text(), text(), option::of(text()), text());
+    let call = call.prop_map(|(custom, call_id, name, namespace, given)| {
+        if custom {
+            Item::CustomToolCall { call_id, name, namespace, input: given }
+        } else {
+            Item::FunctionCall { call_id, name, namespace, arguments: given }
+        }
+    });
+    let output = (any::<bool>(), text(), text()).prop_map(|(custom, call_id, output)| {
+        if custom {
+            Item::CustomToolCallOutput { call_id, output }
+        } else {
+            Item::FunctionCallOutput { call_id, output }
+        }
+    });
+    let thought = text().prop_filter_map("of nothing", |text| {
+        (!text.is_empty()).then_some(Item::Reasoning { text })
+    });
+    let item = prop_oneof![message, call, output, thought];
     prop_oneof![text().prop_map(Input::Text), vec(item, 1..4).prop_map(Input::Items)]
+}
+
+/// Tools, a choice among them and a format.
+fn called() -> impl Strategy<Value = (Vec<Tool>, ToolChoice, TextFormat)> {
+    let json = || Json::new(r#"{"a": [1, {}]}"#.into()).unwrap();
+    let grammar =
+        CustomFormat::Grammar { syntax: GrammarSyntax::Lark, definition: "start:".into() };
+    let kinds = vec![
+        ToolKind::Function { parameters: Some(json()), strict: true },
+        ToolKind::Function { parameters: None, strict: false },
+        ToolKind::Custom { format: CustomFormat::Text },
+        ToolKind::Custom { format: grammar },
+    ];
+    let tool = (prop::sample::select(kinds), option::of("[a-z_.-]{1,9}"), option::of(text()));
+    let tool = tool.prop_map(|(kind, namespace, description)| Tool {
+        namespace,
+        name: "é/7".into(),
+        description,
+        kind,
+    });
+    let schema = TextFormat::JsonSchema { name: "n".into(), schema: json() };
+    let formats = vec![TextFormat::Text, TextFormat::JsonObject, schema];
+    (vec(tool, 1..3), 0..6, prop::sample::select(formats)).prop_map(|(tools, choice, format)| {
+        let Tool { namespace, name, .. } = &tools[0];
+        let name = ToolName { namespace: namespace.clone(), name: name.clone() };
+        let choice = match choice {
+            0 => ToolChoice::Auto,
+            1 => ToolChoice::None,
+            2 => ToolChoice::Required,
+            3 => ToolChoice::Named(name),
+            n => ToolChoice::Allowed { required: n == 4, tools: vec![name] },
+        };
+        (tools, choice, format)
+    })
 }
 
 prop_compose! {
@@ -63,10 +117,13 @@ prop_compose! {
         include in vec(Just(Include::Logprobs), 0..2),
         top_logprobs in 0u32..30,
         cerium in extensions(),
+        (tools, tool_choice, format) in called(),
+        parallel_tool_calls in any::<bool>(),
     ) -> CreateResponse {
         CreateResponse {
-            model: "m/ü".into(), input, instructions, max_output_tokens, temperature, top_p,
-            include, top_logprobs, stream: true, generate: true, cerium,
+            tools, tool_choice, parallel_tool_calls, format,
+            instructions, max_output_tokens, temperature, top_p, include, top_logprobs,
+            cerium, ..CreateResponse::new("m/ü".into(), input)
         }
     }
 }
@@ -125,10 +182,12 @@ fn answer(status: Status) -> Vec<Event> {
         usage: Usage::default(),
         timings: Timings::default(),
         incomplete_reason: None,
+        output: Vec::new(),
         ..response(Status::InProgress, "")
     };
     vec![
         Event::Created(created),
+        Event::Added { index: 0, item: Item::message(Role::Assistant, "") },
         Event::TextDelta("Hé\n".into()),
         Event::TextDelta("🦀".into()),
         Event::Done(response(status, "Hé\n🦀")),
@@ -181,6 +240,17 @@ fn log_probabilities_are_read_as_they_were_told() {
 }
 
 #[test]
+fn calls_are_read_as_they_were_told() {
+    let mut events = responses::Events::new(responses::Echo::default());
+    let told = rendering::calling().into_iter().flat_map(|event| events.push(event));
+    let back = read(&stream(told, ""), 1 << 20, |data| {
+        responses::read_event(data).unwrap().into_iter().collect()
+    });
+    let happened = rendering::calling();
+    assert_eq!(back[1..], happened[1..]);
+}
+
+#[test]
 fn a_failure_is_read_as_one() {
     let error = ErrorBody::new(ErrorKind::ServerError, "gone").with_code("server_error");
     for n_before in [0, 2] {
@@ -211,7 +281,7 @@ fn answers_of_other_servers_are_read_as_far_as_there_are_words_for_them() {
     let Some(Event::Done(response)) = responses::read_event(done.as_bytes()).unwrap() else {
         panic!("a finished response")
     };
-    assert_eq!((response.output.text.as_str(), response.status), ("a", Status::Completed));
+    assert_eq!((response.text().as_str(), response.status), ("a", Status::Completed));
     assert_eq!((response.usage.prompt_tokens, response.usage.cached_tokens), (5, 4));
     let new = br#"{"type": "response.reasoning_summary.delta", "delta": 3}"#;
     assert_eq!(responses::read_event(new), Ok(None));
@@ -229,6 +299,6 @@ fn answers_of_other_servers_are_read_as_far_as_there_are_words_for_them() {
         .read(br#"{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}"#)
         .unwrap();
     let [Event::Done(response)] = &reader.read(b"[DONE]").unwrap()[..] else { panic!("an end") };
-    assert_eq!((response.output.text.as_str(), response.usage.prompt_tokens), ("x", 3));
+    assert_eq!((response.text().as_str(), response.usage.prompt_tokens), ("x", 3));
     assert_eq!(response.incomplete_reason.as_deref(), Some("max_output_tokens"));
 }

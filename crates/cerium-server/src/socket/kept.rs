@@ -3,7 +3,7 @@
 //! That is what lets a request name a response which is stored nowhere. It is gone with the connection.
 
 use super::lanes::Lane;
-use cerium_protocol::InputItem;
+use cerium_protocol::Item;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::AbortHandle;
@@ -15,7 +15,7 @@ pub(super) struct Kept(Mutex<HashMap<Lane, State>>);
 #[derive(Debug)]
 struct State {
     id: String,
-    items: Arc<Vec<InputItem>>,
+    items: Arc<Vec<Item>>,
     /// What reads the conversation ahead.
     reading: Option<Reading>,
 }
@@ -32,7 +32,7 @@ impl Drop for Reading {
 
 impl Kept {
     /// The conversation up to a response. Whoever goes on from it reads it now, so nobody reads it ahead.
-    pub(super) fn find(&self, id: &str) -> Option<Arc<Vec<InputItem>>> {
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Vec<Item>>> {
         let mut lanes = self.lock();
         let state = lanes.values_mut().find(|state| state.id == id)?;
         state.reading = None;
@@ -40,13 +40,7 @@ impl Kept {
     }
 
     /// A lane has come to a response.
-    pub(super) fn put(
-        &self,
-        lane: &Lane,
-        id: &str,
-        items: Vec<InputItem>,
-        reading: Option<Reading>,
-    ) {
+    pub(super) fn put(&self, lane: &Lane, id: &str, items: Vec<Item>, reading: Option<Reading>) {
         let state = State { id: id.to_owned(), items: Arc::new(items), reading };
         self.lock().insert(lane.clone(), state);
     }

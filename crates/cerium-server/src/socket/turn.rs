@@ -10,9 +10,7 @@ use axum::extract::ws::Message;
 use cerium_protocol::wire::responses::{
     Events, Refused, ServerEvent, SteerEvent, SteerId, read_create,
 };
-use cerium_protocol::{
-    ErrorBody, ErrorKind, Event, Input, InputItem, Response, Role, Status, SteerResponse,
-};
+use cerium_protocol::{ErrorBody, ErrorKind, Event, Input, Item, Response, Status, SteerResponse};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -49,7 +47,7 @@ pub(super) struct Turn {
     pub(super) id: Arc<Mutex<String>>,
     pub(super) steers: mpsc::Receiver<SteerResponse>,
     /// The conversation so far.
-    pub(super) items: Vec<InputItem>,
+    pub(super) items: Vec<Item>,
     /// What is said to the response, once it turns.
     pub(super) steered: Option<SteerResponse>,
 }
@@ -60,7 +58,7 @@ impl Turn {
         mut self,
         held: Held,
         previous: Option<String>,
-        parent: Option<Arc<Vec<InputItem>>>,
+        parent: Option<Arc<Vec<Item>>>,
     ) {
         let done = match self.begin(held, parent).await {
             Ok((stream, events)) => self.tell(stream, events).await,
@@ -78,7 +76,7 @@ impl Turn {
     async fn begin(
         &mut self,
         held: Held,
-        parent: Option<Arc<Vec<InputItem>>>,
+        parent: Option<Arc<Vec<Item>>>,
     ) -> Result<(Watched, Events), ErrorBody> {
         let app = Arc::clone(&self.app);
         let busy = app.ledger.begin();
@@ -87,7 +85,7 @@ impl Turn {
             let mut asked = read_create(&held.bytes)?;
             app.check_model(&asked.request.model)?;
             let mut items = parent.map_or_else(Vec::new, Arc::unwrap_or_clone);
-            items.extend(said(asked.request.input));
+            items.extend(asked.request.input.into_items());
             asked.request.input = Input::Items(items.clone());
             let stream = app.service.respond(&asked.request)?;
             asked.echo.created_at = now();
@@ -135,7 +133,10 @@ impl Turn {
                     self.send(&mut events, event).await?;
                     return None;
                 }
-                Event::TextDelta(_) => {}
+                Event::Added { .. }
+                | Event::TextDelta(_)
+                | Event::CallDelta(_)
+                | Event::ReasoningDelta(_) => {}
             }
             self.send(&mut events, event).await?;
         }
@@ -191,21 +192,13 @@ impl Turn {
         if asked.cerium.go_on.is_some() {
             return;
         }
-        if !ended.output.text.is_empty() {
+        if !ended.text().is_empty() {
             self.answered(ended);
         }
-        self.items.extend(said(asked.input));
+        self.items.extend(asked.input.into_items());
     }
 
     fn answered(&mut self, response: &Response) {
-        let content = response.output.text.clone();
-        self.items.push(InputItem { role: Role::Assistant, content });
-    }
-}
-
-fn said(input: Input) -> Vec<InputItem> {
-    match input {
-        Input::Text(content) => vec![InputItem { role: Role::User, content }],
-        Input::Items(items) => items,
+        self.items.extend(response.output.iter().cloned());
     }
 }

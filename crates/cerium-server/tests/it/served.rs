@@ -133,7 +133,7 @@ fn requests_that_cannot_be_served_are_told_why() {
     assert_eq!(responses(json!([])), "400 invalid_type null");
     assert_eq!(
         responses(json!({"model": "scripted", "input": "a", "tools": [{}]})),
-        r#"400 unsupported_parameter "tools""#
+        r#"400 invalid_value "tools[0].name""#
     );
     let long = "a".repeat(400);
     assert_eq!(

@@ -3,7 +3,7 @@
 use crate::script::{Act, N_CONTEXT, service, service_of, spell, words};
 use cerium_engine::{FinishReason, Job, Sampling};
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Extensions, Input, InputItem, Role,
+    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Extensions, Input, Item, Role,
 };
 
 fn request(input: Input) -> CreateResponse {
@@ -15,8 +15,8 @@ fn completion(prompt: &str, suffix: Option<&str>) -> CompletionRequest {
     CompletionRequest { suffix, ..CompletionRequest::new("scripted".into(), prompt.into()) }
 }
 
-fn item(role: Role, content: &str) -> InputItem {
-    InputItem { role, content: content.into() }
+fn item(role: Role, content: &str) -> Item {
+    Item::message(role, content)
 }
 
 const DONE: Act = Act::Say("ok", FinishReason::Stop);

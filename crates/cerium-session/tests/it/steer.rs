@@ -3,7 +3,7 @@
 use crate::script::{Act, Seen, service, spell};
 use cerium_engine::FinishReason;
 use cerium_protocol::{
-    CreateResponse, ErrorBody, Event, Extensions, Input, InputItem, Keep, Response, Role, Status,
+    CreateResponse, ErrorBody, Event, Extensions, Input, Item, Keep, Response, Role, Status,
     SteerExtensions, SteerResponse, Steered,
 };
 use cerium_session::Stream;
@@ -45,8 +45,8 @@ fn rest(stream: &mut Stream) -> (Steered, Response) {
         match stream.next().unwrap() {
             Event::Steered(steered) => turn = Some(*steered),
             Event::Done(response) => return (turn.unwrap(), response),
-            Event::TextDelta(_) | Event::Created(_) => {}
             Event::Failed(error) => panic!("{error}"),
+            _ => {}
         }
     }
 }
@@ -79,13 +79,13 @@ fn what_was_written_becomes_a_turn_and_a_new_one_follows() {
         (ended.status, ended.incomplete_reason.as_deref()),
         (Status::Incomplete, Some("steered"))
     );
-    assert_eq!((ended.output.text.as_str(), successor.output.text.as_str()), ("one\ntwo", ""));
+    assert_eq!((ended.text().as_str(), successor.text().as_str()), ("one\ntwo", ""));
     assert!(ended.id != successor.id && successor.status == Status::InProgress);
     // And once more, from there.
     read(&mut stream, 4);
     stream.steer(&say("nor so", keep(Keep::Lines))).unwrap();
     let Some(Event::Steered(steered)) = stream.next() else { panic!() };
-    assert_eq!(steered.ended.output.text, "one\n");
+    assert_eq!(steered.ended.text(), "one\n");
     let steers = seen.steers.lock().unwrap();
     assert_eq!(steers[1].n_kept, steers[0].n_kept + steers[0].tokens.len() + 4);
 }
@@ -97,7 +97,7 @@ fn what_is_kept_ends_where_it_should_and_the_rest_is_not_told() {
     stream.steer(&say("b", keep(Keep::Statements))).unwrap();
     // What the engine wrote meanwhile goes.
     let Some(Event::Steered(steered)) = stream.next() else { panic!() };
-    assert_eq!(steered.ended.output.text, "f(\n1);\n");
+    assert_eq!(steered.ended.text(), "f(\n1);\n");
     assert!(sequence(&seen, "f(\n1);\n").contains("\nf(\n1);\n«im_end»\n«im_start»user\nb"));
 }
 
@@ -128,10 +128,10 @@ fn the_same_answer_goes_on_from_where_it_was_good() {
         "«im_start»user\nask«im_end»\n«im_start»assistant\npone\nTHREE"
     );
     assert_eq!(
-        (steered.ended.output.text.as_str(), steered.successor.output.text.as_str()),
+        (steered.ended.text().as_str(), steered.successor.text().as_str()),
         ("one\n", "one\nTHREE")
     );
-    assert_eq!(response.output.text, "one\nTHREEone\ntwo\n");
+    assert_eq!(response.text(), "one\nTHREEone\ntwo\n");
     let steers = seen.steers.lock().unwrap();
     assert_eq!((steers[0].sampling.temperature, steers[0].sampling.seed), (0.5, 9));
     assert_eq!(steers[0].max_tokens, 50 - 9);
@@ -143,7 +143,7 @@ fn an_answer_that_had_just_ended_goes_on_too() {
     read(&mut stream, 3);
     stream.steer(&say("b", keep(Keep::All))).unwrap();
     let (steered, response) = rest(&mut stream);
-    assert_eq!((steered.ended.output.text.as_str(), response.output.text.as_str()), ("one", "one"));
+    assert_eq!((steered.ended.text().as_str(), response.text().as_str()), ("one", "one"));
     let prompt = spell(&seen.jobs.lock().unwrap()[1].prompt);
     assert_eq!(prompt, sequence(&seen, "one"));
     assert!(prompt.contains("one«im_end»\n«im_start»user\nb"), "{prompt}");
@@ -156,7 +156,7 @@ fn what_cannot_be_redirected_says_why() {
     read(&mut stream, 3);
     assert_eq!(code(stream.steer(&say("", keep(Keep::All)))), "invalid_input");
     let mut theirs = say("", keep(Keep::All));
-    theirs.input = Input::Items(vec![InputItem { role: Role::System, content: "a".into() }]);
+    theirs.input = Input::Items(vec![Item::message(Role::System, "a")]);
     assert_eq!(code(stream.steer(&theirs)), "invalid_input");
     assert_eq!(
         code(stream.steer(&say(&"a".repeat(400), keep(Keep::All)))),
@@ -173,20 +173,24 @@ fn what_cannot_be_redirected_says_why() {
 #[test]
 fn a_real_answer_is_redirected() {
     let service = crate::drafts::service("smollm2-135m");
-    let input = Input::Text("Write a Python function that adds two numbers.".into());
-    let mut request =
-        CreateResponse { max_output_tokens: Some(40), ..CreateResponse::new(String::new(), input) };
+    let mut request = CreateResponse {
+        max_output_tokens: Some(40),
+        ..CreateResponse::new(
+            String::new(),
+            Input::Text("Write a Python function that adds two numbers.".into()),
+        )
+    };
     let mut stream = service.respond(&request).unwrap();
     read(&mut stream, 60);
     stream.steer(&say("In Rust, please.", keep(Keep::Lines))).unwrap();
     let (Steered { ended, .. }, response) = rest(&mut stream);
-    assert!(ended.output.text.ends_with('\n') && ended.usage.output_tokens > 0, "{ended:?}");
+    assert!(ended.text().ends_with('\n') && ended.usage.output_tokens > 0, "{ended:?}");
     assert!(response.usage.cached_tokens > 30, "{:?}", response.usage);
     let Input::Text(asked) = request.input else { panic!() };
-    let item = |role, content: &str| InputItem { role, content: content.to_owned() };
+    let item = |role, content: &str| Item::message(role, content);
     request.input = Input::Items(vec![
         item(Role::User, &asked),
-        item(Role::Assistant, &ended.output.text),
+        item(Role::Assistant, &ended.text()),
         item(Role::User, "In Rust, please."),
     ]);
     let mut fresh = service.respond(&request).unwrap();

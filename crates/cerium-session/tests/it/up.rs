@@ -28,7 +28,6 @@ fn read(mut stream: Stream, enough: usize) -> Result<Response, ErrorBody> {
     let mut n_bytes = 0;
     loop {
         match stream.next().unwrap() {
-            Event::Created(_) | Event::Steered(_) => {}
             Event::TextDelta(delta) => {
                 n_bytes += delta.text.len();
                 if n_bytes >= enough {
@@ -40,6 +39,7 @@ fn read(mut stream: Stream, enough: usize) -> Result<Response, ErrorBody> {
                 return Ok(response);
             }
             Event::Failed(error) => return Err(error),
+            _ => {}
         }
     }
 }
@@ -47,15 +47,19 @@ fn read(mut stream: Stream, enough: usize) -> Result<Response, ErrorBody> {
 /// One line an event.
 fn line(event: Event) -> String {
     let about = |response: &Response| {
-        let Response { status, incomplete_reason, output, usage, .. } = response;
+        let Response { status, incomplete_reason, usage, .. } = response;
         let reason = incomplete_reason.as_deref().unwrap_or("-");
         format!(
             "{status:?} {reason} {:?} {}+{} tokens, {} cached",
-            output.text, usage.prompt_tokens, usage.output_tokens, usage.cached_tokens
+            response.text(),
+            usage.prompt_tokens,
+            usage.output_tokens,
+            usage.cached_tokens
         )
     };
     match event {
         Event::Created(response) => format!("created {}\n", about(&response)),
+        Event::Added { index, item } => format!("added {index} {item:?}\n"),
         Event::TextDelta(delta) => {
             let logprobs = delta.logprobs.iter().map(|it| {
                 let top: Vec<_> = it.top_logprobs.iter().map(|it| it.token.as_str()).collect();
@@ -63,6 +67,8 @@ fn line(event: Event) -> String {
             });
             format!("text {:?}{}\n", delta.text, logprobs.collect::<String>())
         }
+        Event::CallDelta(text) => format!("call {text:?}\n"),
+        Event::ReasoningDelta(text) => format!("thought {text:?}\n"),
         Event::Done(response) => format!("done {}\n", about(&response)),
         Event::Steered(steered) => format!("steered {}\n", about(&steered.ended)),
         Event::Failed(error) => format!("failed {error}\n"),
@@ -96,6 +102,7 @@ fn an_answer_comes_in_whole_characters() {
     let told = events(Act::Say("aé🦀", FinishReason::Stop), &[], None);
     insta::assert_snapshot!(told, @r#"
     created InProgress - "" 20+0 tokens, 0 cached
+    added 0 Message { role: Assistant, content: "" }
     text "a"
     text "é"
     text "🦀"
@@ -108,6 +115,7 @@ fn bytes_that_are_no_text_are_marked() {
     let told = events(Act::SayBytes(b"a\xffb\xf0\x9f", FinishReason::Stop), &[], None);
     insta::assert_snapshot!(told, @r#"
     created InProgress - "" 20+0 tokens, 0 cached
+    added 0 Message { role: Assistant, content: "" }
     text "a"
     text "�"
     text "b"
@@ -121,6 +129,7 @@ fn a_stop_text_ends_the_answer_and_the_work() {
     let told = events(Act::Repeat("ab\n``x\n```c"), &["\n```"], None);
     insta::assert_snapshot!(told, @r#"
     created InProgress - "" 20+0 tokens, 0 cached
+    added 0 Message { role: Assistant, content: "" }
     text "a"
     text "b"
     text "\n``x"
@@ -128,7 +137,7 @@ fn a_stop_text_ends_the_answer_and_the_work() {
     "#);
     let (stream, seen) = stream(Act::Repeat("ab\n```c"), &["\n```"], None);
     let response = read(stream, usize::MAX).unwrap();
-    assert_eq!((response.status, response.output.text.as_str()), (Status::Completed, "ab"));
+    assert_eq!((response.status, response.text().as_str()), (Status::Completed, "ab"));
     assert!(seen.cancelled.load(Ordering::SeqCst), "the engine is told to stop");
     assert_eq!(seen.n_tokens.load(Ordering::SeqCst), 6);
 }
@@ -138,6 +147,7 @@ fn what_was_held_back_is_shown_at_the_end() {
     let told = events(Act::Say("ab\n``", FinishReason::Stop), &["\n```"], None);
     insta::assert_snapshot!(told, @r#"
     created InProgress - "" 20+0 tokens, 0 cached
+    added 0 Message { role: Assistant, content: "" }
     text "a"
     text "b"
     text "\n``"
@@ -155,6 +165,7 @@ fn log_probabilities_wait_for_the_text_of_their_tokens() {
     let told = likely(Act::Say("aé", FinishReason::Stop), &[], 2);
     insta::assert_snapshot!(told, @r#"
     created InProgress - "" 20+0 tokens, 0 cached
+    added 0 Message { role: Assistant, content: "" }
     text "a" "a" -0.5 ["b", "c"]
     text "é" "�" -0.5 ["�", "�"] "�" -0.5 ["�", "�"]
     done Completed - "aé" 20+3 tokens, 3 cached
@@ -162,6 +173,7 @@ fn log_probabilities_wait_for_the_text_of_their_tokens() {
     let told = likely(Act::Repeat("b\n`x\n``c"), &["\n``"], 0);
     insta::assert_snapshot!(told, @r#"
     created InProgress - "" 20+0 tokens, 0 cached
+    added 0 Message { role: Assistant, content: "" }
     text "b" "b" -0.5 []
     text "\n`x" "\n" -0.5 [] "`" -0.5 [] "x" -0.5 []
     done Completed - "b\n`x" 20+6 tokens, 3 cached
@@ -170,6 +182,7 @@ fn log_probabilities_wait_for_the_text_of_their_tokens() {
     let told = likely(Act::SayBytes(b"a\xf0\x9f", FinishReason::Stop), &[], 0);
     insta::assert_snapshot!(told, @r#"
     created InProgress - "" 20+0 tokens, 0 cached
+    added 0 Message { role: Assistant, content: "" }
     text "a" "a" -0.5 []
     text "�" "�" -0.5 [] "�" -0.5 []
     done Completed - "a�" 20+3 tokens, 3 cached
@@ -196,6 +209,7 @@ fn an_engine_that_dies_fails_the_answer() {
     let told = events(Act::Die("ab"), &[], None);
     insta::assert_snapshot!(told, @r#"
     created InProgress - "" 20+0 tokens, 0 cached
+    added 0 Message { role: Assistant, content: "" }
     text "a"
     text "b"
     failed the engine stopped before the answer was complete
@@ -210,7 +224,7 @@ fn breaking_off_cancels() {
     let (stream, seen) = stream(Act::Repeat("ab"), &[], None);
     let response = read(stream, 3).unwrap();
     assert_eq!(response.status, Status::Cancelled);
-    assert_eq!(response.output.text, "aba");
+    assert_eq!(response.text(), "aba");
     assert!(seen.cancelled.load(Ordering::SeqCst));
 }
 
@@ -248,7 +262,7 @@ fn a_prompt_is_computed_without_an_answer() {
     let (service, seen) = service(Act::Say("", FinishReason::Length));
     let request = CreateResponse { generate: false, ..request(&[], None) };
     let response = read(service.respond(&request).unwrap(), usize::MAX).unwrap();
-    assert_eq!((response.status, response.output.text.as_str()), (Status::Completed, ""));
+    assert_eq!((response.status, response.text().as_str()), (Status::Completed, ""));
     let jobs = seen.jobs.lock().unwrap();
     assert_eq!((jobs[0].max_tokens, jobs[0].class), (0, Class::Background));
 }

@@ -165,14 +165,14 @@ impl RemoteBackend {
                     shown.push_str(&new);
                     new.is_empty() || on_text(&new).is_continue()
                 }
-                // No request of the harness redirects an answer.
-                Some(Event::TextDelta(_) | Event::Steered(_)) => true,
                 Some(Event::Done(response)) => {
                     let line = timeout(CANCEL_MAX, told.end()).await;
                     self.keep(line.ok().flatten());
                     return Ok(response);
                 }
                 Some(Event::Failed(error)) => return Err(Failed::of(Trouble::Refused(error))),
+                // No request of the harness redirects an answer, or lets it call something.
+                Some(_) => true,
             };
             if !go_on {
                 cancelled = true;
@@ -250,12 +250,13 @@ fn broken_off(answer: Option<Response>, text: String) -> Response {
         model: String::new(),
         status: Status::Cancelled,
         incomplete_reason: None,
-        output: cerium_protocol::OutputText::default(),
+        output: Vec::new(),
+        logprobs: Vec::new(),
         usage: cerium_protocol::Usage::default(),
         timings: cerium_protocol::Timings::default(),
     });
     response.status = Status::Cancelled;
-    response.output.text = text;
+    response.output = vec![cerium_protocol::Item::message(cerium_protocol::Role::Assistant, text)];
     response
 }
 

@@ -5,8 +5,8 @@ use cerium_harness::edit::{EditError, EditRequest, Proposal, Reason, plan_edit, 
 use cerium_harness::edit::{Strategy, draft_receipt};
 use cerium_harness::{Backend, OnText};
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, Include, Logprob, ModelInfo, OutputText,
-    Response, Status, Timings, TokenLogprob, Usage,
+    CompletionRequest, CreateResponse, ErrorBody, Include, Item, Logprob, ModelInfo, Response,
+    Role, Status, Timings, TokenLogprob, Usage,
 };
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -34,7 +34,8 @@ impl Backend for Chorus {
             model: "chorus".into(),
             status: if broke_off { Status::Cancelled } else { Status::Completed },
             incomplete_reason: None,
-            output: OutputText { text, logprobs },
+            output: vec![Item::message(Role::Assistant, text)],
+            logprobs,
             usage: Usage::default(),
             timings: Timings::default(),
         })

@@ -2,7 +2,7 @@
 
 use super::{ChunkUsage, Extras, WireUsage, finish_reason};
 use crate::wire::ErrorEnvelope;
-use crate::{Event, Response, TextDelta, TokenLogprob, Usage};
+use crate::{Event, Item, Response, TextDelta, TokenLogprob, Usage};
 use serde::Serialize;
 
 /// `"object": "chat.completion"`: the whole answer at once.
@@ -28,9 +28,76 @@ struct Choice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Message {
     role: &'static str,
-    content: String,
+    content: Option<String>,
     refusal: Option<()>,
     annotations: [(); 0],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall>,
+}
+
+impl Message {
+    fn new(response: &Response) -> Self {
+        let reasoning =
+            response.output.iter().filter(|item| matches!(item, Item::Reasoning { .. }));
+        let reasoning: String = reasoning.map(Item::text).collect();
+        let tool_calls: Vec<_> = response.output.iter().filter_map(ToolCall::new).collect();
+        let content = response.text();
+        Self {
+            role: "assistant",
+            // What only calls says nothing.
+            content: (tool_calls.is_empty() || !content.is_empty()).then_some(content),
+            refusal: None,
+            annotations: [],
+            reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
+            tool_calls,
+        }
+    }
+}
+
+/// A call, or in a stream a piece of one: what begins it names it, what follows has its place alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct ToolCall {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'static str>,
+    #[serde(flatten)]
+    called: Called,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Called {
+    Function {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        arguments: String,
+    },
+    Custom {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        input: String,
+    },
+}
+
+impl ToolCall {
+    /// The call that an item is, if it is one.
+    fn new(item: &Item) -> Option<Self> {
+        let (kind, call_id, called) = match item.clone() {
+            Item::FunctionCall { call_id, name, arguments, .. } => {
+                ("function", call_id, Called::Function { name: Some(name), arguments })
+            }
+            Item::CustomToolCall { call_id, name, input, .. } => {
+                ("custom", call_id, Called::Custom { name: Some(name), input })
+            }
+            _ => return None,
+        };
+        Some(Self { index: None, id: Some(call_id), r#type: Some(kind), called })
+    }
 }
 
 /// Of the tokens of an answer, or of a piece of it.
@@ -56,14 +123,9 @@ impl Completion {
             model: response.model.clone(),
             choices: [Choice {
                 index: 0,
-                message: Message {
-                    role: "assistant",
-                    content: response.output.text.clone(),
-                    refusal: None,
-                    annotations: [],
-                },
-                logprobs: extras.show(&response.output.logprobs),
-                finish_reason: finish_reason(response.status),
+                message: Message::new(response),
+                logprobs: extras.show(&response.logprobs),
+                finish_reason: finish_reason(response),
             }],
             usage: response.usage.into(),
             service_tier: "default",
@@ -107,6 +169,10 @@ struct Delta {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[ToolCall; 1]>,
 }
 
 /// Turns what happens to one response into the lines of its stream.
@@ -116,12 +182,16 @@ pub struct Frames {
     created: u64,
     model: String,
     extras: Extras,
+    /// Calls that were begun, and whether the last of them is of a tool that takes text.
+    n_calls: usize,
+    is_custom: bool,
 }
 
 impl Frames {
     /// Frames of a request accepted at `created`, in seconds since 1970.
     pub fn new(created: u64, extras: Extras) -> Self {
-        Self { id: String::new(), created, model: String::new(), extras }
+        let (id, model) = (String::new(), String::new());
+        Self { id, created, model, extras, n_calls: 0, is_custom: false }
     }
 
     /// The lines that stand for `event`, in order.
@@ -130,17 +200,34 @@ impl Frames {
             Event::Created(response) => {
                 self.id = completion_id(&response);
                 self.model = response.model;
-                let first = Delta { role: Some("assistant"), content: Some(String::new()) };
-                vec![self.chunk(first, None, None)]
+                let content = Some(String::new());
+                vec![self.piece(Delta { role: Some("assistant"), content, ..Delta::default() })]
+            }
+            Event::Added { item, .. } => {
+                let Some(call) = ToolCall::new(&item) else { return Vec::new() };
+                self.n_calls += 1;
+                self.is_custom = matches!(call.called, Called::Custom { .. });
+                vec![self.call(call)]
             }
             Event::TextDelta(TextDelta { text, logprobs }) => {
-                let delta = Delta { role: None, content: Some(text) };
+                let delta = Delta { content: Some(text), ..Delta::default() };
                 vec![self.chunk(delta, self.extras.show(&logprobs), None)]
+            }
+            Event::CallDelta(text) => {
+                let called = if self.is_custom {
+                    Called::Custom { name: None, input: text }
+                } else {
+                    Called::Function { name: None, arguments: text }
+                };
+                vec![self.call(ToolCall { index: None, id: None, r#type: None, called })]
+            }
+            Event::ReasoningDelta(text) => {
+                vec![self.piece(Delta { reasoning_content: Some(text), ..Delta::default() })]
             }
             // No request of this dialect redirects an answer.
             Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
-                let reason = Some(finish_reason(response.status));
+                let reason = Some(finish_reason(&response));
                 let mut frames = vec![self.chunk(Delta::default(), None, reason)];
                 if self.extras.usage {
                     frames.push(self.frame(Vec::new(), Some(response.usage)));
@@ -149,6 +236,16 @@ impl Frames {
             }
             Event::Failed(error) => vec![Frame::Error(ErrorEnvelope { error })],
         }
+    }
+
+    /// A piece of the call that was begun last.
+    fn call(&self, call: ToolCall) -> Frame {
+        let call = ToolCall { index: Some(self.n_calls - 1), ..call };
+        self.piece(Delta { tool_calls: Some([call]), ..Delta::default() })
+    }
+
+    fn piece(&self, delta: Delta) -> Frame {
+        self.chunk(delta, None, None)
     }
 
     fn chunk(

@@ -2,10 +2,10 @@
 
 use super::{Extras, StreamOptions};
 use crate::wire::content::{self, Content, Items, Raw};
-use crate::wire::json;
 use crate::wire::texts::Texts;
 use crate::wire::unserved::Asked;
-use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, InputItem};
+use crate::wire::{format, json, tools};
+use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Item, Json};
 use serde::Deserialize;
 use std::fmt;
 
@@ -36,6 +36,8 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     }
     let logprobs = body.logprobs.unwrap_or(false).then_some(body.top_logprobs.unwrap_or(0));
     let usage = body.stream_options.and_then(|o| o.include_usage).unwrap_or(false);
+    let tools = tools::tools(body.tools.as_ref(), "tools")?;
+    let tool_choice = tools::choice(body.tool_choice.as_ref(), &tools)?;
     Ok(Parsed {
         extras: Extras { usage, logprobs },
         request: CreateResponse {
@@ -47,6 +49,10 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             top_p: body.top_p,
             include: logprobs.map(|_| Include::Logprobs).into_iter().collect(),
             top_logprobs: logprobs.unwrap_or(0),
+            tools,
+            tool_choice,
+            parallel_tool_calls: body.parallel_tool_calls.unwrap_or(true),
+            format: format::of_chat(body.response_format.as_ref())?,
             stream: body.stream.unwrap_or(false),
             generate: true,
             cerium,
@@ -69,17 +75,18 @@ struct Body {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     prediction: Option<Prediction>,
+    tools: Option<Json>,
+    tool_choice: Option<Json>,
+    parallel_tool_calls: Option<bool>,
+    response_format: Option<Json>,
     logprobs: Option<bool>,
     top_logprobs: Option<u32>,
     cerium: Option<Extensions>,
 
     store: Asked,
     n: Option<u64>,
-    tools: Asked,
-    tool_choice: Asked,
     functions: Asked,
     function_call: Asked,
-    response_format: Option<Format>,
     presence_penalty: Asked,
     frequency_penalty: Asked,
     logit_bias: Asked,
@@ -88,16 +95,13 @@ struct Body {
     web_search_options: Option<serde::de::IgnoredAny>,
 }
 
+/// How far back a call is looked for that an output belongs to.
+const CALLS_MAX: usize = 256;
+
 /// Text the client expects to see again; a hint that may only change speed.
 #[derive(Deserialize)]
 struct Prediction {
     content: Content,
-}
-
-#[derive(Deserialize)]
-struct Format {
-    #[serde(rename = "type", default)]
-    kind: Asked,
 }
 
 impl Body {
@@ -106,13 +110,8 @@ impl Body {
         if let Some(n) = self.n.filter(|&n| n != 1) {
             return Err(ErrorBody::not_served("n", format!("`n` is {n}; one answer is served")));
         }
-        self.tools.refuse("tools")?;
-        self.tool_choice.refuse_unless("tool_choice", &["auto", "none"])?;
         self.functions.refuse("functions")?;
         self.function_call.refuse_unless("function_call", &["auto", "none"])?;
-        if let Some(format) = &self.response_format {
-            format.kind.refuse_unless("response_format.type", &["text"])?;
-        }
         self.presence_penalty.refuse("presence_penalty")?;
         self.frequency_penalty.refuse("frequency_penalty")?;
         self.logit_bias.refuse("logit_bias")?;
@@ -134,17 +133,78 @@ struct Message {
     role: Option<String>,
     content: Option<Content>,
     refusal: Option<String>,
-    tool_calls: Asked,
+    reasoning_content: Option<String>,
+    tool_call_id: Option<String>,
+    tool_calls: Option<Vec<ToolCall>>,
     function_call: Asked,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "a call")]
+struct ToolCall {
+    id: String,
+    function: Option<Called>,
+    custom: Option<Called>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "an object")]
+struct Called {
+    name: String,
+    arguments: String,
+    input: String,
 }
 
 impl Raw for Message {
     const LIST: &'static str = "messages";
 
-    fn lower(self, param: fmt::Arguments<'_>) -> Result<InputItem, ErrorBody> {
-        self.tool_calls.refuse(&format!("{param}.tool_calls"))?;
+    fn lower(self, param: fmt::Arguments<'_>, items: &mut Vec<Item>) -> Result<(), ErrorBody> {
         self.function_call.refuse(&format!("{param}.function_call"))?;
         let content = self.content.or(self.refusal.map(Content::Text));
-        content::message(self.role.as_deref(), content, param)
+        if self.role.as_deref() == Some("tool") {
+            let Some(content) = content else {
+                let what = format!("`{param}` has no content");
+                return Err(ErrorBody::invalid(format!("{param}.content"), what));
+            };
+            let output = content.into_text(format_args!("{param}.content"))?;
+            let call_id = self.tool_call_id.unwrap_or_default();
+            let is_of = |item: &Item| matches!(item, Item::CustomToolCall { call_id: id, .. } if *id == call_id);
+            // This dialect does not say which kind of tool it was.
+            let is_custom = items.iter().rev().take(CALLS_MAX).any(is_of);
+            items.push(if is_custom {
+                Item::CustomToolCallOutput { call_id, output }
+            } else {
+                Item::FunctionCallOutput { call_id, output }
+            });
+            return Ok(());
+        }
+        if let Some(text) = self.reasoning_content.filter(|text| !text.is_empty()) {
+            items.push(Item::Reasoning { text });
+        }
+        let calls = self.tool_calls.unwrap_or_default();
+        // What only calls says nothing: null, or "".
+        let silent = content.as_ref().is_none_or(Content::is_empty);
+        if calls.is_empty() || !silent {
+            items.push(content::message(self.role.as_deref(), content, param)?);
+        } else if self.role.as_deref() != Some("assistant") {
+            let what = "only the assistant calls tools";
+            return Err(ErrorBody::invalid(format!("{param}.tool_calls"), what));
+        }
+        for (i, call) in calls.into_iter().enumerate() {
+            let call_id = call.id;
+            items.push(match (call.function, call.custom) {
+                (Some(Called { name, arguments, .. }), _) => {
+                    Item::FunctionCall { call_id, name, namespace: None, arguments }
+                }
+                (None, Some(Called { name, input, .. })) => {
+                    Item::CustomToolCall { call_id, name, namespace: None, input }
+                }
+                (None, None) => {
+                    let what = "a call needs `function` or `custom`";
+                    return Err(ErrorBody::invalid(format!("{param}.tool_calls[{i}]"), what));
+                }
+            });
+        }
+        Ok(())
     }
 }

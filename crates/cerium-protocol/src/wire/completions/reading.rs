@@ -3,7 +3,7 @@
 use super::finished_id;
 use crate::wire::json;
 use crate::wire::measured::Measured;
-use crate::{CompletionRequest, ErrorBody, Event, OutputText, Response, Status, Timings, Usage};
+use crate::{CompletionRequest, ErrorBody, Event, Item, Response, Role, Status, Timings, Usage};
 use serde::Deserialize;
 
 /// The body that asks for a completion as a stream. A body that names no limit asks for 16 tokens,
@@ -39,8 +39,8 @@ impl Reader {
         }
         let mut events = Vec::new();
         if !std::mem::replace(&mut self.begun, true) {
-            let text = OutputText::default();
-            events.push(Event::Created(chunk.response(Status::InProgress, text)));
+            events.push(Event::Created(chunk.response(Status::InProgress, Vec::new())));
+            events.push(Event::Added { index: 0, item: Item::message(Role::Assistant, "") });
         }
         let [choice] = &chunk.choices[..] else {
             // The counts come in a line of their own.
@@ -57,10 +57,11 @@ impl Reader {
         if let Some(reason) = &choice.finish_reason {
             let cut = reason == "length";
             let status = if cut { Status::Incomplete } else { Status::Completed };
-            let text = std::mem::take(&mut self.text);
-            let output = OutputText { text, ..OutputText::default() };
+            let output = vec![Item::message(Role::Assistant, std::mem::take(&mut self.text))];
             self.end = Some(match chunk.cerium {
-                Some(measured) => measured.response(finished_id(&chunk.id), chunk.model, output),
+                Some(measured) => {
+                    measured.response(finished_id(&chunk.id), chunk.model, output, Vec::new())
+                }
                 None => Response {
                     incomplete_reason: cut.then(|| "max_output_tokens".to_owned()),
                     ..chunk.response(status, output)
@@ -102,13 +103,14 @@ struct Counts {
 }
 
 impl Chunk {
-    fn response(&self, status: Status, output: OutputText) -> Response {
+    fn response(&self, status: Status, output: Vec<Item>) -> Response {
         Response {
             id: finished_id(&self.id),
             model: self.model.clone(),
             status,
             incomplete_reason: None,
             output,
+            logprobs: Vec::new(),
             usage: Usage::default(),
             timings: Timings::default(),
         }

@@ -1,12 +1,13 @@
 //! Events of a response in progress, numbered and in the order that every client takes.
 //!
 //! The stream helpers of the official SDKs fail when one of the framing events is missing or comes
-//! late, so all of them are always sent: created, in progress, item added, part added, the deltas,
-//! then text, part and item done, and one final event.
+//! late, so all of them are always sent: created, in progress, then for each item, one after the other, item
+//! added, part added, the deltas, text and part done, item done, and one final event. Calls have no parts.
 
-use super::object::{ContentPart, OutputItem, ResponseObject, message, message_id};
-use super::{Echo, object};
-use crate::{ErrorBody, Event, OutputText, Response, Steered, TextDelta, TokenLogprob};
+use super::Echo;
+use super::object::{ResponseObject, status_word};
+use super::output::{ContentPart, OutputItem, item, item_id};
+use crate::{ErrorBody, Event, Item, Response, Steered, TextDelta, TokenLogprob};
 use serde::Serialize;
 
 /// One event: the `data` of an SSE frame, or a WebSocket text frame.
@@ -28,6 +29,12 @@ impl StreamEvent {
             Kind::PartAdded { .. } => "response.content_part.added",
             Kind::TextDelta { .. } => "response.output_text.delta",
             Kind::TextDone { .. } => "response.output_text.done",
+            Kind::ReasoningDelta { .. } => "response.reasoning_text.delta",
+            Kind::ReasoningDone { .. } => "response.reasoning_text.done",
+            Kind::ArgumentsDelta { .. } => "response.function_call_arguments.delta",
+            Kind::ArgumentsDone { .. } => "response.function_call_arguments.done",
+            Kind::InputDelta { .. } => "response.custom_tool_call_input.delta",
+            Kind::InputDone { .. } => "response.custom_tool_call_input.done",
             Kind::PartDone { .. } => "response.content_part.done",
             Kind::ItemDone { .. } => "response.output_item.done",
             Kind::Completed { .. } => "response.completed",
@@ -65,6 +72,18 @@ enum Kind {
         text: String,
         logprobs: Vec<TokenLogprob>,
     },
+    #[serde(rename = "response.reasoning_text.delta")]
+    ReasoningDelta { item_id: String, output_index: usize, content_index: usize, delta: String },
+    #[serde(rename = "response.reasoning_text.done")]
+    ReasoningDone { item_id: String, output_index: usize, content_index: usize, text: String },
+    #[serde(rename = "response.function_call_arguments.delta")]
+    ArgumentsDelta { item_id: String, output_index: usize, delta: String },
+    #[serde(rename = "response.function_call_arguments.done")]
+    ArgumentsDone { item_id: String, output_index: usize, name: String, arguments: String },
+    #[serde(rename = "response.custom_tool_call_input.delta")]
+    InputDelta { item_id: String, output_index: usize, delta: String },
+    #[serde(rename = "response.custom_tool_call_input.done")]
+    InputDone { item_id: String, output_index: usize, input: String },
     #[serde(rename = "response.content_part.done")]
     PartDone { item_id: String, output_index: usize, content_index: usize, part: ContentPart },
     #[serde(rename = "response.output_item.done")]
@@ -85,15 +104,20 @@ pub struct Events {
     echo: Echo,
     /// The response as it was created.
     created: Option<Response>,
-    /// Whether the message has been announced.
-    opened: bool,
+    /// The item that is being written, with its text so far.
+    open: Option<Item>,
+    /// Log-probabilities of its tokens so far.
+    logprobs: Vec<TokenLogprob>,
+    /// Items that were announced.
+    n_items: usize,
     sequence_number: u64,
 }
 
 impl Events {
     /// The events of a response to the request that `echo` repeats.
     pub fn new(echo: Echo) -> Self {
-        Self { echo, created: None, opened: false, sequence_number: 0 }
+        let (created, open, logprobs) = (None, None, Vec::new());
+        Self { echo, created, open, logprobs, n_items: 0, sequence_number: 0 }
     }
 
     /// Whether there is no answer to come.
@@ -103,106 +127,146 @@ impl Events {
 
     /// The wire events that stand for `event`, in order.
     pub fn push(&mut self, event: Event) -> Vec<StreamEvent> {
-        match event {
+        let kinds = match event {
             Event::Created(response) => self.create(response),
-            Event::TextDelta(delta) => self.delta(delta),
-            Event::Steered(steered) => self.steer(*steered),
+            Event::Added { item, .. } => [self.close(), self.open(item)].concat(),
+            Event::TextDelta(TextDelta { text, logprobs }) => {
+                self.delta(text, logprobs).into_iter().collect()
+            }
+            Event::CallDelta(delta) | Event::ReasoningDelta(delta) => {
+                self.delta(delta, Vec::new()).into_iter().collect()
+            }
+            Event::Steered(steered) => return self.steer(*steered),
             Event::Done(response) => self.finish(&response),
             Event::Failed(error) => vec![self.fail(&error)],
-        }
+        };
+        kinds.into_iter().map(|kind| self.number(kind)).collect()
     }
 
-    fn create(&mut self, response: Response) -> Vec<StreamEvent> {
+    fn create(&mut self, response: Response) -> Vec<Kind> {
         let object = Box::new(ResponseObject::in_progress(&response, &self.echo));
         self.created = Some(response);
-        vec![
-            self.number(Kind::Created { response: object.clone() }),
-            self.number(Kind::InProgress { response: object }),
-        ]
+        vec![Kind::Created { response: object.clone() }, Kind::InProgress { response: object }]
     }
 
-    fn delta(&mut self, delta: TextDelta) -> Vec<StreamEvent> {
-        let Some(response) = self.created.as_ref() else {
+    /// Announces an item, and its one part.
+    fn open(&mut self, added: Item) -> Vec<Kind> {
+        let Some(response) = &self.created else { return Vec::new() };
+        let (output_index, content_index) = (self.n_items, 0);
+        let item_id = item_id(&response.id, output_index, &added);
+        let wire = item(&response.id, output_index, &added, "in_progress", &[]);
+        let mut kinds = vec![Kind::ItemAdded { output_index, item: wire }];
+        let part = match &added {
+            Item::Message { .. } => Some(ContentPart::text("", Vec::new())),
+            Item::Reasoning { .. } => Some(ContentPart::ReasoningText { text: String::new() }),
+            _ => None,
+        };
+        if let Some(part) = part {
+            kinds.push(Kind::PartAdded { item_id, output_index, content_index, part });
+        }
+        self.n_items += 1;
+        self.open = Some(added);
+        kinds
+    }
+
+    fn delta(&mut self, delta: String, logprobs: Vec<TokenLogprob>) -> Option<Kind> {
+        let (response, open) = (self.created.as_ref()?, self.open.as_mut()?);
+        open.text_mut().push_str(&delta);
+        self.logprobs.extend_from_slice(&logprobs);
+        let (output_index, content_index) = (self.n_items - 1, 0);
+        let item_id = item_id(&response.id, output_index, open);
+        Some(match open {
+            Item::FunctionCall { .. } => Kind::ArgumentsDelta { item_id, output_index, delta },
+            Item::CustomToolCall { .. } => Kind::InputDelta { item_id, output_index, delta },
+            Item::Reasoning { .. } => {
+                Kind::ReasoningDelta { item_id, output_index, content_index, delta }
+            }
+            _ => Kind::TextDelta { item_id, output_index, content_index, delta, logprobs },
+        })
+    }
+
+    /// The end of the item that is being written.
+    fn close(&mut self) -> Vec<Kind> {
+        self.close_as("completed")
+    }
+
+    fn close_as(&mut self, status: &'static str) -> Vec<Kind> {
+        let (Some(response), Some(done)) = (&self.created, self.open.take()) else {
             return Vec::new();
         };
-        let id = message_id(response);
-        let mut events = self.open(&id);
-        events.push(self.number(Kind::TextDelta {
-            item_id: id,
-            output_index: 0,
-            content_index: 0,
-            delta: delta.text,
-            logprobs: delta.logprobs,
-        }));
-        events
-    }
-
-    /// Announces the message and its one part, unless that was done. An empty answer has them too.
-    fn open(&mut self, id: &str) -> Vec<StreamEvent> {
-        if self.opened {
-            return Vec::new();
-        }
-        self.opened = true;
-        let item = OutputItem::Message {
-            id: id.to_owned(),
-            status: "in_progress",
-            role: "assistant",
-            content: Vec::new(),
+        let (output_index, content_index) = (self.n_items - 1, 0);
+        let id = item_id(&response.id, output_index, &done);
+        let logprobs = std::mem::take(&mut self.logprobs);
+        let wire = item(&response.id, output_index, &done, status, &logprobs);
+        let item_id = id.clone();
+        let mut kinds = match done {
+            Item::FunctionCall { name, arguments, .. } => {
+                vec![Kind::ArgumentsDone { item_id, output_index, name, arguments }]
+            }
+            Item::CustomToolCall { input, .. } => {
+                vec![Kind::InputDone { item_id, output_index, input }]
+            }
+            Item::Reasoning { text } => {
+                let part = ContentPart::ReasoningText { text: text.clone() };
+                vec![
+                    Kind::ReasoningDone { item_id, output_index, content_index, text },
+                    Kind::PartDone { item_id: id, output_index, content_index, part },
+                ]
+            }
+            other => {
+                let text = other.text().to_owned();
+                let part = ContentPart::text(text.clone(), logprobs.clone());
+                vec![
+                    Kind::TextDone { item_id, output_index, content_index, text, logprobs },
+                    Kind::PartDone { item_id: id, output_index, content_index, part },
+                ]
+            }
         };
-        vec![
-            self.number(Kind::ItemAdded { output_index: 0, item }),
-            self.number(Kind::PartAdded {
-                item_id: id.to_owned(),
-                output_index: 0,
-                content_index: 0,
-                part: ContentPart::text(OutputText::default()),
-            }),
-        ]
+        kinds.push(Kind::ItemDone { output_index, item: wire });
+        kinds
     }
 
-    fn finish(&mut self, response: &Response) -> Vec<StreamEvent> {
-        if self.echo.warms {
-            let response = Box::new(ResponseObject::finished(response, &self.echo));
-            return vec![self.number(Kind::Completed { response })];
+    /// The end: what the finished response says of its items is what counts.
+    fn finish(&mut self, response: &Response) -> Vec<Kind> {
+        let (n, status) = (response.output.len(), status_word(response));
+        let mut kinds = Vec::new();
+        let first = self.n_items.saturating_sub(usize::from(self.open.is_some()));
+        for (i, item) in response.output.iter().enumerate().skip(first) {
+            if i >= self.n_items {
+                let mut begun = item.clone();
+                begun.text_mut().clear();
+                kinds.extend(self.open(begun));
+            }
+            self.open = Some(item.clone());
+            self.logprobs.clone_from(&response.logprobs);
+            kinds.extend(self.close_as(if i + 1 < n { "completed" } else { status }));
         }
-        let id = message_id(response);
-        let mut events = self.open(&id);
-        let (output_index, content_index) = (0, 0);
-        let OutputText { text, logprobs } = response.output.clone();
-        let part = ContentPart::text(response.output.clone());
         let object = Box::new(ResponseObject::finished(response, &self.echo));
-        let end = if object::status_word(response) == "completed" {
+        kinds.push(if status == "completed" {
             Kind::Completed { response: object }
         } else {
             Kind::Incomplete { response: object }
-        };
-        events.extend(
-            [
-                Kind::TextDone { item_id: id.clone(), output_index, content_index, text, logprobs },
-                Kind::PartDone { item_id: id, output_index, content_index, part },
-                Kind::ItemDone { output_index, item: message(response) },
-                end,
-            ]
-            .map(|kind| self.number(kind)),
-        );
-        events
+        });
+        kinds
     }
 
     /// The end of one response and the beginning of the next, which is numbered anew.
     fn steer(&mut self, Steered { ended, successor }: Steered) -> Vec<StreamEvent> {
-        let mut events = self.finish(&ended);
+        let mut events = self.push(Event::Done(ended));
         *self = Self::new(self.echo.clone());
-        let begun = successor.output.text.clone();
-        events.extend(self.create(successor));
-        if !begun.is_empty() {
-            events.extend(self.delta(begun.into()));
+        let begun = successor.output.clone();
+        events.extend(self.push(Event::Created(Response { output: Vec::new(), ..successor })));
+        for (index, mut item) in begun.into_iter().enumerate() {
+            let text = std::mem::take(item.text_mut());
+            events.extend(self.push(Event::Added { index, item }));
+            events.extend(self.push(Event::TextDelta(text.into())));
         }
         events
     }
 
     /// `response.failed` once there is a response to fail: some clients ignore the bare `error`.
-    fn fail(&mut self, error: &ErrorBody) -> StreamEvent {
-        let kind = match &self.created {
+    fn fail(&mut self, error: &ErrorBody) -> Kind {
+        match &self.created {
             Some(response) => Kind::Failed {
                 response: Box::new(ResponseObject::failed(response, &self.echo, error)),
             },
@@ -211,8 +275,7 @@ impl Events {
                 message: error.message.clone(),
                 param: error.param.clone(),
             },
-        };
-        self.number(kind)
+        }
     }
 
     fn number(&mut self, kind: Kind) -> StreamEvent {

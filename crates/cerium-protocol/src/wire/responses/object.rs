@@ -1,8 +1,9 @@
 //! The response object and its parts, as the wire knows them.
 
 use super::Echo;
+use super::output::{OutputItem, items};
 use crate::wire::measured::Measured;
-use crate::{ErrorBody, OutputText, Response, Status, TokenLogprob, Usage};
+use crate::{ErrorBody, Json, Response, Status, Usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -25,17 +26,17 @@ pub struct ResponseObject {
     parallel_tool_calls: bool,
     previous_response_id: Option<String>,
     prompt_cache_key: Option<String>,
-    reasoning: Reasoning,
+    reasoning: Repeated<Reasoning>,
     safety_identifier: Option<String>,
-    service_tier: &'static str,
+    service_tier: String,
     store: bool,
     temperature: f32,
-    text: TextConfig,
-    tool_choice: &'static str,
-    tools: [(); 0],
+    text: Repeated<TextConfig>,
+    tool_choice: Repeated<&'static str>,
+    tools: Repeated<[(); 0]>,
     top_logprobs: u32,
     top_p: f32,
-    truncation: &'static str,
+    truncation: String,
     usage: Option<WireUsage>,
     user: Option<String>,
     metadata: BTreeMap<String, String>,
@@ -65,43 +66,21 @@ struct IncompleteDetails {
     reason: String,
 }
 
-/// An item of `output`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum OutputItem {
-    /// Text for the person.
-    Message {
-        /// `msg_...`
-        id: String,
-        /// `in_progress`, `completed` or `incomplete`.
-        status: &'static str,
-        /// Always `assistant`.
-        role: &'static str,
-        /// Its parts; none while in progress.
-        content: Vec<ContentPart>,
-    },
+/// What the request said, as it said it, or else what is always so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Repeated<T> {
+    Said(Json),
+    Usual(T),
 }
 
-/// A part of a message.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum ContentPart {
-    /// Text of the answer.
-    OutputText {
-        /// The whole text.
-        text: String,
-        /// Always empty: nothing here searches the web or files.
-        annotations: [(); 0],
-        /// Those that were asked for.
-        logprobs: Vec<TokenLogprob>,
-    },
-}
-
-impl ContentPart {
-    /// A part that holds `output`.
-    pub fn text(output: OutputText) -> Self {
-        let OutputText { text, logprobs } = output;
-        Self::OutputText { text, annotations: [], logprobs }
+impl<T> Repeated<T> {
+    fn new(said: Option<&Json>, usual: T) -> Self {
+        // A client that says null means what is usual.
+        match said.filter(|json| json.as_str() != "null") {
+            Some(json) => Self::Said(json.clone()),
+            None => Self::Usual(usual),
+        }
     }
 }
 
@@ -153,6 +132,12 @@ struct TextConfig {
     verbosity: &'static str,
 }
 
+impl Default for TextConfig {
+    fn default() -> Self {
+        Self { format: TextFormat { r#type: "text" }, verbosity: "medium" }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct TextFormat {
     r#type: &'static str,
@@ -164,13 +149,13 @@ impl ResponseObject {
         Self::new(response, echo, "in_progress")
     }
 
-    /// A finished response, with its one message if it was to have one.
+    /// A finished response, with its items.
     pub fn finished(response: &Response, echo: &Echo) -> Self {
         let status = status_word(response);
         let details = (status == "incomplete")
             .then(|| IncompleteDetails { reason: incomplete_reason(response).to_owned() });
         Self {
-            output: if echo.warms { Vec::new() } else { vec![message(response)] },
+            output: items(response),
             incomplete_details: details,
             usage: Some(response.usage.into()),
             cerium: Some(Measured::of(response)),
@@ -189,49 +174,34 @@ impl ResponseObject {
             object: "response",
             created_at: echo.created_at,
             status,
-            background: false,
+            background: echo.background,
             error: None,
             incomplete_details: None,
             instructions: echo.instructions.clone(),
             max_output_tokens: echo.max_output_tokens,
-            max_tool_calls: None,
+            max_tool_calls: echo.max_tool_calls,
             model: response.model.clone(),
             output: Vec::new(),
-            parallel_tool_calls: true,
-            previous_response_id: None,
+            parallel_tool_calls: echo.parallel_tool_calls.unwrap_or(true),
+            previous_response_id: echo.previous_response_id.clone(),
             prompt_cache_key: echo.prompt_cache_key.clone(),
-            reasoning: Reasoning::default(),
+            reasoning: Repeated::new(echo.reasoning.as_ref(), Reasoning::default()),
             safety_identifier: echo.safety_identifier.clone(),
-            service_tier: "default",
-            store: false,
+            service_tier: "default".to_owned(),
+            store: echo.store.unwrap_or(false),
             temperature: echo.temperature,
-            text: TextConfig { format: TextFormat { r#type: "text" }, verbosity: "medium" },
-            tool_choice: "auto",
-            tools: [],
+            text: Repeated::new(echo.text.as_ref(), TextConfig::default()),
+            tool_choice: Repeated::new(echo.tool_choice.as_ref(), "auto"),
+            tools: Repeated::new(echo.tools.as_ref(), []),
             top_logprobs: echo.top_logprobs,
             top_p: echo.top_p,
-            truncation: "disabled",
+            truncation: echo.truncation.clone().unwrap_or_else(|| "disabled".to_owned()),
             usage: None,
             user: echo.user.clone(),
             metadata: echo.metadata.clone(),
             cerium: None,
         }
     }
-}
-
-/// The one message of a finished response.
-pub(super) fn message(response: &Response) -> OutputItem {
-    OutputItem::Message {
-        id: message_id(response),
-        status: status_word(response),
-        role: "assistant",
-        content: vec![ContentPart::text(response.output.clone())],
-    }
-}
-
-/// Id of a response's one message, made from the response's own.
-pub(super) fn message_id(response: &Response) -> String {
-    format!("msg_{}", response.id.strip_prefix("resp_").unwrap_or(&response.id))
 }
 
 /// `completed` or `incomplete`: a finished response is one of these here, failures aside.

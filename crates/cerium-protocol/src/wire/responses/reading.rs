@@ -6,7 +6,7 @@
 use crate::wire::json;
 use crate::wire::measured::Measured;
 use crate::{
-    CreateResponse, ErrorBody, ErrorKind, Event, OutputText, Response, Status, TextDelta, Timings,
+    CreateResponse, ErrorBody, ErrorKind, Event, Item, Response, Role, Status, TextDelta, Timings,
     TokenLogprob, Usage,
 };
 use serde::Deserialize;
@@ -29,9 +29,16 @@ pub fn read_event(data: &[u8]) -> Result<Option<Event>, ErrorBody> {
     }
     Ok(match json::read_answer(data)? {
         Told::Created { response } => Some(Event::Created(response.lower())),
+        Told::Added { output_index, item } => {
+            item.lower().map(|item| Event::Added { index: output_index, item })
+        }
         Told::TextDelta { delta, logprobs } => {
             Some(Event::TextDelta(TextDelta { text: delta, logprobs }))
         }
+        Told::ArgumentsDelta { delta } | Told::InputDelta { delta } => {
+            Some(Event::CallDelta(delta))
+        }
+        Told::ReasoningDelta { delta } => Some(Event::ReasoningDelta(delta)),
         Told::Completed { response } | Told::Incomplete { response } => {
             Some(Event::Done(response.lower()))
         }
@@ -59,6 +66,14 @@ enum Told {
         #[serde(default)]
         logprobs: Vec<TokenLogprob>,
     },
+    #[serde(rename = "response.output_item.added")]
+    Added { output_index: usize, item: OutputItem },
+    #[serde(rename = "response.function_call_arguments.delta")]
+    ArgumentsDelta { delta: String },
+    #[serde(rename = "response.custom_tool_call_input.delta")]
+    InputDelta { delta: String },
+    #[serde(rename = "response.reasoning_text.delta")]
+    ReasoningDelta { delta: String },
     #[serde(rename = "response.completed")]
     Completed { response: Object },
     #[serde(rename = "response.incomplete")]
@@ -86,7 +101,7 @@ struct Object {
     #[serde(default)]
     status: String,
     #[serde(default)]
-    output: Vec<Item>,
+    output: Vec<OutputItem>,
     #[serde(default)]
     incomplete_details: Option<Details>,
     #[serde(default)]
@@ -110,23 +125,41 @@ struct Failure {
     message: String,
 }
 
-/// Items of other kinds than messages have no such content.
-#[derive(Deserialize)]
-struct Item {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
+/// An item; fields of other kinds than its own are absent.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OutputItem {
+    r#type: String,
     content: Option<Vec<Part>>,
+    call_id: String,
+    name: String,
+    namespace: Option<String>,
+    arguments: String,
+    input: String,
 }
 
 #[derive(Deserialize)]
 struct Part {
-    #[serde(rename = "type", default)]
-    kind: String,
     #[serde(default)]
     text: String,
     #[serde(default)]
     logprobs: Vec<TokenLogprob>,
+}
+
+impl OutputItem {
+    /// The item, if it is of a kind that there is a word for.
+    fn lower(self) -> Option<Item> {
+        let Self { call_id, name, namespace, arguments, input, .. } = self;
+        let parts = self.content.into_iter().flatten();
+        let text = || parts.map(|part| part.text).collect();
+        match self.r#type.as_str() {
+            "message" => Some(Item::Message { role: Role::Assistant, content: text() }),
+            "reasoning" => Some(Item::Reasoning { text: text() }),
+            "function_call" => Some(Item::FunctionCall { call_id, name, namespace, arguments }),
+            "custom_tool_call" => Some(Item::CustomToolCall { call_id, name, namespace, input }),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -145,15 +178,14 @@ struct InputCounts {
 
 impl Object {
     fn lower(self) -> Response {
-        let messages = self.output.into_iter().filter(|item| item.kind == "message");
-        let parts = messages.flat_map(|item| item.content.unwrap_or_default());
-        let mut output = OutputText::default();
-        for part in parts.filter(|part| part.kind == "output_text") {
-            output.text.push_str(&part.text);
-            output.logprobs.extend(part.logprobs);
+        let (mut output, mut logprobs) = (Vec::new(), Vec::new());
+        for mut item in self.output {
+            let parts = item.content.iter_mut().flatten();
+            parts.for_each(|part| logprobs.append(&mut part.logprobs));
+            output.extend(item.lower());
         }
         if let Some(measured) = self.cerium {
-            return measured.response(self.id, self.model, output);
+            return measured.response(self.id, self.model, output, logprobs);
         }
         let counts = self.usage.map_or_else(Usage::default, |counts| Usage {
             prompt_tokens: counts.input_tokens,
@@ -173,6 +205,7 @@ impl Object {
             },
             incomplete_reason: self.incomplete_details.and_then(|details| details.reason),
             output,
+            logprobs,
             usage: counts,
             timings: Timings::default(),
         }

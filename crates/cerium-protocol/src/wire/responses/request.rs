@@ -1,9 +1,10 @@
 //! Body of `POST /v1/responses` to a [`CreateResponse`].
 
-use crate::wire::content::{self, Content, Items, Raw};
-use crate::wire::json;
+use super::item::RawItem;
+use crate::wire::content::Items;
 use crate::wire::unserved::{Asked, WORD_CHARS, shorten};
-use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, InputItem};
+use crate::wire::{format, json, tools};
+use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Json};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ pub struct Parsed {
     pub echo: Echo,
 }
 
-/// Fields of a request that its response object repeats.
+/// Fields of a request that its response object repeats, as they were.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Echo {
     /// When the request was accepted, in seconds since 1970; whoever accepts it sets this.
@@ -27,12 +28,34 @@ pub struct Echo {
     pub instructions: Option<String>,
     /// Upper bound of the answer, in tokens.
     pub max_output_tokens: Option<u32>,
+    /// Upper bound of calls of tools that a server carries out; there are none.
+    pub max_tool_calls: Option<u32>,
     /// The temperature really used: 0, greedy, unless the request names one.
     pub temperature: f32,
     /// The nucleus bound really used.
     pub top_p: f32,
     /// Of how many tokens beside the chosen one log-probabilities were asked for.
     pub top_logprobs: u32,
+    /// The list of tools.
+    pub tools: Option<Json>,
+    /// The choice among them.
+    pub tool_choice: Option<Json>,
+    /// Whether several may be called in one answer; absent, they may.
+    pub parallel_tool_calls: Option<bool>,
+    /// The object of the answer's shape.
+    pub text: Option<Json>,
+    /// The object of how much is thought.
+    pub reasoning: Option<Json>,
+    /// The response that is gone on from.
+    pub previous_response_id: Option<String>,
+    /// Whether the response can be asked for later, if the request says.
+    pub store: Option<bool>,
+    /// Whether nobody waits for it.
+    pub background: bool,
+    /// Which service was asked for.
+    pub service_tier: Option<String>,
+    /// What happens to a conversation that is too long.
+    pub truncation: Option<String>,
     /// The client's own notes.
     pub metadata: BTreeMap<String, String>,
     /// The client's hint for prompt caching. Not needed here: caches are found by content.
@@ -51,7 +74,9 @@ const LOGPROBS: &str = "message.output_text.logprobs";
 /// Reads a body. The model's name is not checked here: only the server knows what it serves.
 pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let body: Body = json::read(body)?;
-    body.previous_response_id.refuse("previous_response_id")?;
+    if body.previous_response_id.is_some() {
+        Asked::Something.refuse("previous_response_id")?;
+    }
     lower(body)
 }
 
@@ -72,14 +97,28 @@ fn lower(body: Body) -> Result<Parsed, ErrorBody> {
     let mut included = body.include.iter().flatten();
     let include = included.any(|it| it == LOGPROBS).then_some(Include::Logprobs);
     let top_logprobs = body.top_logprobs.unwrap_or(0);
+    let tools = tools::tools(body.tools.as_ref(), "tools")?;
+    let tool_choice = tools::choice(body.tool_choice.as_ref(), &tools)?;
+    let format = format::of_text(body.text.as_ref())?;
     Ok(Parsed {
         echo: Echo {
             created_at: 0,
             instructions: body.instructions.clone(),
             max_output_tokens,
+            max_tool_calls: body.max_tool_calls,
             temperature: body.temperature.unwrap_or(0.0),
             top_p: body.top_p.unwrap_or(1.0),
             top_logprobs,
+            tools: body.tools,
+            tool_choice: body.tool_choice,
+            parallel_tool_calls: body.parallel_tool_calls,
+            text: body.text,
+            reasoning: body.reasoning,
+            previous_response_id: body.previous_response_id,
+            store: body.store,
+            background: body.background.unwrap_or(false),
+            service_tier: body.service_tier,
+            truncation: body.truncation,
             metadata,
             prompt_cache_key: body.prompt_cache_key,
             safety_identifier: body.safety_identifier,
@@ -95,6 +134,10 @@ fn lower(body: Body) -> Result<Parsed, ErrorBody> {
             top_p: body.top_p,
             include: include.into_iter().collect(),
             top_logprobs,
+            tools,
+            tool_choice,
+            parallel_tool_calls: body.parallel_tool_calls.unwrap_or(true),
+            format,
             stream: body.stream.unwrap_or(false),
             generate,
             cerium: body.cerium.unwrap_or_default(),
@@ -110,28 +153,32 @@ struct Body {
     input: Option<RawInput>,
     instructions: Option<String>,
     max_output_tokens: Option<u64>,
+    max_tool_calls: Option<u32>,
     temperature: Option<f32>,
     top_p: Option<f32>,
     stream: Option<bool>,
+    tools: Option<Json>,
+    tool_choice: Option<Json>,
+    parallel_tool_calls: Option<bool>,
+    text: Option<Json>,
+    reasoning: Option<Json>,
     metadata: Option<BTreeMap<String, String>>,
     prompt_cache_key: Option<String>,
     safety_identifier: Option<String>,
     user: Option<String>,
+    service_tier: Option<String>,
+    store: Option<bool>,
+    background: Option<bool>,
+    previous_response_id: Option<String>,
+    truncation: Option<String>,
+    generate: Option<bool>,
     cerium: Option<Extensions>,
 
-    store: Asked,
-    background: Asked,
-    previous_response_id: Asked,
     conversation: Asked,
     prompt: Asked,
-    tools: Asked,
-    tool_choice: Asked,
-    truncation: Asked,
     top_logprobs: Option<u32>,
     context_management: Asked,
     include: Option<Vec<String>>,
-    text: Option<TextOptions>,
-    generate: Option<bool>,
     prompt_cache_options: Option<CacheOptions>,
 }
 
@@ -141,37 +188,25 @@ struct CacheOptions {
     prewarm: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct TextOptions {
-    #[serde(default)]
-    format: Option<TextFormat>,
-}
-
-#[derive(Deserialize)]
-struct TextFormat {
-    #[serde(rename = "type", default)]
-    kind: Asked,
-}
-
 impl Body {
     fn refuse_unserved(&self) -> Result<(), ErrorBody> {
+        let refuse = |name: &str| Asked::Something.refuse(name);
         self.conversation.refuse("conversation")?;
-        self.background.refuse("background")?;
+        if self.background == Some(true) {
+            refuse("background")?;
+        }
         self.prompt.refuse("prompt")?;
-        self.tools.refuse("tools")?;
-        self.tool_choice.refuse_unless("tool_choice", &["auto", "none"])?;
-        self.truncation.refuse_unless("truncation", &["disabled"])?;
+        if let Some(truncation) = &self.truncation {
+            Asked::Word(truncation.clone()).refuse_unless("truncation", &["disabled"])?;
+        }
         self.context_management.refuse("context_management")?;
         // Absent means true to the hosted service. Clients rarely mean it, and the response says
         // `store: false`; one that spells it out would come back for the response.
-        if self.store != Asked::Nothing {
+        if self.store == Some(true) {
             return Err(ErrorBody::not_served(
                 "store",
                 "responses are not stored here; leave `store` out or say false",
             ));
-        }
-        if let Some(format) = self.text.as_ref().and_then(|text| text.format.as_ref()) {
-            format.kind.refuse_unless("text.format.type", &["text"])?;
         }
         Ok(())
     }
@@ -188,42 +223,6 @@ impl RawInput {
             Self::Text(text) => Input::Text(text),
             Self::Items(items) => Input::Items(items.0?),
         })
-    }
-}
-
-/// An item before its type is looked at. Ids and states are the client's business: never needed.
-#[derive(Deserialize)]
-#[serde(expecting = "an item")]
-pub(super) struct RawItem {
-    #[serde(rename = "type", default)]
-    kind: Option<String>,
-    #[serde(default)]
-    role: Option<String>,
-    #[serde(default)]
-    content: Option<Content>,
-}
-
-impl Raw for RawItem {
-    const LIST: &'static str = "input";
-
-    fn lower(self, param: fmt::Arguments<'_>) -> Result<InputItem, ErrorBody> {
-        match (self.kind.as_deref(), &self.role) {
-            // An item without type but with role is an easy message; several clients send it.
-            (Some("message"), _) | (None, Some(_)) => {
-                content::message(self.role.as_deref(), self.content, param)
-            }
-            (Some(kind), _) => Err(ErrorBody::not_served(
-                format!("{param}.type"),
-                format!(
-                    "input items of type `{}` are not served, only messages",
-                    shorten(kind, WORD_CHARS)
-                ),
-            )),
-            (None, None) => {
-                let what = format!("`{param}` has neither type nor role");
-                Err(ErrorBody::invalid(param.to_string(), what))
-            }
-        }
     }
 }
 

@@ -241,9 +241,9 @@ impl Ask<'_> {
 fn read(mut stream: Stream) -> Result<(String, Usage), ErrorBody> {
     loop {
         match stream.next() {
-            Some(Event::Done(response)) => return Ok((response.output.text, response.usage)),
+            Some(Event::Done(response)) => return Ok((response.text(), response.usage)),
             Some(Event::Failed(error)) => return Err(error),
-            Some(Event::Created(_) | Event::TextDelta(_) | Event::Steered(_)) => {}
+            Some(_) => {}
             None => unreachable!("a stream ends with its last event"),
         }
     }
