@@ -1,5 +1,6 @@
 //! What the engine is asked to do and what it reports.
 
+use crate::Parting;
 use crate::draft::{DraftCounts, DraftKind, Drafts};
 use crate::likelihood::Likelihood;
 use std::time::Duration;
@@ -164,6 +165,8 @@ pub struct Stats {
     pub n_cached: usize,
     /// Of these, tokens read from disk.
     pub n_restored: usize,
+    /// Why the others were not; absent where only the prompt's last token was left, or nothing is kept.
+    pub parting: Option<Box<Parting>>,
     /// Tokens reported.
     pub n_output: usize,
     /// Steps that tokens came out of.

@@ -20,3 +20,4 @@ pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, Drafter, Drafts
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};
 pub use job::{Class, Finish, FinishReason, Job, Sampling, Stats, Steer, Step};
 pub use likelihood::Likelihood;
+pub use prefix::{Gone, Parting};

@@ -7,6 +7,7 @@
 //! page to be had, because every other page is idle and can go.
 
 mod disk;
+mod seen;
 mod tree;
 
 #[cfg(test)]
@@ -17,6 +18,8 @@ use cerium_model::kv::{PAGE, PagePool};
 use cerium_model::{KvCache, Model, Opening};
 use disk::Disk;
 pub(crate) use disk::Restoring;
+pub use seen::Gone;
+use seen::Seen;
 use std::time::Duration;
 use tree::{Cost, Found, PrefixTree};
 
@@ -26,6 +29,20 @@ const RESTORED_MAX: usize = 16;
 /// How long a page from disk is waited for while nothing is computed.
 const WAIT: Duration = Duration::from_millis(2);
 
+/// Tokens that are told of a sequence beside a prompt.
+const N_BESIDE: usize = 16;
+
+/// Where a prompt left what was known, and what became of the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parting {
+    /// Tokens of the prompt that were known.
+    pub n_known: usize,
+    /// What a known sequence goes on with there, instead; nothing where all known ones end.
+    pub beside: Vec<u32>,
+    /// Tokens behind the known ones that were computed once, and why they are not there; in full pages.
+    pub gone: Option<(Gone, usize)>,
+}
+
 /// Keys and values of all sequences of an engine.
 #[derive(Debug)]
 pub(crate) struct PrefixCache {
@@ -34,6 +51,8 @@ pub(crate) struct PrefixCache {
     tree: Option<PrefixTree>,
     /// `None` where nothing outlives the process.
     disk: Option<Disk>,
+    /// What was ever in the tree.
+    seen: Seen,
     /// Pages that may be held, by anybody.
     n_pages_max: usize,
 }
@@ -45,14 +64,16 @@ impl PrefixCache {
         let pool = PagePool::new(model.config(), opening);
         let n_pages_max = (n_bytes_max / pool.page_bytes()).max(1);
         let tree = shares.then(|| PrefixTree::new(cost(model)));
-        Self { pool, tree, disk: None, n_pages_max }
+        Self { pool, tree, disk: None, seen: Seen::default(), n_pages_max }
     }
 
     /// Has pages outlive the process, where the model is known by anything.
     pub(crate) fn open_store(&mut self, model: &mut Model, options: StoreOptions) {
         let Some(tree) = &mut self.tree else { return };
         if let Some(fingerprint) = model.fingerprint(self.pool.opening()) {
-            tree.begin_with(Key::first(&fingerprint));
+            let first = Key::first(&fingerprint);
+            tree.begin_with(first);
+            self.seen.open_diary(&options.dir, first.number());
             self.disk = Some(Disk::new(Store::open(options, &fingerprint, self.pool.page_bytes())));
         }
     }
@@ -154,6 +175,22 @@ impl PrefixCache {
         }
     }
 
+    /// Where a prompt leaves what is known, given how much of it is; `None` if only its last token is left, or
+    /// nothing is kept.
+    pub(crate) fn parting(&self, n_known: usize, prompt: &[u32]) -> Option<Parting> {
+        let tree = self.tree.as_ref().filter(|_| n_known < but_last(prompt).len())?;
+        let found = tree.find(but_last(prompt));
+        let rest = prompt[found.nodes.len() * PAGE..].chunks_exact(PAGE);
+        let traces = rest.scan(tree.trace(found.nodes.last().copied()), |trace, tokens| {
+            *trace = trace.then(tokens);
+            Some(*trace)
+        });
+        let gone: Vec<Gone> = traces.map_while(|trace| self.seen.why(trace)).collect();
+        let n_once = (found.nodes.len() + gone.len()) * PAGE;
+        let gone = gone.first().map(|&gone| (gone, n_once.min(prompt.len()) - n_known));
+        Some(Parting { n_known, beside: tree.beside(&found, N_BESIDE), gone })
+    }
+
     /// Lets idle pages go until `n_pages` can be taken; false if there are not so many.
     pub(crate) fn make_room(&mut self, n_pages: usize) -> bool {
         while self.pool.n_used() + n_pages > self.n_pages_max {
@@ -180,6 +217,7 @@ impl PrefixCache {
         let mut parent = found.nodes.last().copied();
         for (i, tokens) in tokens.chunks_exact(PAGE).enumerate().skip(found.nodes.len()) {
             parent = Some(tree.insert(parent, tokens, kv.page(i)));
+            self.seen.add(tree.trace(parent));
         }
         if let (Some(disk), Some(end)) = (&mut self.disk, parent) {
             disk.note(tree, end);
@@ -189,6 +227,7 @@ impl PrefixCache {
     /// Keeps what a sequence that has ended leaves behind.
     pub(crate) fn close(&mut self, mut kv: KvCache, tokens: &[u32]) {
         self.publish(&mut kv, tokens);
+        self.seen.write();
         let Some(tree) = &mut self.tree else { return };
         let tokens = &tokens[..kv.n_tokens()];
         let found = tree.find(tokens);

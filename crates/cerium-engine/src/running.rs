@@ -31,6 +31,8 @@ pub(crate) struct Running {
     pub(crate) tokens: Vec<u32>,
     pub(crate) kv: Option<KvCache>,
     restoring: Restoring,
+    /// Whether it was looked where the prompt leaves what is known.
+    parted: bool,
     pub(crate) state: State,
     /// Prompt tokens that others were given while it had to wait, less those that it was given since.
     pub(crate) credit: usize,
@@ -69,6 +71,7 @@ impl Running {
             tokens,
             kv: None,
             restoring: Restoring::default(),
+            parted: false,
             state: State::Waiting,
             credit: 0,
             n_before: None,
@@ -107,6 +110,7 @@ impl Running {
         self.tokens.extend(tokens);
         // What is being read belongs to another prompt.
         self.restoring = Restoring::default();
+        self.parted = false;
         if let Some(kv) = &mut self.kv {
             // The last token is computed again if it stays: what follows it is wanted.
             kv.truncate(n_kept.min(self.tokens.len() - 1));
@@ -188,6 +192,9 @@ impl Running {
         if self.stats.n_output == 0 {
             self.stats.n_cached += kv.n_tokens() - n_before;
             self.stats.n_restored += kv.n_tokens() - n_known;
+            if !std::mem::replace(&mut self.parted, true) || kv.n_tokens() > n_before {
+                self.stats.parting = cache.parting(kv.n_tokens(), &self.tokens).map(Box::new);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod key;
 mod shelf;
 
 pub(crate) use key::Key;
+pub(crate) use shelf::{DIARY, private_file, private_log};
 pub use shelf::{Kept, clear, kept};
 
 use cerium_model::Fingerprint;

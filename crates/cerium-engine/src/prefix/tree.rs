@@ -4,6 +4,7 @@
 //! is chosen by "greedy dual" (Cao and Irani 1997): a page is worth the time that computing it again
 //! takes, counted from the worth of the last one that went, so that what is not used loses to what is.
 
+use super::seen::Trace;
 use crate::store::Key;
 use cerium_model::kv::{PAGE, Page};
 use slab::Slab;
@@ -44,6 +45,8 @@ struct Node {
     worth: u64,
     /// Of the sequence up to its end.
     key: Key,
+    /// The same, by its tokens alone.
+    trace: Trace,
     /// Whether nobody has [taken](PrefixTree::take_new) it yet.
     is_new: bool,
 }
@@ -122,6 +125,29 @@ impl PrefixTree {
         id.map_or(self.first, |id| self.nodes[id].key)
     }
 
+    /// The same by tokens alone, whoever computes them.
+    pub(crate) fn trace(&self, id: Option<NodeId>) -> Trace {
+        id.map_or_else(Trace::default, |id| self.nodes[id].trace)
+    }
+
+    /// What a known sequence goes on with behind what was found of another one, up to `n_max` tokens: the
+    /// one that has most in common with it, of several the one that was used last. Nothing where all known
+    /// ones end.
+    pub(crate) fn beside(&self, found: &Found, n_max: usize) -> Vec<u32> {
+        let latest = |id| self.children(id).iter().copied().max_by_key(|&id| self.nodes[id].worth);
+        let (mut next, mut n_skipped) = match found.part {
+            Some((id, n)) => (Some(id), n),
+            None => (latest(found.nodes.last().copied()), 0),
+        };
+        let mut tokens = Vec::new();
+        while let Some(id) = next.filter(|_| tokens.len() < n_max) {
+            tokens.extend_from_slice(&self.nodes[id].tokens[n_skipped..]);
+            (next, n_skipped) = (latest(Some(id)), 0);
+        }
+        tokens.truncate(n_max);
+        tokens
+    }
+
     /// Pages before one.
     pub(crate) fn depth(&self, id: NodeId) -> usize {
         self.nodes[id].depth
@@ -163,9 +189,9 @@ impl PrefixTree {
             self.remove(id);
         }
         let depth = parent.map_or(0, |id| self.nodes[id].depth + 1);
-        let key = self.key(parent).then(tokens);
+        let (key, trace) = (self.key(parent).then(tokens), self.trace(parent).then(tokens));
         let (tokens, children, is_new) = (tokens.to_vec(), Vec::new(), true);
-        let node = Node { parent, depth, tokens, page, children, worth: 0, key, is_new };
+        let node = Node { parent, depth, tokens, page, children, worth: 0, key, trace, is_new };
         let id = self.nodes.insert(node);
         let worth = self.clock + self.cost(id);
         self.nodes[id].worth = worth;

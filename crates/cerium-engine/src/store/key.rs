@@ -22,6 +22,12 @@ impl Key {
         Self(hash.finalize().into())
     }
 
+    /// Its beginning: enough to tell one from others.
+    pub(crate) fn number(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     pub(super) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -7,7 +7,7 @@ use super::entry;
 use super::key::Key;
 use cerium_model::Fingerprint;
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -15,6 +15,9 @@ use std::time::{Duration, SystemTime};
 /// Of whole files, and of those being written.
 const WHOLE: &str = "page";
 const UNFINISHED: &str = "partial";
+
+/// Which pages were ever computed, by whom.
+pub(crate) const DIARY: &str = "seen";
 
 /// What pages of one prefix are apart in time, in the order in which they go.
 const APART: Duration = Duration::from_millis(1);
@@ -156,6 +159,13 @@ pub fn clear(root: &Path, model: &str) -> io::Result<u64> {
             fs::remove_dir_all(dir.path())?;
         }
     }
+    // What was computed once is no more to be known of than what is kept.
+    if model.is_empty() {
+        match fs::remove_file(root.join(DIARY)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     Ok(n_freed)
 }
 
@@ -206,10 +216,19 @@ fn private_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.create(true).truncate(true).write(true);
+/// A new file that only its owner may look into, or an old one emptied.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+    private(File::options().create(true).truncate(true).write(true)).open(path)
+}
+
+/// The same to append to; its directory is made with it.
+pub(crate) fn private_log(path: &Path) -> io::Result<File> {
+    private_dir(path.parent().unwrap_or(path))?;
+    private(File::options().create(true).append(true)).open(path)
+}
+
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }

@@ -158,3 +158,41 @@ fn background_work_gives_its_memory_to_people_and_goes_on_later() {
     }
     assert_eq!((tokens, n_prefilled), (want, 0));
 }
+
+#[test]
+fn a_prompt_is_told_where_it_left_what_was_known_and_why() {
+    let parting = |engine: &Engine, prompt: Vec<u32>| {
+        let job = Job { prompt, max_tokens: 1, drafts: Drafts::none(), ..Job::default() };
+        drain(engine, job).2.stats.parting
+    };
+    let text =
+        |first: u32, n: u32| (0..n).map(|i| 3 + (first * 31 + i * 7) % 200).collect::<Vec<_>>();
+    let engine = engine(8, &EngineOptions::default());
+    let first = text(1, 150);
+    let parted = parting(&engine, first.clone()).unwrap();
+    assert_eq!(
+        (parted.n_known, parted.beside.len(), parted.gone),
+        (0, 0, None),
+        "nothing is known"
+    );
+    // All but the last token is known.
+    assert_eq!(parting(&engine, first.clone()), None);
+    // Within a page, and between two; what is told goes over the end of a page.
+    for n_shared in [100, 120, 128] {
+        let other = [&first[..n_shared], &[201, 202, 203][..]].concat();
+        let parted = parting(&engine, other).unwrap();
+        assert_eq!((parted.n_known, parted.gone), (n_shared, None));
+        assert_eq!(parted.beside[..16], first[n_shared..n_shared + 16]);
+    }
+    // Where what is known ends, nothing stands beside.
+    let longer = [&first[..], &text(9, 20)].concat();
+    let ends = parting(&engine, longer.clone()).unwrap();
+    assert!(ends.n_known >= 149 && ends.beside.len() < 2, "{ends:?}");
+    // Others need the memory.
+    for i in 20..30 {
+        parting(&engine, text(i, 300));
+    }
+    let gone = parting(&engine, first).unwrap();
+    let (why, n_gone) = gone.gone.unwrap();
+    assert_eq!((why, gone.n_known + n_gone), (cerium_engine::Gone::Evicted, 128));
+}

@@ -20,6 +20,8 @@ pub(crate) enum Act {
     Say(&'static str, FinishReason),
     /// Generates these bytes, one token each, which need not be a text.
     SayBytes(&'static [u8], FinishReason),
+    /// The same, once two others and then none are before it.
+    SayLate(&'static str),
     /// Generates the same text again and again until it is cancelled.
     Repeat(&'static str),
     /// Generates a text, then nothing more, until it is cancelled.
@@ -195,14 +197,21 @@ impl Playing {
         if let Ok(what) = self.heard.try_recv() {
             return Turn::Now(self.heed(what));
         }
-        let n = self.n_steps;
+        let mut n = self.n_steps;
         self.n_steps += 1;
+        if let Act::SayLate(_) = self.act {
+            if n < 2 {
+                return Turn::Now(Step::Queued { n_before: 2 * (1 - n) });
+            }
+            n -= 2;
+        }
         if n == 0 {
             return Turn::Now(Step::Prefilled { n_prompt: self.n_prompt, n_cached: 3 });
         }
         let text = match self.act {
             Act::SayBytes(bytes, _) => bytes,
             Act::Say(text, _)
+            | Act::SayLate(text)
             | Act::Repeat(text)
             | Act::Hang(text)
             | Act::Deaf(text)
@@ -217,7 +226,7 @@ impl Playing {
         }
         match self.act {
             Act::Say(_, reason) | Act::SayBytes(_, reason) => Turn::Now(self.done(reason)),
-            Act::Deaf(_) => Turn::Now(self.done(FinishReason::Stop)),
+            Act::Deaf(_) | Act::SayLate(_) => Turn::Now(self.done(FinishReason::Stop)),
             Act::Hang(_) => Turn::Wait,
             Act::Repeat(_) | Act::Die(_) | Act::Refuse => Turn::Gone,
         }
@@ -249,14 +258,12 @@ impl Playing {
         Stats {
             n_prompt: self.n_prompt,
             n_cached: 3,
-            n_restored: 0,
             n_output: self.n_steps.saturating_sub(2),
-            n_steps: 0,
-            drafts: Default::default(),
             prefill: Duration::from_millis(10),
             ttft: Duration::from_millis(11),
             decode: Duration::from_millis(20),
             total: Duration::from_millis(31),
+            ..Stats::default()
         }
     }
 }
