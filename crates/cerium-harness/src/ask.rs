@@ -18,7 +18,7 @@ use crate::repetition::loop_start;
 use crate::search::{Piece, SearchOptions, query, search, whole};
 use crate::workspace::{Workspace, WorkspaceError};
 use crate::{Backend, OnText};
-use cerium_protocol::{CreateResponse, ErrorBody, Input, Response};
+use cerium_protocol::{CreateResponse, ErrorBody, Extensions, Input, PromptPart, Response};
 use places::{Filter, Places};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -207,11 +207,19 @@ fn request(
     question: &str,
     answer_tokens_max: u32,
 ) -> CreateResponse {
-    let shown: String = excerpts.iter().map(|excerpt| excerpt.write() + "\n").collect();
-    let input = Input::Text(format!("{shown}Question: {question}"));
+    let (mut text, mut parts) = (String::new(), Vec::new());
+    let mut begin = |byte, name| parts.push(PromptPart { item: 0, byte, name });
+    for excerpt in excerpts {
+        begin(text.len(), excerpt.place());
+        text += &excerpt.write();
+        text.push('\n');
+    }
+    begin(text.len(), "question".to_owned());
+    let input = Input::Text(format!("{text}Question: {question}"));
     CreateResponse {
         instructions: Some(INSTRUCTIONS.to_owned()),
         max_output_tokens: Some(answer_tokens_max),
+        cerium: Extensions { parts, ..Extensions::default() },
         ..CreateResponse::new(model, input)
     }
 }

@@ -42,7 +42,12 @@ impl Excerpt {
 
     /// The excerpt as it stands in a prompt: a header line with `path:first-last`, then the lines.
     pub fn write(&self) -> String {
-        format!("=== {}:{}-{}\n{}", self.path, self.lines.start, self.lines.end, self.text)
+        format!("=== {}\n{}", self.place(), self.text)
+    }
+
+    /// `path:first-last`.
+    pub fn place(&self) -> String {
+        format!("{}:{}-{}", self.path, self.lines.start, self.lines.end)
     }
 
     /// Whether a line of a file is shown here.

@@ -188,7 +188,7 @@ impl Tokenizer {
     }
 
     /// The text of a control token.
-    pub(crate) fn control_text(&self, id: u32) -> Option<&str> {
+    pub fn control_text(&self, id: u32) -> Option<&str> {
         self.control.text(id)
     }
 

@@ -17,15 +17,19 @@ mod request;
 mod response;
 mod steer;
 mod tool;
+mod why;
 pub mod wire;
 
 pub use error::{ErrorBody, ErrorKind};
 pub use item::{Input, Item, Role};
 pub use json::Json;
-pub use request::{CompletionRequest, CreateResponse, DraftSource, Extensions, Include};
+pub use request::{
+    CompletionRequest, CreateResponse, DraftSource, Extensions, Include, PromptPart,
+};
 pub use response::{
     DraftCounts, DraftUsage, Event, Logprob, ModelInfo, Response, Status, Steered, TextDelta,
     Timings, TokenLogprob, Usage,
 };
 pub use steer::{Keep, SteerExtensions, SteerResponse};
 pub use tool::{CustomFormat, GrammarSyntax, TextFormat, Tool, ToolChoice, ToolKind, ToolName};
+pub use why::{Cause, PartRead, Place, Why};

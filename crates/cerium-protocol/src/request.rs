@@ -130,6 +130,20 @@ pub struct Extensions {
     /// Seed of the random numbers, which are keyed by (seed, position). Absent: a fresh one, so
     /// that asking again at a temperature above 0 gives another answer.
     pub seed: Option<u64>,
+    /// What parts of the input's texts are, for telling what of them was known. It changes nothing else.
+    pub parts: Vec<PromptPart>,
+}
+
+/// A part of an item's text: from here to the next one, or to the item's end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PromptPart {
+    /// Which item of the input, counted from 0.
+    pub item: usize,
+    /// The byte of its text at which the part begins.
+    pub byte: usize,
+    /// What it is.
+    pub name: String,
 }
 
 /// What an answer may be drafted from.

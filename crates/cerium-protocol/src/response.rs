@@ -1,6 +1,6 @@
 //! What comes back: the finished response and the events on the way to it.
 
-use crate::{ErrorBody, Item};
+use crate::{ErrorBody, Item, Why};
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
@@ -49,9 +49,7 @@ impl AddAssign for Usage {
         self.output_steps += other.output_steps;
         self.drafted_tokens += other.drafted_tokens;
         self.accepted_tokens += other.accepted_tokens;
-        self.drafts.copied += other.drafts.copied;
-        self.drafts.changed += other.drafts.changed;
-        self.drafts.repeated += other.drafts.repeated;
+        self.drafts += other.drafts;
     }
 }
 
@@ -73,6 +71,14 @@ pub struct DraftCounts {
     pub drafted_tokens: u64,
     /// Accepted.
     pub accepted_tokens: u64,
+}
+
+impl AddAssign for DraftUsage {
+    fn add_assign(&mut self, other: Self) {
+        self.copied += other.copied;
+        self.changed += other.changed;
+        self.repeated += other.repeated;
+    }
 }
 
 impl AddAssign for DraftCounts {
@@ -160,6 +166,9 @@ pub struct Response {
     pub usage: Usage,
     /// Durations.
     pub timings: Timings,
+    /// What of its prompt was known, once it is finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<Why>>,
 }
 
 impl Response {
@@ -184,6 +193,11 @@ pub struct Steered {
 pub enum Event {
     /// The request was accepted.
     Created(Response),
+    /// It has to wait for others. How many go first changes; not every change is told.
+    Queued {
+        /// Requests that are begun before it.
+        n_before: usize,
+    },
     /// An item of the answer begins, after the end of the one before. What it has of its text comes
     /// piece by piece.
     Added {

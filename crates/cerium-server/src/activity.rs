@@ -1,12 +1,16 @@
 //! What a server is doing: requests in progress, by the names of their answers, and what earlier
 //! ones came to.
 
+use crate::router::now;
 use cerium_protocol::Response;
-use cerium_protocol::wire::engine::Activity;
-use std::collections::HashMap;
+use cerium_protocol::wire::engine::{Activity, Explained};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+
+/// Answers that are remembered.
+const EXPLAINED_MAX: usize = 32;
 
 /// Counts of all doors together.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ struct Counts {
     /// How answers in progress are told to end.
     cancels: HashMap<String, Arc<Notify>>,
     totals: Activity,
+    /// The last answers.
+    explained: VecDeque<Explained>,
 }
 
 impl Ledger {
@@ -33,6 +39,7 @@ impl Ledger {
             idle_since: Instant::now(),
             cancels: HashMap::new(),
             totals: Activity::default(),
+            explained: VecDeque::new(),
         };
         Self { counts: Mutex::new(counts), rests: Notify::new() }
     }
@@ -53,6 +60,11 @@ impl Ledger {
         let idle = if counts.running > 0 { Duration::ZERO } else { counts.idle_since.elapsed() };
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         Activity { running: counts.running, idle_ms, ..counts.totals }
+    }
+
+    /// The last answers, oldest first.
+    pub(crate) fn explained(&self) -> Vec<Explained> {
+        self.lock().explained.iter().cloned().collect()
     }
 
     /// Waits until there was no request for so long. One caller at a time.
@@ -98,13 +110,30 @@ impl Busy {
 
     /// It came to this.
     pub(crate) fn answered(&self, response: &Response) {
-        let totals = &mut self.ledger.lock().totals;
+        let mut counts = self.ledger.lock();
+        let totals = &mut counts.totals;
         totals.answers += 1;
         totals.prompt_tokens += response.usage.prompt_tokens;
         totals.cached_tokens += response.usage.cached_tokens;
         totals.output_tokens += response.usage.output_tokens;
         totals.drafted_tokens += response.usage.drafted_tokens;
+        totals.output_steps += response.usage.output_steps;
         totals.accepted_tokens += response.usage.accepted_tokens;
+        totals.drafts += response.usage.drafts;
+        let Response { id, usage, timings, why, .. } = response;
+        if let Some(why) = why {
+            if counts.explained.len() == EXPLAINED_MAX {
+                counts.explained.pop_front();
+            }
+            let (id, why) = (id.clone(), (**why).clone());
+            counts.explained.push_back(Explained {
+                id,
+                ended: now(),
+                usage: *usage,
+                timings: *timings,
+                why,
+            });
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::dialect::{Dialect, Narrator};
 use crate::error::{Refusal, json};
 use crate::options::ServerOptions;
-use crate::router::{App, now};
+use crate::router::{App, Own, now};
 use crate::watched::Watched;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -24,6 +24,7 @@ pub(crate) async fn answer<D: Dialect>(
     request: Request,
 ) -> Result<Response, Refusal> {
     let busy = app.ledger.begin();
+    let is_own = request.extensions().get::<Own>().is_some();
     let body = app.bodies.read(request).await?;
     let created = now();
     let worker = Arc::clone(&app);
@@ -32,7 +33,7 @@ pub(crate) async fn answer<D: Dialect>(
         let asked = D::read(&body.bytes)?;
         worker.check_model(asked.model())?;
         let stream = asked.start(&worker.service)?;
-        Ok::<_, ErrorBody>((asked, Watched::new(stream, busy)))
+        Ok::<_, ErrorBody>((asked, Watched::new(stream, busy).own(is_own)))
     });
     let (asked, stream) = begun.await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a request could not be prepared");

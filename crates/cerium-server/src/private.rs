@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use cerium_protocol::wire::engine::{
-    About, CANCEL, Cancel, Count, HELLO, Hello, STOP, Stop, Stopping, TOKENS, Text, WARM, Warming,
+    About, CANCEL, Cancel, Count, HELLO, Hello, STOP, Stop, Stopping, TOKENS, Text, WARM, WHY,
+    Warming,
 };
 use cerium_protocol::wire::responses;
 use cerium_protocol::{CreateResponse, ErrorBody, ErrorKind};
@@ -117,6 +118,7 @@ pub(crate) fn routes(about: About) -> Router<Arc<App>> {
         .route(TOKENS, post(tokens))
         .route(CANCEL, post(cancel))
         .route(WARM, post(warm))
+        .route(WHY, get(why))
         .route(STOP, post(stop))
 }
 
@@ -127,6 +129,10 @@ fn hello(app: &App, about: &About) -> Response {
         activity: app.ledger.activity(),
     };
     json(StatusCode::OK, &hello)
+}
+
+async fn why(State(app): State<Arc<App>>) -> Response {
+    json(StatusCode::OK, &app.ledger.explained())
 }
 
 async fn tokens(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {

@@ -75,6 +75,10 @@ impl App {
     }
 }
 
+/// Marks requests that came through a door at which only the same person is let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own;
+
 /// What is served at a door, as a service of requests; `door` says who may come in, where that is not
 /// known already.
 pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, door: Option<Door>) -> Router {
@@ -100,7 +104,10 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Checks who asks, and gives the request a name for headers and log lines.
-async fn pass(State(door): State<Arc<Option<Door>>>, request: Request, next: Next) -> Response {
+async fn pass(State(door): State<Arc<Option<Door>>>, mut request: Request, next: Next) -> Response {
+    if door.is_none() {
+        request.extensions_mut().insert(Own);
+    }
     let id = format!("req_{:016x}", RandomState::new().hash_one(()));
     let span = tracing::info_span!("request", id, method = %request.method());
     let begun = Instant::now();

@@ -12,16 +12,24 @@ pub(crate) struct Watched {
     id: String,
     cancelled: bool,
     over: bool,
+    /// Whether whoever reads it is the person whose engine this is.
+    is_own: bool,
 }
 
 impl Watched {
     pub(crate) fn new(stream: Stream, busy: Busy) -> Self {
-        Self { stream, busy, id: String::new(), cancelled: false, over: false }
+        Self { stream, busy, id: String::new(), cancelled: false, over: false, is_own: false }
+    }
+
+    /// It is read by the person whose engine this is.
+    pub(crate) fn own(mut self, is_own: bool) -> Self {
+        self.is_own = is_own;
+        self
     }
 
     /// The next event. Dropping the future loses none.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        let event = loop {
+        let mut event = loop {
             tokio::select! {
                 event = self.stream.next_async() => break event,
                 () = self.busy.cancelled(), if !self.cancelled => {
@@ -30,22 +38,27 @@ impl Watched {
                 }
             }
         };
-        match &event {
+        match &mut event {
             Some(Event::Created(response)) => {
                 self.id.clone_from(&response.id);
                 self.busy.name(&response.id);
             }
             Some(
-                Event::Added { .. }
+                Event::Queued { .. }
+                | Event::Added { .. }
                 | Event::TextDelta(_)
                 | Event::CallDelta(_)
                 | Event::ReasoningDelta(_),
             ) => {}
-            Some(Event::Steered(steered)) => self.id.clone_from(&steered.successor.id),
+            Some(Event::Steered(steered)) => {
+                self.id.clone_from(&steered.successor.id);
+                self.conceal(&mut steered.ended);
+            }
             Some(Event::Done(response)) => {
                 self.over = true;
                 self.busy.answered(response);
                 log(response);
+                self.conceal(response);
             }
             Some(Event::Failed(error)) => {
                 self.over = true;
@@ -59,6 +72,14 @@ impl Watched {
     /// Has the answer go on otherwise.
     pub(crate) fn steer(&mut self, asked: &SteerResponse) -> Result<(), ErrorBody> {
         self.stream.steer(asked)
+    }
+
+    /// What others asked is nobody else's business.
+    fn conceal(&self, response: &mut cerium_protocol::Response) {
+        let place = response.why.as_mut().and_then(|why| why.place.as_mut());
+        if let Some(place) = place.filter(|_| !self.is_own) {
+            place.known = None;
+        }
     }
 
     /// The whole response.

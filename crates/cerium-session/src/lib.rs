@@ -17,6 +17,7 @@ mod service;
 mod steer;
 mod stream;
 mod text;
+mod why;
 
 pub use generator::{Generator, Steps};
 pub use predict::Prediction;

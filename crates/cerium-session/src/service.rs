@@ -9,8 +9,8 @@ use cerium_engine::{Class, Drafts, Job, SubmitError};
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, ModelInfo, Response, Status, Timings,
-    Usage,
+    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Input, ModelInfo, Response, Status,
+    Timings, Usage,
 };
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -86,6 +86,7 @@ impl Service {
         let class = if request.generate { Class::Interactive } else { Class::Background };
         let origin = Origin {
             param: "input",
+            n_instructions: conversation.messages.len().saturating_sub(n_items(&request.input)),
             conversation: Some(conversation),
             prompt,
             end_tokens: Vec::new(),
@@ -112,6 +113,7 @@ impl Service {
         let origin = Origin {
             param: "prompt",
             conversation: None,
+            n_instructions: 0,
             prompt,
             end_tokens,
             max_tokens: request.max_tokens,
@@ -199,7 +201,16 @@ impl Service {
             logprobs: Vec::new(),
             usage: Usage { prompt_tokens: n_prompt as u64, ..Usage::default() },
             timings: Timings::default(),
+            why: None,
         }
+    }
+}
+
+/// Items of an input.
+fn n_items(input: &Input) -> usize {
+    match input {
+        Input::Text(_) => 1,
+        Input::Items(items) => items.len(),
     }
 }
 

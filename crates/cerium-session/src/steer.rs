@@ -20,6 +20,8 @@ pub(crate) struct Origin {
     pub(crate) param: &'static str,
     /// The conversation; absent where raw text goes on.
     pub(crate) conversation: Option<Conversation>,
+    /// Turns of it before those of the input.
+    pub(crate) n_instructions: usize,
     pub(crate) prompt: Vec<u32>,
     /// Tokens that end it, beside the usual ones.
     pub(crate) end_tokens: Vec<u32>,

@@ -5,6 +5,7 @@ use crate::likely::Likely;
 use crate::service::{Limit, Service, refused};
 use crate::steer::{Origin, Successor, Written};
 use crate::text::{Flow, TextOut};
+use crate::why;
 use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Steer, Step};
 use cerium_protocol::{
     DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Item, Response, Role, Status,
@@ -14,8 +15,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-/// Events of one answer: `Created`, any number of `TextDelta`, then `Done` or `Failed`; after a `Steered`
-/// those of the answer that follows it.
+/// Events of one answer: `Created`, `Queued` whenever it has to wait, any number of `TextDelta`, then `Done` or
+/// `Failed`; after a `Steered` those of the answer that follows it.
 ///
 /// Nothing is computed ahead of a reader that does not read, beyond a bounded number of tokens.
 /// Dropping the stream cancels the work behind it.
@@ -171,7 +172,8 @@ impl Stream {
                 self.show(shown, false);
                 self.heed(flow);
             }
-            Some(Step::Queued { .. } | Step::Token { .. }) => {}
+            Some(Step::Queued { n_before }) => self.ready.push_back(Event::Queued { n_before }),
+            Some(Step::Token { .. }) => {}
             Some(Step::Steered { stats }) => self.turn(&stats),
             Some(Step::Done(finish)) if self.phase == Phase::Writing && self.next.is_some() => {
                 self.begin_again(&finish);
@@ -219,6 +221,7 @@ impl Stream {
         ended.incomplete_reason = Some("steered".to_owned());
         ended.output = vec![Item::message(Role::Assistant, next.kept)];
         (ended.usage, ended.timings) = (usage(stats), timings(stats));
+        ended.why = Some(why::explain(&self.service, &self.origin, stats).into());
         (self.origin, self.written, self.limit) = (next.origin, next.written, limit);
         (self.text, self.likely) = (TextOut::new(self.origin.stops.clone()), Likely::default());
         self.ready.push_back(Event::Steered(Box::new(Steered { ended, successor })));
@@ -280,6 +283,9 @@ impl Stream {
         response.incomplete_reason = reason.map(str::to_owned);
         response.usage = usage(&finish.stats);
         response.timings = timings(&finish.stats);
+        let answers = !self.warms;
+        response.why =
+            answers.then(|| why::explain(&self.service, &self.origin, &finish.stats).into());
         self.ready.push_back(Event::Done(response.clone()));
     }
 }

@@ -114,6 +114,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Show what this machine can do and what would make it faster
     Doctor,
+    /// Tell what of the last prompts was known, and why the rest was computed
+    Why(Why),
     /// Print the completions of a shell
     Completions(Completions),
 }
@@ -289,6 +291,25 @@ pub(crate) struct Cache {
 pub(crate) enum CacheAction {
     /// Remove all of it
     Clear,
+}
+
+/// `cerium why`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium why                           of the last answer
+  cerium why --last 5 --json
+  cerium why --totals                  how drafts did, and what was known of all prompts
+
+The engine remembers its last answers, without their text but for a few words around the place from
+which a prompt had to be computed.")]
+pub(crate) struct Why {
+    /// Answers to tell of
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) last: u16,
+    /// Tell what all answers came to, instead
+    #[arg(long)]
+    pub(crate) totals: bool,
 }
 
 /// `cerium bench`

@@ -12,6 +12,7 @@ mod models;
 mod plan;
 mod serve;
 mod stop;
+mod why;
 
 use crate::backend::Counted;
 use crate::cli::{Cli, Command, Global};
@@ -117,6 +118,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Rm(args)) => models::remove(&context, &args),
         Some(Command::Cache(args)) => cache::run(&context, &args),
         Some(Command::Bench(args)) => bench::run(&context, &args),
+        Some(Command::Why(args)) => why::run(&context, &args),
         Some(Command::Doctor) => doctor::run(&context),
         Some(Command::Completions(args)) => completions::run(&args),
         _ => {

@@ -30,6 +30,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use wanted::Wanted;
 
+use cerium_protocol::wire::engine::Explained;
 pub(crate) use cerium_protocol::wire::engine::Hello;
 pub(crate) use place::{PlaceError, Seat};
 pub(crate) use process::{open_public, run};
@@ -109,6 +110,15 @@ pub(crate) fn log_path() -> Option<PathBuf> {
 /// [`PlaceError`].
 pub(crate) fn all() -> Result<Vec<Hello>, PlaceError> {
     Ok(Place::open()?.engines().into_iter().map(|(_, hello)| hello).collect())
+}
+
+/// Every engine that runs and says so, and what it tells of its last answers.
+///
+/// # Errors
+/// [`PlaceError`].
+pub(crate) fn explained() -> Result<Vec<(Hello, Vec<Explained>)>, PlaceError> {
+    let engines = Place::open()?.engines().into_iter();
+    Ok(engines.filter_map(|(socket, hello)| Some((hello, Line::explained(&socket)?))).collect())
 }
 
 /// Asks some of the engines to leave, and says what came of it.

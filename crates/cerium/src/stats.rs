@@ -1,6 +1,6 @@
 //! The counts and times that every `--json` object about a model's work begins with.
 
-use cerium_protocol::{Response, Timings, Usage};
+use cerium_protocol::{Response, Timings, Usage, Why};
 use serde::Serialize;
 
 /// What one or several responses took, as flat fields.
@@ -12,6 +12,9 @@ pub(crate) struct Stats {
     pub(crate) usage: Usage,
     #[serde(flatten)]
     pub(crate) timings: Timings,
+    /// What of each prompt was known, in the order in which they were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) why: Vec<Why>,
 }
 
 impl Stats {
@@ -23,8 +26,9 @@ impl Stats {
 
     /// Adds what a later response took; the time to the first token stays that of the first one.
     pub(crate) fn add(&mut self, response: &Response) {
-        let Response { model, usage, timings, .. } = response;
-        self.join(&Self { model: Some(model.clone()), usage: *usage, timings: *timings });
+        let Response { model, usage, timings, why, .. } = response;
+        let why = why.iter().map(|why| (**why).clone()).collect();
+        self.join(&Self { model: Some(model.clone()), usage: *usage, timings: *timings, why });
     }
 
     /// Adds what came later.
@@ -38,6 +42,7 @@ impl Stats {
         timings.prefill_ms += later.timings.prefill_ms;
         timings.decode_ms += later.timings.decode_ms;
         timings.total_ms += later.timings.total_ms;
+        self.why.extend_from_slice(&later.why);
     }
 
     /// One line for people; nothing when no model was asked.

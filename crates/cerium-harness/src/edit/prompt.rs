@@ -9,8 +9,11 @@ use super::strategy::{Format, Strategy};
 use super::view::View;
 use crate::lines::LineSpan;
 use crate::syntax::{Language, outline, render_outline};
-use cerium_protocol::{CreateResponse, Extensions, Input, Item, Role};
+use cerium_protocol::{CreateResponse, Extensions, Input, Item, PromptPart, Role};
 use std::fmt::Write;
+
+/// The part of a prompt that comes last and is not known beforehand.
+const INSTRUCTION: &str = "instruction";
 
 /// Lines of the file on either side of a region that an answer may repeat by mistake.
 const SURROUNDINGS_LINES: usize = 60;
@@ -21,8 +24,8 @@ pub(crate) struct Prompt {
     /// Absent for whole files: what the model was trained to hear then serves it best.
     pub(crate) system: Option<String>,
     pub(crate) user: String,
-    /// Bytes of it that come before the instruction.
-    n_before_instruction: usize,
+    /// What its parts are, by the bytes at which they begin.
+    parts: Vec<(usize, &'static str)>,
     /// How the answer begins: its fence, and lines that are sure to stay.
     pub(crate) prefix: String,
     pub(crate) stop: Vec<String>,
@@ -83,16 +86,19 @@ pub(crate) fn build(
     let whole = whole && strategy.format != Format::SearchReplace;
     let block = format!("{fence}{tag}\n{shown}\n{fence}");
     let mut user = if whole { whole_file(path, &block) } else { format!("File: {path}\n") };
-    let mut n_before_instruction = user.len();
+    let mut cuts = vec![(0, "file")];
     if whole {
+        cuts.push((user.len(), INSTRUCTION));
         user.push_str(&whole_file_end(instruction));
     }
     if strategy.outline
         && let Some(parsed) = &view.parsed
     {
+        cuts.push((user.len(), "outline"));
         let _ = write!(user, "\nOutline of the file:\n{}", render_outline(&outline(parsed)));
     }
     if !context.is_empty() {
+        cuts.push((user.len(), "code around the scope"));
         let _ = write!(
             user,
             "\nThe code around it, only for you to know:\n{fence}{tag}\n{}\n{fence}\n",
@@ -100,8 +106,9 @@ pub(crate) fn build(
         );
     }
     if !whole {
+        cuts.push((user.len(), "scope"));
         let _ = write!(user, "\nThe code to edit:\n{block}\n");
-        n_before_instruction = user.len();
+        cuts.push((user.len(), INSTRUCTION));
         let _ = write!(user, "\nInstruction: {}\n", instruction.trim());
     }
 
@@ -125,7 +132,7 @@ pub(crate) fn build(
     Prompt {
         system,
         user,
-        n_before_instruction,
+        parts: cuts,
         prefix,
         // Without a given beginning the first fence may be one that opens.
         stop: if fenced { vec![format!("\n{fence}")] } else { Vec::new() },
@@ -146,11 +153,15 @@ impl Prompt {
         max_output_tokens: u32,
         strategy: &Strategy,
     ) -> CreateResponse {
+        let part = |item, byte, name: &str| PromptPart { item, byte, name: name.to_owned() };
+        let mut parts: Vec<PromptPart> =
+            self.parts.iter().map(|&(byte, name)| part(0, byte, name)).collect();
         let mut items = vec![Item::message(Role::User, &self.user)];
         if let Some(earlier) = earlier {
             let reply = earlier.reply.trim_end();
             let closed = reply.ends_with(&self.fence) || !reply.contains(&self.fence);
             let end = if closed { String::new() } else { format!("\n{}", self.fence) };
+            parts.extend([part(1, 0, "first answer"), part(2, 0, "what was wrong with it")]);
             items.push(Item::message(Role::Assistant, format!("{reply}{end}")));
             items.push(Item::message(
                 Role::User,
@@ -166,6 +177,7 @@ impl Prompt {
                 stop: self.stop.clone(),
                 // The fence is written too.
                 prediction: Some(format!("{}\n{}", self.shown, self.fence)),
+                parts,
                 ..Extensions::default()
             },
             ..CreateResponse::new(model.to_owned(), Input::Items(items))
@@ -174,7 +186,9 @@ impl Prompt {
 
     /// The request that has everything read that comes before the instruction.
     pub(crate) fn warming(&self, model: &str) -> CreateResponse {
-        let input = Input::Text(self.user[..self.n_before_instruction].to_owned());
+        let instruction = self.parts.iter().rfind(|(_, name)| *name == INSTRUCTION);
+        let n_before = instruction.map_or(self.user.len(), |&(byte, _)| byte);
+        let input = Input::Text(self.user[..n_before].to_owned());
         CreateResponse {
             instructions: self.system.clone(),
             generate: false,

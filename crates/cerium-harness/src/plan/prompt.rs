@@ -4,8 +4,8 @@
 use super::step::{N_STEPS_MAX, Plan, Step};
 use super::{PlanError, Tree};
 use crate::Backend;
-use crate::context::select;
-use cerium_protocol::{CreateResponse, Extensions, Input};
+use crate::context::{Excerpt, select};
+use cerium_protocol::{CreateResponse, Extensions, Input, PromptPart};
 
 const INSTRUCTIONS: &str = "\
 You plan changes to a code base. A plan is a short numbered list; each step is one small edit. Write \
@@ -38,7 +38,7 @@ pub(super) fn write(
     );
     let about = about(backend, tree, "goal", &last, PLAN_TOKENS_MAX)?;
     let stop = vec![format!("\n{}.", N_STEPS_MAX + 1)];
-    Ok(request(backend, about + &last, PLAN_TOKENS_MAX, "1.", stop))
+    Ok(request(backend, about.then("goal", &last), PLAN_TOKENS_MAX, "1.", stop))
 }
 
 /// Asks for one step anew.
@@ -58,7 +58,7 @@ pub(super) fn revise(
     );
     let about = about(backend, tree, "request", &last, STEP_TOKENS_MAX)?;
     let stop = vec![format!("\n{}.", number + 1), "\n\n\n".to_owned()];
-    Ok(request(backend, about + &last, STEP_TOKENS_MAX, &format!("{number}."), stop))
+    Ok(request(backend, about.then("request", &last), STEP_TOKENS_MAX, &format!("{number}."), stop))
 }
 
 /// Asks which step a request means.
@@ -70,7 +70,22 @@ pub(super) fn which(backend: &dyn Backend, plan: &Plan, wish: &str) -> CreateRes
     let instructions = "Answer with the number of one step and nothing else.".to_owned();
     CreateResponse {
         instructions: Some(instructions),
-        ..request(backend, text, 8, "Step ", Vec::new())
+        ..request(backend, Text::default().then("request", &text), 8, "Step ", Vec::new())
+    }
+}
+
+/// What is said to the model, in parts.
+#[derive(Default)]
+struct Text {
+    text: String,
+    parts: Vec<PromptPart>,
+}
+
+impl Text {
+    fn then(mut self, name: &str, text: &str) -> Self {
+        self.parts.push(PromptPart { item: 0, byte: self.text.len(), name: name.to_owned() });
+        self.text.push_str(text);
+        self
     }
 }
 
@@ -85,7 +100,7 @@ fn about(
     what: &'static str,
     last: &str,
     n_answer: u32,
-) -> Result<String, PlanError> {
+) -> Result<Text, PlanError> {
     let paths: Vec<&str> = tree.paths().take(N_PATHS_MAX).collect();
     let paths = format!("Files:\n{}\n\n", paths.join("\n"));
     let n_context = backend.model().context_tokens;
@@ -98,13 +113,14 @@ fn about(
     }
     let room = (n_tokens_max - n_tokens).min(EXCERPT_TOKENS_MAX);
     let excerpts = select(tree.pieces(), room, &|text| backend.count_tokens(text));
-    let excerpts: String = excerpts.iter().map(|excerpt| excerpt.write() + "\n").collect();
-    Ok(paths + &excerpts)
+    let text = Text::default().then("files", &paths);
+    let write = |text: Text, e: &Excerpt| text.then(&e.place(), &format!("{}\n", e.write()));
+    Ok(excerpts.iter().fold(text, write))
 }
 
 fn request(
     backend: &dyn Backend,
-    text: String,
+    Text { text, parts }: Text,
     n_tokens_max: u32,
     prefix: &str,
     stop: Vec<String>,
@@ -112,7 +128,7 @@ fn request(
     CreateResponse {
         instructions: Some(INSTRUCTIONS.to_owned()),
         max_output_tokens: Some(n_tokens_max),
-        cerium: Extensions { prefix: prefix.to_owned(), stop, ..Extensions::default() },
+        cerium: Extensions { prefix: prefix.to_owned(), stop, parts, ..Extensions::default() },
         ..CreateResponse::new(backend.model().name, Input::Text(text))
     }
 }

@@ -113,6 +113,7 @@ impl Scripted {
             logprobs: Vec::new(),
             usage,
             timings: Timings::default(),
+            why: None,
         })
     }
 }

@@ -184,8 +184,9 @@ impl Frames {
                 let choice = Choice { text, index: 0, logprobs, finish_reason: None };
                 vec![Frame::Chunk(self.chunk(vec![choice], None).into())]
             }
-            // One message is all there is, and no request of this dialect redirects it.
-            Event::Added { .. }
+            // One message is all there is, there is no word for waiting, and nothing redirects an answer.
+            Event::Queued { .. }
+            | Event::Added { .. }
             | Event::CallDelta(_)
             | Event::ReasoningDelta(_)
             | Event::Steered(_) => Vec::new(),

@@ -1,7 +1,7 @@
 //! What the programs of one person say to their engine beside requests: `/cerium/...`, on its
 //! private socket alone.
 
-use crate::ModelInfo;
+use crate::{DraftUsage, ModelInfo, Timings, Usage, Why};
 use serde::{Deserialize, Serialize};
 
 /// `GET`: a [`Hello`].
@@ -13,6 +13,8 @@ pub const CANCEL: &str = "/cerium/cancel";
 /// `POST` the body of a response that is not to be generated: whether it is [`Warming`]. What is read ahead is
 /// one thing at a time, the last one that was asked for.
 pub const WARM: &str = "/cerium/warm";
+/// `GET`: the last answers and what of their prompts was known, as [`Explained`], oldest first.
+pub const WHY: &str = "/cerium/why";
 /// `POST` a [`Stop`]: whether the engine [`Stopping`].
 pub const STOP: &str = "/cerium/stop";
 
@@ -80,10 +82,31 @@ pub struct Activity {
     pub cached_tokens: u64,
     /// Tokens written.
     pub output_tokens: u64,
+    /// Steps that these took.
+    #[serde(default)]
+    pub output_steps: u64,
     /// Draft tokens proposed.
     pub drafted_tokens: u64,
     /// Draft tokens accepted.
     pub accepted_tokens: u64,
+    /// Both by what the drafts came from.
+    #[serde(default)]
+    pub drafts: DraftUsage,
+}
+
+/// An answer, and what of its prompt was known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// `resp_...`
+    pub id: String,
+    /// When it ended, in seconds since 1970.
+    pub ended: u64,
+    /// Token counts.
+    pub usage: Usage,
+    /// Durations.
+    pub timings: Timings,
+    /// Why its prompt was computed as far as it was.
+    pub why: Why,
 }
 
 /// A text whose tokens are to be counted.

@@ -1,6 +1,6 @@
 //! What an answer took and how it ended, exactly: the extension object of a finished answer.
 
-use crate::{Item, Response, Status, Timings, TokenLogprob, Usage};
+use crate::{Item, Response, Status, Timings, TokenLogprob, Usage, Why};
 use serde::{Deserialize, Serialize};
 
 /// What the published shapes have no place for, or say more coarsely. With it, whoever reads a
@@ -14,13 +14,15 @@ pub(super) struct Measured {
     usage: Usage,
     #[serde(flatten)]
     timings: Timings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<Box<Why>>,
 }
 
 impl Measured {
     pub(super) fn of(response: &Response) -> Self {
-        let Response { status, incomplete_reason, usage, timings, .. } = response;
+        let Response { status, incomplete_reason, usage, timings, why, .. } = response;
         let (status, incomplete_reason) = (*status, incomplete_reason.clone());
-        Self { status, incomplete_reason, usage: *usage, timings: *timings }
+        Self { status, incomplete_reason, usage: *usage, timings: *timings, why: why.clone() }
     }
 
     /// The response that this was said of.
@@ -31,7 +33,7 @@ impl Measured {
         output: Vec<Item>,
         logprobs: Vec<TokenLogprob>,
     ) -> Response {
-        let Self { status, incomplete_reason, usage, timings } = self;
-        Response { id, model, status, incomplete_reason, output, logprobs, usage, timings }
+        let Self { status, incomplete_reason, usage, timings, why } = self;
+        Response { id, model, status, incomplete_reason, output, logprobs, usage, timings, why }
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn response(status: Status, text: &str) -> Response {
             },
         },
         timings: Timings { prefill_ms: 1.5, ttft_ms: 2.5, decode_ms: 10.0, total_ms: 13.0 },
+        why: None,
     }
 }
 

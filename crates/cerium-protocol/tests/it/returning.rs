@@ -2,12 +2,14 @@
 
 use crate::rendering;
 use cerium_protocol::wire::chat::Extras;
+use cerium_protocol::wire::chat::{self, Extras};
 use cerium_protocol::wire::sse::EventReader;
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, CustomFormat, DraftCounts, DraftSource, DraftUsage,
-    ErrorBody, ErrorKind, Event, Extensions, GrammarSyntax, Include, Input, Item, Json, Response,
-    Role, Status, TextFormat, Timings, Tool, ToolChoice, ToolKind, ToolName, Usage,
+    Cause, CompletionRequest, CreateResponse, CustomFormat, DraftCounts, DraftSource, DraftUsage,
+    ErrorBody, ErrorKind, Event, Extensions, GrammarSyntax, Include, Input, Item, Json, PartRead,
+    Place, PromptPart, Response, Role, Status, TextFormat, Timings, Tool, ToolChoice, ToolKind,
+    ToolName, Usage, Why,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -32,7 +34,9 @@ fn extensions() -> impl Strategy<Value = Extensions> {
         option::of(any::<u64>()),
         any::<bool>(),
     );
-    (texts, numbers).prop_map(|((prefix, stop, prediction, drafts), numbers)| {
+    let part = (0..4usize, any::<usize>(), text());
+    let parts = vec(part.prop_map(|(item, byte, name)| PromptPart { item, byte, name }), 0..3);
+    (texts, numbers, parts).prop_map(|((prefix, stop, prediction, drafts), numbers, parts)| {
         let (top_k, min_p, repetition_penalty, seed, infill) = numbers;
         Extensions {
             prefix,
@@ -44,6 +48,7 @@ fn extensions() -> impl Strategy<Value = Extensions> {
             min_p,
             repetition_penalty,
             seed,
+            parts,
         }
     })
 }
@@ -169,7 +174,21 @@ fn response(status: Status, text: &str) -> Response {
         changed: DraftCounts { drafted_tokens: 4, accepted_tokens: 3 },
         ..DraftUsage::default()
     };
+    let why = Why {
+        cause: Cause::Differs,
+        restored_tokens: 64,
+        gone_tokens: 0,
+        parts: vec![PartRead { name: "scope".into(), tokens: 120, known_tokens: 100 }],
+        place: Some(Place {
+            part: 0,
+            byte: 311,
+            before: "return ".into(),
+            here: "a".into(),
+            known: Some("b\n".into()),
+        }),
+    };
     Response {
+        why: Some(why.into()),
         usage: Usage { drafts, ..response.usage },
         timings: Timings { prefill_ms: 0.1, ttft_ms: 2.5, decode_ms: 10.25, total_ms: 1e3 / 3.0 },
         ..response
@@ -183,6 +202,7 @@ fn answer(status: Status) -> Vec<Event> {
         timings: Timings::default(),
         incomplete_reason: None,
         output: Vec::new(),
+        why: None,
         ..response(Status::InProgress, "")
     };
     vec![
@@ -248,6 +268,32 @@ fn calls_are_read_as_they_were_told() {
     });
     let happened = rendering::calling();
     assert_eq!(back[1..], happened[1..]);
+}
+
+#[test]
+fn an_answer_that_waits_says_behind_how_many() {
+    let mut happened = answer(Status::Completed);
+    happened.splice(1..1, [2, 0].map(|n_before| Event::Queued { n_before }));
+    let mut events = responses::Events::new(responses::Echo::default());
+    let told: Vec<_> = happened.clone().into_iter().flat_map(|event| events.push(event)).collect();
+    let queued = serde_json::to_value(&told[2]).unwrap();
+    assert_eq!((told[2].name(), &queued["sequence_number"]), ("response.queued", &2.into()));
+    assert_eq!(
+        (&queued["response"]["status"], &queued["cerium"]["before"]),
+        (&"queued".into(), &2.into())
+    );
+    let told = stream(told, "");
+    let back = read(&told, 64, |data| responses::read_event(data).unwrap().into_iter().collect());
+    assert_eq!(back, happened);
+    // Other servers say no number.
+    let other = br#"{"type": "response.queued", "response": {"id": "r"}, "sequence_number": 1}"#;
+    assert_eq!(responses::read_event(other), Ok(Some(Event::Queued { n_before: 0 })));
+    // The other dialects have no word for it.
+    assert_eq!(chat::Frames::new(5, Extras::default()).push(Event::Queued { n_before: 1 }), []);
+    assert_eq!(
+        completions::Frames::new(5, Extras::default()).push(Event::Queued { n_before: 1 }),
+        []
+    );
 }
 
 #[test]

@@ -133,7 +133,8 @@ impl Turn {
                     self.send(&mut events, event).await?;
                     return None;
                 }
-                Event::Added { .. }
+                Event::Queued { .. }
+                | Event::Added { .. }
                 | Event::TextDelta(_)
                 | Event::CallDelta(_)
                 | Event::ReasoningDelta(_) => {}

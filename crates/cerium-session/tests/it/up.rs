@@ -3,7 +3,8 @@
 use crate::script::{Act, Seen, service};
 use cerium_engine::{Class, FinishReason};
 use cerium_protocol::{
-    CreateResponse, ErrorBody, Event, Extensions, Include, Input, Response, Status,
+    Cause, CreateResponse, ErrorBody, Event, Extensions, Include, Input, Item, PromptPart,
+    Response, Role, Status,
 };
 use cerium_session::Stream;
 use std::sync::Arc;
@@ -59,6 +60,7 @@ fn line(event: Event) -> String {
     };
     match event {
         Event::Created(response) => format!("created {}\n", about(&response)),
+        Event::Queued { n_before } => format!("queued behind {n_before}\n"),
         Event::Added { index, item } => format!("added {index} {item:?}\n"),
         Event::TextDelta(delta) => {
             let logprobs = delta.logprobs.iter().map(|it| {
@@ -108,6 +110,55 @@ fn an_answer_comes_in_whole_characters() {
     text "🦀"
     done Completed - "aé🦀" 20+7 tokens, 3 cached
     "#);
+}
+
+#[test]
+fn who_waits_hears_behind_how_many() {
+    let told = events(Act::SayLate("a"), &[], None);
+    insta::assert_snapshot!(told, @r#"
+    created InProgress - "" 20+0 tokens, 0 cached
+    queued behind 2
+    queued behind 0
+    text "a"
+    done Completed - "a" 20+3 tokens, 3 cached
+    "#);
+}
+
+#[test]
+fn a_prompt_is_told_in_its_parts() {
+    let (service, _) = service(Act::Say("z", FinishReason::Stop));
+    let part = |item, byte, name: &str| PromptPart { item, byte, name: name.to_owned() };
+    let mut request = request(&[], None);
+    request.instructions = Some("sys".into());
+    request.input = Input::Items(vec![
+        Item::message(Role::User, "  old é old "),
+        Item::message(Role::Assistant, "said"),
+        Item::message(Role::User, "fileéscope"),
+    ]);
+    request.cerium.prefix = "go".into();
+    // One within a character, and one of an item that is not there.
+    request.cerium.parts =
+        vec![part(2, 5, "scope"), part(2, 0, "file"), part(0, 2, "before"), part(9, 0, "none")];
+    let why = read(service.respond(&request).unwrap(), usize::MAX).unwrap().why.unwrap();
+    let parts: Vec<_> = why.parts.iter().map(|p| (p.name.as_str(), p.tokens)).collect();
+    // Each with the words of the template before it: a control token, the role and a line feed.
+    let turn = |role: &str, text: &str| (1 + role.len() + 1 + text.len()) as u64;
+    let end = 2; // The end of a turn.
+    assert_eq!(
+        parts,
+        [
+            ("system text", turn("system", "sys")),
+            ("before", end + turn("user", "old é old")),
+            ("earlier turns", end + turn("assistant", "said")),
+            ("file", end + turn("user", "file")),
+            ("scope", "éscope".len() as u64),
+            ("beginning of the answer", end + turn("assistant", "go")),
+        ]
+    );
+    let place = why.place.unwrap();
+    assert_eq!((why.cause, place.part, place.byte), (Cause::New, 0, 0));
+    assert_eq!((why.parts[0].known_tokens, place.known), (3, None));
+    assert!(place.here.starts_with("stem\nsys<|im_end|>\n<|im_start|>user"), "{}", place.here);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cerium_protocol::wire::ErrorEnvelope;
-use cerium_protocol::wire::engine::{HELLO, Hello, STOP, Stop, Stopping};
+use cerium_protocol::wire::engine::{Explained, HELLO, Hello, STOP, Stop, Stopping, WHY};
 use cerium_protocol::{ErrorBody, ErrorKind};
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::body::Incoming;
@@ -120,13 +120,23 @@ impl Line {
 
     /// What an engine says of itself.
     pub(super) async fn hello(socket: &Path) -> Result<Hello, Trouble> {
-        let hello = async {
+        Self::look(socket, HELLO).await
+    }
+
+    /// What an engine tells of its last answers, if it is there and of this build.
+    pub(super) fn explained(socket: &Path) -> Option<Vec<Explained>> {
+        runtime().ok()?.block_on(Self::look(socket, WHY)).ok()
+    }
+
+    /// What an engine has to say at a path.
+    async fn look<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Trouble> {
+        let look = async {
             let mut line = Self::open(socket).await?;
-            let body = line.send(Method::GET, HELLO, Vec::new()).await?.into_body();
+            let body = line.send(Method::GET, path, Vec::new()).await?.into_body();
             let body = Told { line, body }.short().await?;
             serde_json::from_slice(&body).map_err(Trouble::gone)
         };
-        timeout(HELLO_MAX, hello).await.unwrap_or_else(|late| Err(Trouble::gone(late)))
+        timeout(HELLO_MAX, look).await.unwrap_or_else(|late| Err(Trouble::gone(late)))
     }
 
     /// Asks an engine to leave; whether it does, if it is there.

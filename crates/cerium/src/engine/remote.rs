@@ -151,6 +151,13 @@ impl RemoteBackend {
                     answer = Some(response);
                     true
                 }
+                Some(Event::Queued { n_before }) => {
+                    self.way.output.note(match n_before {
+                        0 => "waiting, next in line".to_owned(),
+                        n => format!("waiting, {n} before you"),
+                    });
+                    true
+                }
                 Some(Event::TextDelta(delta)) if !cancelled => {
                     text.push_str(&delta.text);
                     let new = text.strip_prefix(shown.as_str());
@@ -254,6 +261,7 @@ fn broken_off(answer: Option<Response>, text: String) -> Response {
         logprobs: Vec::new(),
         usage: cerium_protocol::Usage::default(),
         timings: cerium_protocol::Timings::default(),
+        why: None,
     });
     response.status = Status::Cancelled;
     response.output = vec![cerium_protocol::Item::message(cerium_protocol::Role::Assistant, text)];

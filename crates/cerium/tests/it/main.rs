@@ -18,4 +18,5 @@ mod model;
 mod models;
 mod serve;
 mod terminal;
+mod why;
 mod world;

@@ -38,6 +38,7 @@ impl Backend for Chorus {
             logprobs,
             usage: Usage::default(),
             timings: Timings::default(),
+            why: None,
         })
     }
 

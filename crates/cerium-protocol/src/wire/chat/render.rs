@@ -224,8 +224,8 @@ impl Frames {
             Event::ReasoningDelta(text) => {
                 vec![self.piece(Delta { reasoning_content: Some(text), ..Delta::default() })]
             }
-            // No request of this dialect redirects an answer.
-            Event::Steered(_) => Vec::new(),
+            // This dialect has no word for waiting, and no request of it redirects an answer.
+            Event::Queued { .. } | Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
                 let reason = Some(finish_reason(&response));
                 let mut frames = vec![self.chunk(Delta::default(), None, reason)];

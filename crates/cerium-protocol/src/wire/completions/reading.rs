@@ -113,6 +113,7 @@ impl Chunk {
             logprobs: Vec::new(),
             usage: Usage::default(),
             timings: Timings::default(),
+            why: None,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Echo;
 use super::object::{ResponseObject, status_word};
 use super::output::{ContentPart, OutputItem, item, item_id};
 use crate::{ErrorBody, Event, Item, Response, Steered, TextDelta, TokenLogprob};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One event: the `data` of an SSE frame, or a WebSocket text frame.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +25,7 @@ impl StreamEvent {
         match self.kind {
             Kind::Created { .. } => "response.created",
             Kind::InProgress { .. } => "response.in_progress",
+            Kind::Queued { .. } => "response.queued",
             Kind::ItemAdded { .. } => "response.output_item.added",
             Kind::PartAdded { .. } => "response.content_part.added",
             Kind::TextDelta { .. } => "response.output_text.delta",
@@ -52,6 +53,8 @@ enum Kind {
     Created { response: Box<ResponseObject> },
     #[serde(rename = "response.in_progress")]
     InProgress { response: Box<ResponseObject> },
+    #[serde(rename = "response.queued")]
+    Queued { response: Box<ResponseObject>, cerium: Position },
     #[serde(rename = "response.output_item.added")]
     ItemAdded { output_index: usize, item: OutputItem },
     #[serde(rename = "response.content_part.added")]
@@ -98,6 +101,13 @@ enum Kind {
     Error { code: Option<String>, message: String, param: Option<String> },
 }
 
+/// Where a response stands in the queue: what the published event has no place for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// Requests that are begun before it.
+    pub(super) before: usize,
+}
+
 /// Turns what happens to one response into the events that tell a client.
 #[derive(Debug)]
 pub struct Events {
@@ -129,6 +139,7 @@ impl Events {
     pub fn push(&mut self, event: Event) -> Vec<StreamEvent> {
         let kinds = match event {
             Event::Created(response) => self.create(response),
+            Event::Queued { n_before } => self.queue(n_before).into_iter().collect(),
             Event::Added { item, .. } => [self.close(), self.open(item)].concat(),
             Event::TextDelta(TextDelta { text, logprobs }) => {
                 self.delta(text, logprobs).into_iter().collect()
@@ -147,6 +158,11 @@ impl Events {
         let object = Box::new(ResponseObject::in_progress(&response, &self.echo));
         self.created = Some(response);
         vec![Kind::Created { response: object.clone() }, Kind::InProgress { response: object }]
+    }
+
+    fn queue(&self, before: usize) -> Option<Kind> {
+        let response = Box::new(ResponseObject::queued(self.created.as_ref()?, &self.echo));
+        Some(Kind::Queued { response, cerium: Position { before } })
     }
 
     /// Announces an item, and its one part.

@@ -149,6 +149,11 @@ impl ResponseObject {
         Self::new(response, echo, "in_progress")
     }
 
+    /// A response that waits for others.
+    pub fn queued(response: &Response, echo: &Echo) -> Self {
+        Self::new(response, echo, "queued")
+    }
+
     /// A finished response, with its items.
     pub fn finished(response: &Response, echo: &Echo) -> Self {
         let status = status_word(response);

@@ -3,6 +3,7 @@
 //! Reads what this server tells, exactly, and what any other server of the protocol tells, as far
 //! as this crate has words for it.
 
+use super::events::Position;
 use crate::wire::json;
 use crate::wire::measured::Measured;
 use crate::{
@@ -29,6 +30,7 @@ pub fn read_event(data: &[u8]) -> Result<Option<Event>, ErrorBody> {
     }
     Ok(match json::read_answer(data)? {
         Told::Created { response } => Some(Event::Created(response.lower())),
+        Told::Queued { cerium } => Some(Event::Queued { n_before: cerium.before }),
         Told::Added { output_index, item } => {
             item.lower().map(|item| Event::Added { index: output_index, item })
         }
@@ -60,6 +62,11 @@ fn failed(code: Option<String>, message: String, param: Option<String>) -> Error
 enum Told {
     #[serde(rename = "response.created")]
     Created { response: Object },
+    #[serde(rename = "response.queued")]
+    Queued {
+        #[serde(default)]
+        cerium: Position,
+    },
     #[serde(rename = "response.output_text.delta")]
     TextDelta {
         delta: String,
@@ -208,6 +215,7 @@ impl Object {
             logprobs,
             usage: counts,
             timings: Timings::default(),
+            why: None,
         }
     }
 }
