@@ -70,9 +70,14 @@ pub(crate) fn object(value: &impl Serialize) -> Result<()> {
     data(&text)
 }
 
+/// Whether there is somebody to be asked.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// Asks a question that is answered with yes or no; `Err(NoTerminal)` when nobody can be asked.
 pub(crate) fn confirm(question: &str, default: bool) -> Result<bool, NoTerminal> {
-    if !io::stdin().is_terminal() {
+    if !can_ask() {
         return Err(NoTerminal);
     }
     let choices = if default { "[Y/n]" } else { "[y/n]" };

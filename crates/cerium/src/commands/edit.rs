@@ -137,11 +137,11 @@ impl One<'_> {
         };
         let file = &self.prepared.file.path;
         match made {
-            Ok(proposal) => match self.settle(&proposal, &stats) {
+            Ok(proposal) => match self.settle(way, &proposal, &stats) {
                 Ok((exit, receipt)) => {
                     let applied = receipt.as_ref().is_some_and(|receipt| receipt.undo.is_some());
-                    if let (true, Way::Model(backend)) = (applied, way) {
-                        read_on(backend, &proposal);
+                    if applied && self.consent == Consent::Given {
+                        read_on(way, &proposal);
                     }
                     FileReport::made(stats, &proposal, exit, receipt)
                 }
@@ -180,7 +180,12 @@ impl One<'_> {
     }
 
     /// Asks, if need be, and writes.
-    fn settle(&self, proposal: &Proposal, stats: &Stats) -> Result<(Exit, Option<Receipt>)> {
+    fn settle(
+        &self,
+        way: &Way<'_>,
+        proposal: &Proposal,
+        stats: &Stats,
+    ) -> Result<(Exit, Option<Receipt>)> {
         let watched = self.output.is_watched();
         let dry_run = self.consent == Consent::DryRun;
         // Nobody is asked about what they have not seen, quiet or not.
@@ -191,6 +196,10 @@ impl One<'_> {
             } else if !watched && wanted {
                 output::data(&diff::colour(&proposal.diff()))?;
             }
+        }
+        if self.consent == Consent::Ask && output::can_ask() {
+            // While the diff is read. What was read of the old text stays as well.
+            read_on(way, proposal);
         }
         let consent = match self.consent {
             Consent::Ask => output::confirm("apply?", false).unwrap_or_else(|_| {
@@ -241,8 +250,9 @@ impl One<'_> {
     }
 }
 
-/// Has what an edit left read before anybody says what comes next: mostly it is about the same place.
-fn read_on(backend: &Counted, proposal: &Proposal) {
+/// Has what an edit leaves read before anybody says what comes next: mostly it is about the same place.
+fn read_on(way: &Way<'_>, proposal: &Proposal) {
+    let Way::Model(backend) = *way else { return };
     let Some(region) = proposal.scope.regions.first() else { return };
     let file = SourceFile { text: proposal.after.clone(), ..proposal.file.clone() };
     warm(backend, &file, LineSpan::line(region.lines.start), &Strategy::default());

@@ -1,6 +1,7 @@
 //! The engine that commands share: started by the first, warm for the second, gone when it should
 //! be, and never more than one where one will do.
 
+use crate::terminal::OnTerminal;
 use crate::world::{Ran, World};
 use cerium_hub::test_model;
 use rustix::process::{Pid, Signal, kill_process};
@@ -91,22 +92,34 @@ fn the_second_command_is_warm_and_says_the_same() {
 }
 
 #[test]
-fn what_an_edit_left_is_read_before_the_next_one_is_asked_for() {
-    let world = World::new();
+fn what_an_edit_leaves_is_read_before_the_next_one_is_asked_for() {
     let model = model();
-    let edit = |instruction: &str| {
-        let args = ["edit", "calc.py", "--symbol", "main", "--yes", "--json", "--model", &model];
-        world.run(&[&args[..], &["-i", instruction]].concat()).json()
-    };
-    let first = edit("print the area of a 4 by 5 rectangle");
-    assert_eq!(first["applied"], true, "{first:#}");
-    // The engine is at rest once it has read on.
-    wait_until("it has read on", || engine(&world)["activity"]["running"] == 0);
-    let second = edit("print the area of a 6 by 7 rectangle");
-    let tokens = |field: &str| second[field].as_u64().unwrap();
-    let left = tokens("prompt_tokens") - tokens("cached_tokens");
-    // The instruction, the end of the turn and the beginning of the answer.
-    assert!((10..60).contains(&left), "{second:#}");
+    let args = ["edit", "calc.py", "--symbol", "main", "--model", &model, "-i"];
+    // After it was applied, and while the question whether it shall be is open.
+    for asks in [false, true] {
+        let world = World::new();
+        let rests = || wait_until("it has read on", || engine(&world)["activity"]["running"] == 0);
+        let instruction = ["print the area of a 4 by 5 rectangle"];
+        if asks {
+            let mut terminal =
+                OnTerminal::start(world.command(&[&args[..], &instruction].concat()));
+            terminal.wait_for("apply?");
+            rests();
+            terminal.type_in("y\n");
+            assert_eq!(terminal.end(), Some(0), "{}", terminal.screen);
+        } else {
+            world.run(&[&args[..], &instruction, &["--yes"]].concat()).ok();
+            // The engine is at rest once it has read on.
+            rests();
+        }
+        let next =
+            [&args[..], &["print the area of a 6 by 7 rectangle", "--yes", "--json"]].concat();
+        let next = world.run(&next).json();
+        let tokens = |field: &str| next[field].as_u64().unwrap();
+        let left = tokens("prompt_tokens") - tokens("cached_tokens");
+        // The instruction, the end of the turn and the beginning of the answer.
+        assert!((10..60).contains(&left), "asks: {asks}, {next:#}");
+    }
 }
 
 #[test]
