@@ -19,6 +19,7 @@ use cerium_harness::lines::LineSpan;
 use cerium_harness::syntax::{self, Decl, Language};
 use cerium_harness::workspace::{WalkLimits, Workspace};
 use cerium_model::memory::resident;
+use cerium_protocol::{PartRead, Why};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -45,7 +46,7 @@ const INSTRUCTIONS: [&str; 8] = [
 ];
 
 /// What one edit took.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Turn {
     /// Whether the model gave a usable edit.
     applied: bool,
@@ -57,6 +58,11 @@ struct Turn {
     total_ms: f64,
     /// Memory of the process after it.
     resident_bytes: u64,
+    path: String,
+    function: String,
+    instruction: String,
+    /// What of each request's prompt was known.
+    why: Vec<Why>,
 }
 
 pub(super) fn run(output: Output, settings: &Settings, args: &BenchSession) -> Result<Exit> {
@@ -138,7 +144,7 @@ impl Person {
         let request = EditRequest {
             symbol: Some(name.clone()),
             direct: false,
-            ..EditRequest::new(&path, instruction)
+            ..EditRequest::new(&path, instruction.clone())
         };
         let start = Instant::now();
         let made = plan_text(file, request)
@@ -149,7 +155,7 @@ impl Person {
         if let Ok(proposal) = made {
             self.texts.insert(path.clone(), proposal.after);
         }
-        self.at = Some((path, name));
+        self.at = Some((path.clone(), name.clone()));
         let usage = stats.usage;
         Ok(Turn {
             applied,
@@ -158,6 +164,10 @@ impl Person {
             ttft_ms: stats.timings.ttft_ms,
             total_ms,
             resident_bytes: resident().n_bytes,
+            path,
+            function: name,
+            instruction,
+            why: stats.why,
         })
     }
 
@@ -189,11 +199,16 @@ fn text(turns: &[Turn]) -> String {
     };
     let mb = |turn: Option<&Turn>| turn.map_or(0, |turn| turn.resident_bytes >> 20);
     let applied = turns.iter().filter(|turn| turn.applied).count();
+    let again = turns.iter().filter(|turn| turn.why.len() > 1).count();
     let quick = turns.iter().filter(|turn| turn.total_ms < 1000.0).count();
     [
-        format!("{} edits, {applied} usable, {quick} within a second\n", turns.len()),
+        format!(
+            "{} edits, {applied} usable, {again} asked for again, {quick} within a second\n",
+            turns.len()
+        ),
         row("prompt tokens", &|turn| turn.prompt_tokens as f64),
         row("of these computed", &|turn| turn.uncached_tokens as f64),
+        row("in first requests", &|turn| turn.why.first().map_or(0, computed) as f64),
         row("first token, ms", &|turn| turn.ttft_ms),
         row("all of it, ms", &|turn| turn.total_ms),
         format!(
@@ -204,4 +219,27 @@ fn text(turns: &[Turn]) -> String {
         ),
     ]
     .concat()
+        + &by_part(turns)
+}
+
+/// Tokens of a prompt that were computed.
+fn computed(why: &Why) -> u64 {
+    why.parts.iter().map(|part| part.tokens - part.known_tokens).sum()
+}
+
+/// What was computed, by what it is, in tokens an edit.
+fn by_part(turns: &[Turn]) -> String {
+    let mut parts: Vec<(&str, u64)> = Vec::new();
+    for PartRead { name, tokens, known_tokens } in
+        turns.iter().flat_map(|turn| &turn.why).flat_map(|why| &why.parts)
+    {
+        match parts.iter_mut().find(|(other, _)| other == name) {
+            Some((_, n)) => *n += tokens - known_tokens,
+            None => parts.push((name, tokens - known_tokens)),
+        }
+    }
+    let line = |(name, n): (&str, u64)| {
+        format!("  {name:<24} {:>6.1} tokens computed an edit\n", n as f64 / turns.len() as f64)
+    };
+    parts.into_iter().map(line).collect()
 }
