@@ -34,7 +34,7 @@ pub(super) fn replay(
         match generation.next() {
             Some(Step::Queued { .. } | Step::Prefilled { .. } | Step::Steered { .. }) => {}
             Some(Step::Token { id, .. }) => {
-                bytes.extend_from_slice(loaded.tokenizer.token_bytes(id))
+                bytes.extend_from_slice(loaded.tokenizer.token_bytes(id));
             }
             Some(Step::Done(finish)) => {
                 let stats = finish.stats;
