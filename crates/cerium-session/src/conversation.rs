@@ -182,7 +182,9 @@ fn told(tools: &[Tool], template: &ChatTemplate) -> String {
         functions.map(|function| Respaced::spaced().all(&function.to_string())).collect();
     if !functions.is_empty() {
         // The wording that Qwen and Hermes were trained on.
-        told += &format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            told,
             "# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are \
              provided with function signatures within <tools></tools> XML tags:\n<tools>\n{}\n</tools>\n\n\
              For each function call, return a json object with function name and arguments within \
@@ -201,7 +203,7 @@ fn told(tools: &[Tool], template: &ChatTemplate) -> String {
     }
     told += "# Tools that take text\n\nTo call one of these, write its input as it is, without JSON, \
              between tags:\n";
-    told += &format!("{}INPUT{CLOSING_TAG}", opening_tag("NAME"));
+    let _ = write!(told, "{}INPUT{CLOSING_TAG}", opening_tag("NAME"));
     for tool in customs {
         let ToolKind::Custom { format } = &tool.kind else { continue };
         let name = called(tool.namespace.as_deref(), &tool.name);

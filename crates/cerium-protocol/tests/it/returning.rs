@@ -1,7 +1,6 @@
 //! There and back: what one side writes, the other reads as it was.
 
 use crate::rendering;
-use cerium_protocol::wire::chat::Extras;
 use cerium_protocol::wire::chat::{self, Extras};
 use cerium_protocol::wire::sse::EventReader;
 use cerium_protocol::wire::{completions, responses};
