@@ -360,7 +360,7 @@ fn log_probabilities_come_with_the_text_of_their_tokens() {
     };
     let mut frames = chat::Frames::new(5, extras);
     let pieces = happened.iter().cloned().flat_map(|e| frames.push(e));
-    let mut told: Vec<_> = pieces.map(|frame| json(frame)).collect();
+    let mut told: Vec<_> = pieces.map(json).collect();
     told.push(json(chat::Completion::new(response, 5, extras)));
     insta::assert_snapshot!(show(told), @r#"
     null
@@ -371,7 +371,7 @@ fn log_probabilities_come_with_the_text_of_their_tokens() {
     "#);
     let mut frames = completions::Frames::new(5, extras);
     let pieces = happened.iter().cloned().flat_map(|e| frames.push(e));
-    let mut told: Vec<_> = pieces.map(|frame| json(frame)).collect();
+    let mut told: Vec<_> = pieces.map(json).collect();
     told.push(json(completions::Completion::new(response, 5, extras)));
     let chosen = Extras { logprobs: Some(0), ..extras };
     told.push(json(completions::Completion::new(response, 5, chosen)));

@@ -119,6 +119,7 @@ fn who_waits_hears_behind_how_many() {
     created InProgress - "" 20+0 tokens, 0 cached
     queued behind 2
     queued behind 0
+    added 0 Message { role: Assistant, content: "" }
     text "a"
     done Completed - "a" 20+3 tokens, 3 cached
     "#);
@@ -141,15 +142,15 @@ fn a_prompt_is_told_in_its_parts() {
         vec![part(2, 5, "scope"), part(2, 0, "file"), part(0, 2, "before"), part(9, 0, "none")];
     let why = read(service.respond(&request).unwrap(), usize::MAX).unwrap().why.unwrap();
     let parts: Vec<_> = why.parts.iter().map(|p| (p.name.as_str(), p.tokens)).collect();
-    // Each with the words of the template before it: a control token, the role and a line feed.
+    // Each with the words of the template before it (a control token, the role and a line feed), and white space.
     let turn = |role: &str, text: &str| (1 + role.len() + 1 + text.len()) as u64;
     let end = 2; // The end of a turn.
     assert_eq!(
         parts,
         [
             ("system text", turn("system", "sys")),
-            ("before", end + turn("user", "old é old")),
-            ("earlier turns", end + turn("assistant", "said")),
+            ("before", end + turn("user", "  old é old")),
+            ("earlier turns", 1 + end + turn("assistant", "said")),
             ("file", end + turn("user", "file")),
             ("scope", "éscope".len() as u64),
             ("beginning of the answer", end + turn("assistant", "go")),
