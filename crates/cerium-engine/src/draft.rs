@@ -33,11 +33,13 @@ pub enum DraftKind {
     Transduced,
     /// What followed when the last tokens stood there before, in the prompt or in an earlier text.
     Repeat,
+    /// What a [`Mask`](crate::Mask) leaves no choice about.
+    Forced,
 }
 
 impl DraftKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Copy, Self::Transduced, Self::Repeat];
+    pub const ALL: [Self; 4] = [Self::Copy, Self::Transduced, Self::Repeat, Self::Forced];
 }
 
 /// Tokens that a generation may go on with.

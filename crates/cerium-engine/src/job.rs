@@ -3,6 +3,7 @@
 use crate::Parting;
 use crate::draft::{DraftCounts, DraftKind, Drafts};
 use crate::likelihood::Likelihood;
+use crate::mask::Mask;
 use std::time::Duration;
 
 /// One generation.
@@ -20,6 +21,8 @@ pub struct Job {
     pub sampling: Sampling,
     /// Whether each token comes with its [`Likelihood`], and how many of the likeliest with it.
     pub likelihoods: Option<usize>,
+    /// Bounds what may be generated.
+    pub mask: Option<Box<dyn Mask>>,
     /// Where drafts may come from. They change speed alone.
     pub drafts: Drafts,
     /// The output's first tokens, whatever the model makes of them: to replay a text, at the price
@@ -30,11 +33,11 @@ pub struct Job {
 impl Job {
     /// Whether all logits have to be known; else the id of the greatest one is enough.
     pub(crate) fn wants_logits(&self) -> bool {
-        !self.sampling.is_greedy() || self.likelihoods.is_some()
+        !self.sampling.is_greedy() || self.likelihoods.is_some() || self.mask.is_some()
     }
 }
 
-/// How a generation goes on otherwise: as a new one whose prompt is what is kept of this one, prompt and
+/// How a generation goes on otherwise, without a mask: as a new one whose prompt is what is kept of this one, prompt and
 /// output, and then these tokens.
 #[derive(Debug)]
 pub struct Steer {

@@ -10,6 +10,7 @@ mod engine;
 mod interrupt;
 mod job;
 mod likelihood;
+mod mask;
 mod prefix;
 mod running;
 mod sample;
@@ -20,4 +21,5 @@ pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, Drafter, Drafts
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};
 pub use job::{Class, Finish, FinishReason, Job, Sampling, Stats, Steer, Step};
 pub use likelihood::Likelihood;
+pub use mask::Mask;
 pub use prefix::{Gone, Parting};

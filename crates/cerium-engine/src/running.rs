@@ -1,6 +1,6 @@
 //! A job on its way: its sequence, its cache and what its reader has not taken yet.
 
-use crate::draft::{Draft, Experience, Governor, Room};
+use crate::draft::{DRAFT_TOKENS_MAX, Draft, DraftKind, Experience, Governor, Room};
 use crate::engine::{Place, offer};
 use crate::prefix::{PrefixCache, Restoring, n_promise};
 use crate::{Class, Finish, FinishReason, Job, Likelihood, Stats, Steer, Step, sample};
@@ -116,8 +116,13 @@ impl Running {
             kv.truncate(n_kept.min(self.tokens.len() - 1));
             self.state = State::Prefilling;
         }
-        self.job =
-            Job { max_tokens, sampling, forced: Vec::new(), ..std::mem::take(&mut self.job) };
+        self.job = Job {
+            max_tokens,
+            sampling,
+            mask: None,
+            forced: Vec::new(),
+            ..std::mem::take(&mut self.job)
+        };
         self.governor = Governor::new(drafts);
         let (n_prompt, n_cached) = (self.tokens.len(), self.n_computed());
         let began = Stats { n_prompt, n_cached, ..Stats::default() };
@@ -237,7 +242,14 @@ impl Running {
         let Stats { n_prompt, n_output, .. } = self.stats;
         // The token after the draft comes for nothing.
         let n_left = self.job.max_tokens.min(n_context - n_prompt) - n_output - 1;
-        let room = Room { n_rows, n_tokens, n_max: n_left.min(n_draft_max) };
+        let n_max = n_left.min(n_draft_max);
+        if let Some(mask) = &mut self.job.mask {
+            let ids = mask.forced(n_max.min(DRAFT_TOKENS_MAX));
+            if !ids.is_empty() {
+                return Some(Draft { ids, kind: DraftKind::Forced, support: 0 });
+            }
+        }
+        let room = Room { n_rows, n_tokens, n_max };
         self.governor.choose(&self.tokens, n_output, experience, room)
     }
 
@@ -256,7 +268,9 @@ impl Running {
             let id = match (self.job.forced.get(self.stats.n_output), told) {
                 (Some(&id), _) | (None, Told::Likeliest(id)) => id,
                 (None, Told::Logits { logits, .. }) => {
-                    sample::choose(&self.job.sampling, logits, &self.tokens, self.tokens.len())
+                    let allowed = self.job.mask.as_mut().map(|mask| mask.allowed());
+                    let (sampling, seen) = (&self.job.sampling, &self.tokens);
+                    sample::choose(sampling, logits, seen, seen.len(), allowed)
                 }
             };
             let likelihood = match (self.job.likelihoods, told) {
@@ -265,6 +279,9 @@ impl Running {
                 }
                 _ => None,
             };
+            if let Some(mask) = &mut self.job.mask {
+                mask.accept(id);
+            }
             let right = guesses.get(n_right) == Some(&id);
             if let Some(draft) = draft.filter(|_| right) {
                 self.stats.drafts[draft.kind as usize].n_accepted += 1;

@@ -7,13 +7,23 @@ use std::borrow::Cow;
 /// Chooses a token from `logits`.
 ///
 /// * `seen`: the sequence so far, for the repetition penalty
+/// * `allowed`: the tokens that may be chosen, as of [`Mask::allowed`](crate::Mask::allowed); `None`: all
 /// * `position`: of the token to be chosen; with the seed it determines the draw
 ///
 /// Equal logits count as ordered by id, so the choice is a function of the arguments alone.
-pub(crate) fn choose(sampling: &Sampling, logits: &[f32], seen: &[u32], position: usize) -> u32 {
+pub(crate) fn choose(
+    sampling: &Sampling,
+    logits: &[f32],
+    seen: &[u32],
+    position: usize,
+    allowed: Option<&[u32]>,
+) -> u32 {
     let mut logits = Cow::Borrowed(logits);
     if sampling.repetition_penalty != 1.0 {
         penalise(sampling.repetition_penalty, logits.to_mut(), seen);
+    }
+    if let Some(allowed) = allowed {
+        forbid(logits.to_mut(), allowed);
     }
     if sampling.temperature <= 0.0 {
         return argmax(&logits).unwrap_or(0) as u32;
@@ -43,9 +53,29 @@ fn penalise(penalty: f32, logits: &mut [f32], seen: &[u32]) {
     }
 }
 
-/// The `top_k` likeliest (or all), likeliest first.
+/// Makes all tokens impossible that are not allowed.
+fn forbid(logits: &mut [f32], allowed: &[u32]) {
+    let (whole, rest) = logits.as_chunks_mut::<32>();
+    let words = allowed.iter().copied().chain(std::iter::repeat(0));
+    for (logits, word) in whole.iter_mut().map(|chunk| &mut chunk[..]).chain([rest]).zip(words) {
+        match word {
+            u32::MAX => {}
+            0 => logits.fill(f32::NEG_INFINITY),
+            word => {
+                for (i, logit) in logits.iter_mut().enumerate() {
+                    if word >> i & 1 == 0 {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The `top_k` likeliest (or all), likeliest first. What is impossible is none of them.
 fn candidates(sampling: &Sampling, logits: &[f32]) -> Vec<Candidate> {
-    let all = logits.iter().enumerate().filter(|(_, logit)| !logit.is_nan());
+    let possible = |logit: f32| !logit.is_nan() && logit > f32::NEG_INFINITY;
+    let all = logits.iter().enumerate().filter(|&(_, &logit)| possible(logit));
     let mut all: Vec<Candidate> =
         all.map(|(id, &logit)| Candidate { id: id as u32, logit, weight: 0.0 }).collect();
     let order = |a: &Candidate, b: &Candidate| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id));
@@ -123,14 +153,16 @@ mod tests {
     fn counts(sampling: &Sampling, logits: &[f32], n: usize) -> Vec<usize> {
         let mut counts = vec![0; logits.len()];
         for position in 0..n {
-            counts[choose(sampling, logits, &[], position) as usize] += 1;
+            counts[choose(sampling, logits, &[], position, None) as usize] += 1;
         }
         counts
     }
 
     #[test]
     fn greedy_takes_the_first_of_the_likeliest() {
-        assert_eq!(choose(&sampling(0.0), &[1.0, 5.0, 5.0, f32::NAN], &[], 0), 1);
+        let logits = [1.0, 5.0, 5.0, f32::NAN];
+        assert_eq!(choose(&sampling(0.0), &logits, &[], 0, None), 1);
+        assert_eq!(choose(&sampling(0.0), &logits, &[], 0, Some(&[0b1101])), 2);
     }
 
     #[test]
@@ -163,9 +195,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_allowed_is_not_drawn() {
+        let logits: Vec<f32> = (0..70).map(|i| (i % 7) as f32).collect();
+        let mut allowed = [0, 0b1000, 0];
+        for s in [sampling(0.0), sampling(1.0), Sampling { top_k: 5, ..sampling(2.0) }] {
+            for position in 0..50 {
+                assert_eq!(choose(&s, &logits, &[], position, Some(&allowed)), 35);
+                // Words that are missing allow nothing.
+                assert_eq!(choose(&s, &logits, &[], position, Some(&[1 << 31])), 31);
+            }
+        }
+        allowed[2] = 0b11;
+        let seen: Vec<u32> =
+            (0..200).map(|p| choose(&sampling(9.0), &logits, &[], p, Some(&allowed))).collect();
+        assert!([35, 64, 65].iter().all(|id| seen.contains(id)));
+        assert!(seen.iter().all(|id| [35, 64, 65].contains(id)));
+    }
+
+    #[test]
     fn the_penalty_pushes_seen_tokens_down() {
         let s = Sampling { repetition_penalty: 2.0, ..sampling(0.0) };
-        assert_eq!(choose(&s, &[4.0, 3.0, -1.0], &[0], 0), 1);
-        assert_eq!(choose(&s, &[-1.0, -1.5, -9.0], &[0, 0], 0), 1);
+        assert_eq!(choose(&s, &[4.0, 3.0, -1.0], &[0], 0, None), 1);
+        assert_eq!(choose(&s, &[-1.0, -1.5, -9.0], &[0, 0], 0, None), 1);
     }
 }

@@ -187,7 +187,7 @@ impl Tokenizer {
         self.roles.infill.as_ref()
     }
 
-    /// The text of a control token.
+    /// The text of a control token, which no text becomes.
     pub fn control_text(&self, id: u32) -> Option<&str> {
         self.control.text(id)
     }

@@ -62,6 +62,9 @@ pub struct DraftUsage {
     pub changed: DraftCounts,
     /// What stood there before.
     pub repeated: DraftCounts,
+    /// What the answer's shape leaves no choice about.
+    #[serde(default)]
+    pub forced: DraftCounts,
 }
 
 /// Draft tokens of one kind.
@@ -78,6 +81,7 @@ impl AddAssign for DraftUsage {
         self.copied += other.copied;
         self.changed += other.changed;
         self.repeated += other.repeated;
+        self.forced += other.forced;
     }
 }
 

@@ -7,6 +7,8 @@
 //!
 //! Text becomes ids only here, and text of people, files and tools never becomes a control token.
 
+mod calls;
+mod constraint;
 mod conversation;
 mod generator;
 mod json_text;

@@ -6,7 +6,7 @@ use cerium_engine::{Drafter, Drafts, Sampling};
 use cerium_model::template::{ChatTemplate, TemplateError};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, DraftSource, ErrorBody, Extensions, Input, Item, TextFormat,
+    CompletionRequest, CreateResponse, DraftSource, ErrorBody, Extensions, Input, Item,
 };
 use std::error::Error as _;
 use std::sync::Arc;
@@ -15,17 +15,6 @@ use std::sync::Arc;
 /// token, so they cost time.
 const STOPS_MAX: usize = 64;
 const STOPS_BYTES_MAX: usize = 4096;
-
-/// Refuses what no answer would keep to.
-pub(crate) fn refuse_unserved(request: &CreateResponse) -> Result<(), ErrorBody> {
-    if !request.tools.is_empty() {
-        return Err(ErrorBody::not_served("tools", "`tools` is not served here"));
-    }
-    if request.format != TextFormat::Text {
-        return Err(ErrorBody::not_served("text.format", "only text is served here"));
-    }
-    Ok(())
-}
 
 /// Bytes of a conversation's text that no template drops.
 pub(crate) fn conversation_bytes(request: &CreateResponse) -> usize {

@@ -1,17 +1,20 @@
 //! The door of the session: requests in, streams of events out.
 
+use crate::calls::{Reader, Style};
+use crate::constraint::{Asked, Constraints, Thinks};
 use crate::conversation::Conversation;
 use crate::generator::{Generator, Steps};
 use crate::prompt;
 use crate::steer::Origin;
 use crate::stream::{Stream, StreamParts};
-use cerium_engine::{Class, Drafts, Job, SubmitError};
+use cerium_engine::{Class, Drafts, Job, Mask, SubmitError};
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
     CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Input, ModelInfo, Response, Status,
     Timings, Usage,
 };
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -29,6 +32,10 @@ struct Inner {
     end_tokens: Vec<u32>,
     /// Bytes of the longest token.
     token_bytes_max: usize,
+    /// How the model writes calls, and the control tokens that it writes around them.
+    style: Style,
+    marks: HashMap<u32, &'static str>,
+    constraints: Constraints,
 }
 
 impl Service {
@@ -42,7 +49,15 @@ impl Service {
         generator: impl Generator + 'static,
     ) -> Self {
         let n_vocab = u32::try_from(tokenizer.n_vocab()).unwrap_or(u32::MAX);
-        let end_tokens = (0..n_vocab).filter(|&id| tokenizer.is_end(id)).collect();
+        let style = Style::of_template(template.source());
+        // gpt-oss ends its messages with what ends answers of others.
+        let goes_on = (style == Style::Harmony).then(|| tokenizer.special("<|end|>")).flatten();
+        let ends = (0..n_vocab).filter(|&id| tokenizer.is_end(id) && Some(id) != goes_on);
+        let end_tokens: Vec<u32> = ends.collect();
+        let constraints = Constraints::new(Arc::clone(&tokenizer), end_tokens.clone());
+        let marks = style.marks().iter();
+        let marks = marks.filter_map(|mark| Some((tokenizer.special(mark)?, *mark)));
+        let marks = marks.filter(|&(id, _)| tokenizer.is_control(id)).collect();
         let lengths = (0..n_vocab).map(|id| tokenizer.token_bytes(id).len());
         let token_bytes_max = lengths.max().unwrap_or(0).max(1);
         let infill = tokenizer.infill().is_some();
@@ -53,6 +68,9 @@ impl Service {
             generator: Box::new(generator),
             end_tokens,
             token_bytes_max,
+            style,
+            marks,
+            constraints,
         }))
     }
 
@@ -74,7 +92,6 @@ impl Service {
     /// `context_length_exceeded` when the prompt leaves no room for an answer, `invalid_value` for
     /// settings out of range, `server_is_overloaded` when the engine takes no more work.
     pub fn respond(&self, request: &CreateResponse) -> Result<Stream, ErrorBody> {
-        prompt::refuse_unserved(request)?;
         let extensions = &request.cerium;
         let sampling =
             prompt::sampling(request.temperature, request.top_p, extensions, fresh_number)?;
@@ -82,7 +99,12 @@ impl Service {
         self.check_bytes("input", prompt::conversation_bytes(request))?;
         let conversation = Conversation::new(request, self.template());
         let mut prompt = prompt::encode(&conversation, self.tokenizer(), self.template())?;
-        prompt.extend(self.tokenizer().encode(&extensions.prefix));
+        let thinks = self.thinks(&prompt, &extensions.prefix);
+        let prefix = self.tokenizer().encode(&extensions.prefix);
+        prompt.extend(&prefix);
+        let asked = Asked::of(request, self.0.style, thinks);
+        let follower = self.0.constraints.follow(&asked, &prefix)?;
+        let mask = follower.map(|follower| Box::new(follower) as Box<dyn Mask>);
         let class = if request.generate { Class::Interactive } else { Class::Background };
         let origin = Origin {
             param: "input",
@@ -95,8 +117,10 @@ impl Service {
             likelihoods: prompt::likelihoods("top_logprobs", request.logprobs())?,
             stops,
             extensions: extensions.clone(),
+            tools: asked.tools.into_iter().cloned().collect(),
+            parallel: request.parallel_tool_calls,
         };
-        self.start(origin, class)
+        self.start(origin, class, mask)
     }
 
     /// Begins to go on with a text, or to fill the gap before the request's suffix.
@@ -121,8 +145,10 @@ impl Service {
             likelihoods: prompt::likelihoods("logprobs", request.logprobs)?,
             stops,
             extensions: extensions.clone(),
+            tools: Vec::new(),
+            parallel: true,
         };
-        self.start(origin, Class::Interactive)
+        self.start(origin, Class::Interactive, None)
     }
 
     /// Refuses text that cannot fit whatever its tokens are, before time and memory go into them.
@@ -135,6 +161,32 @@ impl Service {
         Ok(())
     }
 
+    /// What a control token is to whoever looks for calls.
+    pub(crate) fn mark(&self, id: u32) -> Option<&'static [u8]> {
+        self.0.marks.get(&id).map(|mark| mark.as_bytes())
+    }
+
+    /// What finds calls and thoughts in an answer, where there may be any.
+    pub(crate) fn reader(&self, origin: &Origin) -> Option<Reader> {
+        origin.conversation.as_ref()?;
+        let (style, thinks) =
+            (self.0.style, self.thinks(&origin.prompt, &origin.extensions.prefix));
+        let needed = thinks != Thinks::No || style == Style::Harmony || !origin.tools.is_empty();
+        needed.then(|| Reader::new(style, &origin.tools, thinks == Thinks::Begun))
+    }
+
+    /// Whether an answer begins with a thought: some templates begin one for the model.
+    fn thinks(&self, prompt: &[u32], prefix: &str) -> Thinks {
+        if !prefix.is_empty() || !self.0.template.source().contains("<think>") {
+            return Thinks::No;
+        }
+        const N_TOKENS: usize = 6;
+        let tail = &prompt[prompt.len().saturating_sub(N_TOKENS)..];
+        let bytes = |id| self.mark(id).unwrap_or_else(|| self.tokenizer().token_bytes(id));
+        let tail: Vec<u8> = tail.iter().flat_map(|&id| bytes(id)).copied().collect();
+        if tail.trim_ascii_end().ends_with(b"<think>") { Thinks::Begun } else { Thinks::May }
+    }
+
     pub(crate) fn tokenizer(&self) -> &Arc<Tokenizer> {
         &self.0.tokenizer
     }
@@ -143,7 +195,12 @@ impl Service {
         &self.0.template
     }
 
-    fn start(&self, origin: Origin, class: Class) -> Result<Stream, ErrorBody> {
+    fn start(
+        &self,
+        origin: Origin,
+        class: Class,
+        mask: Option<Box<dyn Mask>>,
+    ) -> Result<Stream, ErrorBody> {
         if origin.max_tokens == Some(0) {
             let what = "the answer may have 0 tokens; at least 1 is needed";
             return Err(ErrorBody::invalid("max_output_tokens", what));
@@ -154,7 +211,7 @@ impl Service {
         let drafts = prompt::drafts(&origin.extensions, self.tokenizer());
         let max_tokens = if warms { 0 } else { limit.max_tokens };
         let job = self.job(&origin, origin.prompt.clone(), max_tokens, drafts);
-        let steps = self.submit(Job { class, ..job }, origin.param)?;
+        let steps = self.submit(Job { class, mask, ..job }, origin.param)?;
         let (response, service) = (self.response(n_prompt), self.clone());
         Ok(Stream::new(StreamParts { service, steps, origin, limit, warms, response }))
     }

@@ -11,7 +11,7 @@ use crate::prompt;
 use crate::service::Service;
 use cerium_engine::{Drafts, Sampling};
 use cerium_model::tokenizer::Tokenizer;
-use cerium_protocol::{ErrorBody, Extensions, Input, Item, Role, SteerResponse};
+use cerium_protocol::{ErrorBody, Extensions, Input, Item, Role, SteerResponse, Tool};
 
 /// What an answer goes on from, and how.
 #[derive(Clone, Debug)]
@@ -31,6 +31,9 @@ pub(crate) struct Origin {
     pub(crate) likelihoods: Option<usize>,
     pub(crate) stops: Vec<String>,
     pub(crate) extensions: Extensions,
+    /// What the answer may call, and whether it may call several.
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) parallel: bool,
 }
 
 /// Tokens of an answer, with their bytes.

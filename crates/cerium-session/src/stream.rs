@@ -1,5 +1,6 @@
 //! Steps to events: the way up, from token ids to text, counts and an end.
 
+use crate::calls::{Piece, Reader};
 use crate::generator::Steps;
 use crate::likely::Likely;
 use crate::service::{Limit, Service, refused};
@@ -9,10 +10,11 @@ use crate::why;
 use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Steer, Step};
 use cerium_protocol::{
     DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Item, Response, Role, Status,
-    SteerResponse, Steered, TextDelta, Timings, Usage,
+    SteerResponse, Steered, TextDelta, Timings, TokenLogprob, Tool, ToolKind, Usage,
 };
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem::discriminant;
 use std::time::Duration;
 
 /// Events of one answer: `Created`, `Queued` whenever it has to wait, any number of `TextDelta`, then `Done` or
@@ -28,8 +30,12 @@ pub struct Stream {
     /// Whether the prompt alone is computed.
     warms: bool,
     text: TextOut,
+    /// Finds calls and thoughts in the text, where there may be any.
+    reader: Option<Reader>,
     written: Written,
     likely: Likely,
+    /// Log-probabilities of tokens whose text is shown, but not told yet.
+    logprobs: Vec<TokenLogprob>,
     /// Bytes of the text that were shown.
     n_shown: usize,
     response: Response,
@@ -67,6 +73,8 @@ impl Stream {
         let ready = VecDeque::from([Event::Created(response.clone())]);
         Self {
             text: TextOut::new(origin.stops.clone()),
+            reader: service.reader(&origin),
+            logprobs: Vec::new(),
             written: Written::default(),
             likely: Likely::default(),
             n_shown: 0,
@@ -129,6 +137,10 @@ impl Stream {
             return Err(ErrorBody::invalid("previous_response_id", what)
                 .with_code("too_many_pending_steers"));
         }
+        if self.reader.is_some() {
+            let what = "an answer that may call tools, or think, cannot be redirected";
+            return Err(ErrorBody::not_served("input", what).with_code("steering_not_supported"));
+        }
         let shown = self.response.text();
         let next = self.origin.successor(&self.service, &self.written, &shown, request)?;
         let limit = self.service.limit(&next.origin, next.n_kept + next.tail.len())?;
@@ -168,6 +180,9 @@ impl Stream {
                     self.likely.push(self.written.n_bytes(), tokenizer, id, &likelihood);
                 }
                 self.written.push(id, bytes);
+                // Control tokens stand for no text, but to whoever looks for calls.
+                let bytes =
+                    self.service.mark(id).filter(|_| self.reader.is_some()).unwrap_or(bytes);
                 let flow = self.text.push(bytes, &mut shown);
                 self.show(shown, false);
                 self.heed(flow);
@@ -230,23 +245,84 @@ impl Stream {
     /// * `is_all`: whether it is the rest of the text
     fn show(&mut self, text: String, is_all: bool) {
         self.n_shown += text.len();
-        let logprobs = self.likely.up_to(if is_all { usize::MAX } else { self.n_shown });
-        self.response.logprobs.extend_from_slice(&logprobs);
-        if !(text.is_empty() && logprobs.is_empty()) {
-            self.message().push_str(&text);
-            self.ready.push_back(Event::TextDelta(TextDelta { text, logprobs }));
+        let n_shown = if is_all { usize::MAX } else { self.n_shown };
+        self.logprobs.extend(self.likely.up_to(n_shown));
+        match &mut self.reader {
+            None if text.is_empty() && self.logprobs.is_empty() => {}
+            None => self.tell(Piece::Text(text)),
+            Some(reader) => reader.push(&text).into_iter().for_each(|piece| self.tell(piece)),
         }
     }
 
-    /// The text of the answer's message, which is begun if it was not.
-    fn message(&mut self) -> &mut String {
-        let output = &mut self.response.output;
-        if output.is_empty() {
-            let item = Item::message(Role::Assistant, "");
-            self.ready.push_back(Event::Added { index: 0, item: item.clone() });
-            output.push(item);
+    /// Tells what was read; nothing of a second call where one is all that is wanted.
+    fn tell(&mut self, piece: Piece) {
+        if self.phase == Phase::Stopped {
+            return;
         }
-        output[0].text_mut()
+        // Those of tokens that say something are what was asked for.
+        let logprobs = std::mem::take(&mut self.logprobs);
+        match piece {
+            Piece::Text(text) => {
+                self.write(Item::message(Role::Assistant, ""), &text);
+                self.response.logprobs.extend_from_slice(&logprobs);
+                self.ready.push_back(Event::TextDelta(TextDelta { text, logprobs }));
+            }
+            Piece::Thought(text) => {
+                self.write(Item::Reasoning { text: String::new() }, &text);
+                self.ready.push_back(Event::ReasoningDelta(text));
+            }
+            Piece::Call(_)
+                if !self.origin.parallel && self.response.output.iter().any(Item::is_call) =>
+            {
+                self.phase = Phase::Stopped;
+                self.steps.cancel();
+            }
+            Piece::Call(tool) => {
+                let item = self.call(tool);
+                self.add(item);
+            }
+            Piece::Given(text) => {
+                if let Some(call) = self.response.output.last_mut() {
+                    call.text_mut().push_str(&text);
+                }
+                self.ready.push_back(Event::CallDelta(text));
+            }
+        }
+    }
+
+    /// Writes on in the last item, if it is of this kind, or else in a new one.
+    fn write(&mut self, item: Item, text: &str) {
+        let last = self.response.output.last();
+        if last.is_none_or(|last| discriminant(last) != discriminant(&item)) {
+            self.add(item);
+        }
+        if let Some(last) = self.response.output.last_mut() {
+            last.text_mut().push_str(text);
+        }
+    }
+
+    /// Begins an item.
+    fn add(&mut self, item: Item) {
+        let index = self.response.output.len();
+        self.response.output.push(item.clone());
+        self.ready.push_back(Event::Added { index, item });
+    }
+
+    /// A call of one of the tools, whose arguments come.
+    fn call(&self, tool: usize) -> Item {
+        let Response { id, output, .. } = &self.response;
+        let stem = id.strip_prefix("resp_").unwrap_or(id);
+        let call_id = format!("call_{stem}_{}", output.len());
+        let Tool { namespace, name, kind, .. } = &self.origin.tools[tool];
+        let (name, namespace) = (name.clone(), namespace.clone());
+        match kind {
+            ToolKind::Function { .. } => {
+                Item::FunctionCall { call_id, name, namespace, arguments: String::new() }
+            }
+            ToolKind::Custom { .. } => {
+                Item::CustomToolCall { call_id, name, namespace, input: String::new() }
+            }
+        }
     }
 
     fn heed(&mut self, flow: Flow) {
@@ -263,6 +339,15 @@ impl Stream {
             self.show(shown, flow == Flow::Open);
             self.heed(flow);
         }
+        if self.phase != Phase::Cancelled
+            && let Some(reader) = &mut self.reader
+        {
+            let phase = std::mem::replace(&mut self.phase, Phase::Writing);
+            for piece in reader.finish() {
+                self.tell(piece);
+            }
+            self.phase = phase;
+        }
         let (status, reason) = match (self.phase, finish.reason) {
             (Phase::Stopped, _) | (_, FinishReason::Stop) => (Status::Completed, None),
             (Phase::Cancelled, _) | (_, FinishReason::Cancelled) => (Status::Cancelled, None),
@@ -275,8 +360,8 @@ impl Stream {
             }
         };
         self.phase = Phase::Over;
-        if !self.warms {
-            self.message(); // An empty answer has one, too.
+        if !self.warms && self.response.output.is_empty() {
+            self.add(Item::message(Role::Assistant, "")); // An empty answer has one, too.
         }
         let response = &mut self.response;
         response.status = status;
@@ -324,6 +409,7 @@ pub fn usage(stats: &Stats) -> Usage {
             copied: drafts(DraftKind::Copy),
             changed: drafts(DraftKind::Transduced),
             repeated: drafts(DraftKind::Repeat),
+            forced: drafts(DraftKind::Forced),
         },
     }
 }

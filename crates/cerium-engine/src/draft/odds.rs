@@ -11,6 +11,8 @@ const PRIOR: [[f64; N_LEVELS]; DraftKind::ALL.len()] = [
     [0.03, 0.60, 0.85, 0.95, 0.97, 0.98, 0.99],
     [0.03, 0.40, 0.65, 0.85, 0.92, 0.95, 0.97],
     [0.05, 0.10, 0.35, 0.60, 0.75, 0.85, 0.92],
+    // Not weighed: forced tokens are drafted whatever the odds.
+    [0.9; N_LEVELS],
 ];
 
 /// How many tokens' worth of knowledge that is.

@@ -29,7 +29,7 @@ impl Drafter for Guess {
     }
 }
 
-fn samplings() -> [Sampling; 4] {
+pub(crate) fn samplings() -> [Sampling; 4] {
     let plain = Sampling::default;
     [
         plain(),
@@ -40,12 +40,12 @@ fn samplings() -> [Sampling; 4] {
 }
 
 /// A job whose guesses are wrong at every so-manyth token.
-fn guessed(job: Job, truth: &[u32], wrong_every: usize, support: usize) -> Job {
+pub(crate) fn guessed(job: Job, truth: &[u32], wrong_every: usize, support: usize) -> Job {
     let guess = Guess { truth: truth.to_vec(), wrong_every, support };
     Job { drafts: Drafts { drafter: Some(Box::new(guess)), repeats: false }, ..job }
 }
 
-fn plain(job: Job) -> Job {
+pub(crate) fn plain(job: Job) -> Job {
     Job { drafts: Drafts::none(), ..job }
 }
 
@@ -92,7 +92,7 @@ fn tokens_are_those_of_plain_decoding() {
                 }
             }
         }
-        let [copy, _, repeat] = sum;
+        let [copy, _, repeat, _] = sum;
         // Both kinds had their say, right and wrong.
         for counts in [copy, repeat] {
             assert!(counts.n_accepted > 100, "{sum:?}");

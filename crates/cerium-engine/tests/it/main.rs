@@ -5,6 +5,7 @@
 
 mod drafts;
 mod likelihoods;
+mod masks;
 mod persistence;
 mod prefixes;
 mod schedules;

@@ -23,9 +23,11 @@ impl Dialect for Parsed {
 
     fn start(&self, service: &Service) -> Result<Stream, ErrorBody> {
         service.respond(&self.request).map_err(|mut error| {
-            // The session speaks of `input`, which is what this dialect calls `messages`.
-            if error.param.as_deref() == Some("input") {
-                error.param = Some("messages".to_owned());
+            // The session speaks as the Responses dialect does.
+            for (theirs, ours) in [("input", "messages"), ("text.format", "response_format")] {
+                if let Some(rest) = error.param.as_deref().and_then(|p| p.strip_prefix(theirs)) {
+                    error.param = Some(format!("{ours}{rest}"));
+                }
             }
             error
         })

@@ -6,4 +6,5 @@ mod down;
 mod drafts;
 mod script;
 mod steer;
+mod tools;
 mod up;

@@ -96,6 +96,11 @@ const SPECIALS: [&str; 7] = [
 
 /// Token ids are byte values; the special tokens follow. `ChatML`, with infill or without.
 pub(crate) fn words(infill: bool) -> Words {
+    words_of(infill, None)
+}
+
+/// The same under another template.
+pub(crate) fn words_of(infill: bool, template: Option<&str>) -> Words {
     let (mut texts, mut kinds) = (Strings::default(), Vec::new());
     let mut n_unprintable = 0;
     for byte in 0..=u8::MAX {
@@ -111,14 +116,16 @@ pub(crate) fn words(infill: bool) -> Words {
         kinds.push(3);
     }
     let string = |text: &str| Value::String(text.to_owned());
-    let file = GgufBuilder::new(3)
+    let mut file = GgufBuilder::new(3)
         .kv("general.architecture", string("scripted"))
         .kv("tokenizer.ggml.model", string("gpt2"))
         .kv("tokenizer.ggml.tokens", Value::Array(Array::String(texts)))
         .kv("tokenizer.ggml.token_type", Value::Array(Array::I32(kinds)))
-        .kv("tokenizer.ggml.merges", Value::Array(Array::String(Strings::default())))
-        .build();
-    let gguf = Gguf::parse(&file).unwrap();
+        .kv("tokenizer.ggml.merges", Value::Array(Array::String(Strings::default())));
+    if let Some(template) = template {
+        file = file.kv("tokenizer.chat_template", string(template));
+    }
+    let gguf = Gguf::parse(&file.build()).unwrap();
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     let template = ChatTemplate::from_gguf(&gguf, &tokenizer).unwrap();
     Words { tokenizer: Arc::new(tokenizer), template: Arc::new(template) }

@@ -1,0 +1,150 @@
+//! Answers that keep to a grammar: the shape that a text must have, and the calls that a model may make.
+//!
+//! A request is turned into one grammar for the whole answer ([`grammar`]), over the bytes of the model's own
+//! tokens ([`vocabulary`]). While the answer is written, a [`Follower`] says at each place which tokens lead on,
+//! and which text has to come whatever the model thinks.
+
+mod grammar;
+mod vocabulary;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use grammar::{Asked, Thinks};
+
+use cerium_engine::Mask;
+use cerium_model::tokenizer::Tokenizer;
+use cerium_protocol::ErrorBody;
+use llguidance::toktrie::SimpleVob;
+use llguidance::{Matcher, ParserFactory};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Grammars that are kept ready: clients send the same one again and again.
+const N_KEPT: usize = 8;
+
+/// Reads the grammars of one model.
+pub(crate) struct Constraints {
+    tokenizer: Arc<Tokenizer>,
+    ends: Vec<u32>,
+    /// Made when it is first needed: a tenth of a second for 150,000 tokens.
+    factory: OnceLock<Option<ParserFactory>>,
+    /// The last ones used, with what was learned of them.
+    kept: Mutex<VecDeque<(String, Matcher)>>,
+}
+
+impl Constraints {
+    pub(crate) fn new(tokenizer: Arc<Tokenizer>, ends: Vec<u32>) -> Self {
+        Self { tokenizer, ends, factory: OnceLock::new(), kept: Mutex::default() }
+    }
+
+    /// What follows an answer as it is asked for; `None` where anything may be said. `prefix`: what the answer has
+    /// of its text already.
+    ///
+    /// # Errors
+    /// `invalid_value`, with the reason, for a schema or grammar that cannot be followed.
+    pub(crate) fn follow(
+        &self,
+        asked: &Asked<'_>,
+        prefix: &[u32],
+    ) -> Result<Option<Follower>, ErrorBody> {
+        let Some(whole) = grammar::of(asked, &self.tokenizer, true)? else { return Ok(None) };
+        let mut matcher = match self.matcher(&whole) {
+            Ok(matcher) => matcher,
+            // What nobody called strict is followed where it can be.
+            Err(why) => match grammar::of(asked, &self.tokenizer, false)? {
+                Some(loose) if loose != whole => {
+                    self.matcher(&loose).map_err(|why| grammar::invalid(asked, &why))?
+                }
+                _ => return Err(grammar::invalid(asked, &why)),
+            },
+        };
+        if !prefix.is_empty() && matcher.consume_tokens(prefix).is_err() {
+            let what = "the answer cannot begin with this: its shape does not allow it";
+            return Err(ErrorBody::invalid("cerium.prefix", what));
+        }
+        Ok(Some(Follower { matcher, ends: self.ends_set(), allowed: None }))
+    }
+
+    fn matcher(&self, grammar: &grammar::Grammar) -> Result<Matcher, String> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = grammar.key();
+        if let Some(i) = kept.iter().position(|(known, _)| *known == key) {
+            let (key, matcher) = kept.remove(i).expect("it was found");
+            let own = matcher.clone();
+            kept.push_back((key, matcher));
+            return Ok(own);
+        }
+        drop(kept);
+        let factory = self.factory.get_or_init(|| vocabulary::factory(&self.tokenizer, &self.ends));
+        let factory = factory.as_ref().ok_or("this model's tokens cannot be followed")?;
+        let matcher = Matcher::new(factory.create_parser(grammar.top_level()));
+        if let Some(why) = matcher.get_error() {
+            return Err(why);
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        while kept.len() >= N_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((key, matcher.clone()));
+        Ok(matcher)
+    }
+
+    fn ends_set(&self) -> Vec<u32> {
+        let mut set = vec![0; self.tokenizer.n_vocab().div_ceil(32)];
+        for &id in &self.ends {
+            set[id as usize / 32] |= 1 << (id % 32);
+        }
+        set
+    }
+}
+
+impl fmt::Debug for Constraints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Constraints").finish_non_exhaustive()
+    }
+}
+
+/// Follows one answer.
+pub(crate) struct Follower {
+    matcher: Matcher,
+    /// The tokens that end an answer: what is left when a grammar became too costly to follow.
+    ends: Vec<u32>,
+    allowed: Option<SimpleVob>,
+}
+
+impl Mask for Follower {
+    fn allowed(&mut self) -> &[u32] {
+        if self.allowed.is_none() {
+            self.allowed = self.matcher.compute_mask_or_eos().ok();
+        }
+        match &self.allowed {
+            Some(allowed) => allowed.as_slice(),
+            None => &self.ends,
+        }
+    }
+
+    fn accept(&mut self, id: u32) {
+        self.allowed = None;
+        // A failure shows in what is allowed next.
+        if !self.matcher.is_stopped() {
+            let _ = self.matcher.consume_token(id);
+        }
+    }
+
+    fn forced(&mut self, n_max: usize) -> Vec<u32> {
+        let mut ids =
+            if self.matcher.is_stopped() { Vec::new() } else { self.matcher.compute_ff_tokens() };
+        ids.truncate(n_max);
+        ids
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower")
+            .field("stopped", &self.matcher.is_stopped())
+            .finish_non_exhaustive()
+    }
+}
