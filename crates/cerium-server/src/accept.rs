@@ -1,5 +1,7 @@
 //! Connections: accepting them, bounding them, ending them.
 
+use crate::activity::Ledger;
+use crate::archive::Archive;
 use crate::door::Door;
 use crate::options::ServerOptions;
 use crate::private::{self, Leaving, Private, Socket};
@@ -17,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// Threads for connections. The model wants the cores; moving bytes wants little.
 const N_THREADS: usize = 2;
@@ -87,7 +89,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Doors { public, private } = doors;
-    let app = Arc::new(App::new(service, options));
+    let ledger = Arc::new(Ledger::new());
+    let archive = match options.store.clone() {
+        Some(store) => Some(Archive::open(store, Arc::clone(&ledger)).await?),
+        None => None,
+    };
+    let keeper =
+        archive.clone().map(|archive| AbortOnDrop(tokio::spawn(archive.keep()).abort_handle()));
+    let app = Arc::new(App::new(service, options, ledger, archive));
     let (close, closed) = watch::channel(None);
     let closed = Closed(closed);
     let leaving = private.as_ref().map(Leaving::of);
@@ -128,9 +137,23 @@ pub async fn serve(
     let kept = async { tokio::try_join!(public, private).map(drop) };
     // A door that cannot be opened ends all.
     tokio::pin!(kept);
-    tokio::select! {
+    let done = tokio::select! {
         done = &mut kept => done,
         () = end => kept.await,
+    };
+    drop(keeper);
+    if let Some(archive) = &app.archive {
+        archive.close().await;
+    }
+    done
+}
+
+/// A task that ends with whoever holds this.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -40,21 +40,41 @@ pub(crate) async fn answer<D: Dialect>(
         Err(ErrorBody::new(ErrorKind::ServerError, "the server failed to read this request"))
     })?;
     let mut response = if asked.streams() {
-        events(stream, asked.narrator(created), &app.options)
+        events(stream, asked.narrator(created), Vec::new(), &app.options)
     } else {
         let response = stream.finish().await?;
         json(StatusCode::OK, &asked.whole(&response, created))
     };
-    if let Ok(name) = HeaderValue::from_str(&app.service.model().name) {
-        response.headers_mut().insert(HeaderName::from_static("openai-model"), name);
-    }
+    name_model(&app, &mut response);
     Ok(response)
 }
 
-/// A response whose body is told as it happens.
-fn events<N: Narrator>(stream: Watched, narrator: N, options: &ServerOptions) -> Response {
-    let (sender, frames) = mpsc::channel(N_FRAMES);
+/// Says which model it was.
+pub(crate) fn name_model(app: &App, response: &mut Response) {
+    if let Ok(name) = HeaderValue::from_str(&app.service.model().name) {
+        response.headers_mut().insert(HeaderName::from_static("openai-model"), name);
+    }
+}
+
+/// A response whose body is told as it happens, after what was told already.
+pub(crate) fn events<N: Narrator>(
+    stream: Watched,
+    narrator: N,
+    told: Vec<u8>,
+    options: &ServerOptions,
+) -> Response {
+    let (sender, response) = event_stream();
+    if !told.is_empty() {
+        // The channel is empty: there is room.
+        let _ = sender.try_send(Frame::Part(told.into()));
+    }
     tokio::spawn(narrate(stream, narrator, sender, options.clone()));
+    response
+}
+
+/// A response whose body is what comes through a channel.
+pub(crate) fn event_stream() -> (mpsc::Sender<Frame>, Response) {
+    let (sender, frames) = mpsc::channel(N_FRAMES);
     let body = futures_util::stream::unfold(Some(frames), async |frames| {
         let mut frames = frames?;
         match frames.recv().await {
@@ -70,22 +90,45 @@ fn events<N: Narrator>(stream: Watched, narrator: N, options: &ServerOptions) ->
         // Proxies that buffer would turn a stream into a wait.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(body)).into_response()
+    (sender, (headers, Body::from_stream(body)).into_response())
 }
 
 /// A piece of a body on its way to the connection.
-enum Frame {
+pub(crate) enum Frame {
     Part(Bytes),
     Last(Bytes),
 }
 
-/// Tells a stream into `sender` until it ends, the client goes, or it no longer reads. Dropping the
-/// stream then cancels the work.
+impl Frame {
+    /// A comment: it says that the stream lives.
+    pub(crate) const KEEPALIVE: Self = Self::Part(Bytes::from_static(b": keepalive\n\n"));
+}
+
+/// Tells a stream into `sender` until it ends, the client goes, or it no longer reads: that cancels
+/// the work.
 async fn narrate<N: Narrator>(
     mut stream: Watched,
     mut narrator: N,
     sender: mpsc::Sender<Frame>,
     options: ServerOptions,
+) {
+    tell(&mut stream, &mut narrator, sender, &options).await;
+    if N::RECORDS {
+        // How it ended is of interest still.
+        stream.cancel();
+        let mut lines = Vec::new();
+        while let Some(event) = stream.next().await {
+            narrator.tell(event, &mut lines);
+            lines.clear();
+        }
+    }
+}
+
+async fn tell<N: Narrator>(
+    stream: &mut Watched,
+    narrator: &mut N,
+    sender: mpsc::Sender<Frame>,
+    options: &ServerOptions,
 ) {
     loop {
         let event = tokio::select! {
@@ -93,7 +136,7 @@ async fn narrate<N: Narrator>(
             () = sender.closed() => return,
             () = tokio::time::sleep(options.keepalive) => {
                 // Heard by nobody when the channel is full, and not needed then.
-                let _ = sender.try_send(Frame::Part(Bytes::from_static(b": keepalive\n\n")));
+                let _ = sender.try_send(Frame::KEEPALIVE);
                 continue;
             }
         };

@@ -33,6 +33,8 @@ pub(crate) trait Dialect: Sized + Send + 'static {
 pub(crate) trait Narrator: Send + 'static {
     /// What stands behind the last event.
     const END: &'static str;
+    /// Whether it is told to the end even if the client goes away.
+    const RECORDS: bool = false;
 
     /// Appends the lines that stand for `event`.
     fn tell(&mut self, event: Event, out: &mut Vec<u8>);

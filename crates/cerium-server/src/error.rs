@@ -61,7 +61,15 @@ impl IntoResponse for Refusal {
 
 /// A JSON answer.
 pub(crate) fn json<T: serde::Serialize>(status: StatusCode, body: &T) -> Response {
-    let body = serde_json::to_vec(body).expect("wire types have only string keys");
+    written(status, serde_json::to_vec(body).expect("wire types have only string keys"))
+}
+
+/// An answer that is JSON already.
+pub(crate) fn raw_json(body: String) -> Response {
+    written(StatusCode::OK, body.into())
+}
+
+fn written(status: StatusCode, body: Vec<u8>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

@@ -16,21 +16,27 @@
 //! * Every error has one shape and is made in one place, [`error`].
 //! * A client that goes away cancels its request, one that stops reading blocks only itself and not
 //!   for long, and nothing a client sends makes memory grow without bound.
-//! * Log lines never hold text of prompts or answers.
+//! * Log lines never hold text of prompts or answers. What is kept of them is kept in the store, and
+//!   nowhere when there is none ([`ServerOptions::store`]).
 
 mod accept;
 mod activity;
 mod answer;
+mod archive;
 mod body;
+mod conversations;
 mod dialect;
 mod door;
 pub mod error;
 mod options;
 mod private;
+mod query;
+mod responses;
 mod router;
 mod socket;
 mod watched;
 
 pub use accept::{Doors, run, serve};
+pub use cerium_store::{Place, Retention, StoreError, StoreOptions};
 pub use options::ServerOptions;
 pub use private::Private;

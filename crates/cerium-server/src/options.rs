@@ -1,5 +1,6 @@
 //! Bounds and names of a server.
 
+use cerium_store::StoreOptions;
 use std::time::Duration;
 
 /// What a server allows. The defaults suit one person's machine.
@@ -7,6 +8,8 @@ use std::time::Duration;
 pub struct ServerOptions {
     /// Names by which clients may address this server, beside `localhost` and IP addresses.
     pub host_names: Vec<String>,
+    /// Where responses are kept; `None`: nowhere.
+    pub store: Option<StoreOptions>,
     /// Longest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// Connections open at once; further ones wait in the system's backlog.
@@ -31,6 +34,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             host_names: Vec::new(),
+            store: None,
             // What WebSocket clients of the protocol take for granted too.
             body_bytes_max: 16 << 20,
             n_connections_max: 256,

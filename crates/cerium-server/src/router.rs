@@ -2,11 +2,12 @@
 
 use crate::activity::Ledger;
 use crate::answer::answer;
+use crate::archive::Archive;
 use crate::body::Bodies;
 use crate::door::Door;
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, json};
 use crate::options::ServerOptions;
-use crate::socket;
+use crate::{conversations, responses, socket};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -14,7 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cerium_protocol::wire::models::{Model, ModelList};
-use cerium_protocol::wire::{chat, completions, responses};
+use cerium_protocol::wire::{chat, completions};
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_session::Service;
 use std::hash::{BuildHasher, RandomState};
@@ -28,6 +29,8 @@ use tracing::Instrument;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) service: Service,
+    /// What is remembered; `None`: nothing is.
+    pub(crate) archive: Option<Arc<Archive>>,
     pub(crate) options: ServerOptions,
     pub(crate) bodies: Bodies,
     pub(crate) ledger: Arc<Ledger>,
@@ -40,10 +43,16 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(service: Service, options: ServerOptions) -> Self {
+    pub(crate) fn new(
+        service: Service,
+        options: ServerOptions,
+        ledger: Arc<Ledger>,
+        archive: Option<Arc<Archive>>,
+    ) -> Self {
         Self {
+            archive,
             bodies: Bodies::new(&options),
-            ledger: Arc::new(Ledger::new()),
+            ledger,
             asked_to_stop: Notify::new(),
             started: now(),
             reading: Mutex::default(),
@@ -82,15 +91,21 @@ pub(crate) struct Own;
 /// What is served at a door, as a service of requests; `door` says who may come in, where that is not
 /// known already.
 pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, door: Option<Door>) -> Router {
-    let responses = post(answer::<responses::Parsed>).get(socket::connect);
+    // Programs of the same person say what is to be kept; other clients expect it.
+    let keeps = door.is_some();
+    let create = async move |State(app): State<Arc<App>>, request: Request| {
+        responses::create(app, request, keeps).await
+    };
     Router::new()
         .route("/health", get(health))
         .route("/v1/models", get(models))
         // Names of models may hold slashes.
         .route("/v1/models/{*name}", get(model))
-        .route("/v1/responses", responses)
+        .route("/v1/responses", post(create).get(socket::connect))
         .route("/v1/chat/completions", post(answer::<chat::Parsed>))
         .route("/v1/completions", post(answer::<completions::Parsed>))
+        .merge(responses::routes())
+        .merge(conversations::routes())
         .merge(more)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)

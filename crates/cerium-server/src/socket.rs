@@ -212,12 +212,7 @@ impl Connection {
     /// Begins whatever may begin.
     async fn start(&mut self) {
         while let Some(create) = self.lanes.next() {
-            let parent = create.previous.as_deref().map(|id| (id, self.kept.find(id)));
-            if let Some((id, None)) = parent {
-                self.refuse(&not_found(id), create.lane.name()).await;
-                self.lanes.rest(&create.lane);
-                continue;
-            }
+            let parent = create.previous.as_deref().and_then(|id| self.kept.find(id));
             let (running, steers) = Running::new(create.lane.clone());
             let turn = Turn {
                 app: Arc::clone(&self.app),
@@ -229,7 +224,6 @@ impl Connection {
                 items: Vec::new(),
                 steered: None,
             };
-            let parent = parent.and_then(|(_, found)| found);
             let handle = self.turns.spawn(turn.run(create.held, create.previous, parent));
             self.running.insert(handle.id(), running);
         }
@@ -306,11 +300,6 @@ fn unreadable(error: axum::Error) -> End {
         }
         _ => End::Gone,
     }
-}
-
-fn not_found(id: &str) -> ErrorBody {
-    let what = format!("Previous response with id '{id:.100}' not found.");
-    ErrorBody::invalid("previous_response_id", what).with_code("previous_response_not_found")
 }
 
 fn too_old() -> ErrorBody {

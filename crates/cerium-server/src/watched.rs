@@ -82,6 +82,12 @@ impl Watched {
         }
     }
 
+    /// Ends it early, unless it has ended.
+    pub(crate) fn cancel(&mut self) {
+        self.cancelled = true;
+        self.stream.cancel();
+    }
+
     /// The whole response.
     pub(crate) async fn finish(mut self) -> Result<Response, ErrorBody> {
         loop {

@@ -123,6 +123,16 @@ impl Service {
         self.start(origin, class, mask)
     }
 
+    /// How many tokens the prompt of a request has; it may have more than fit.
+    ///
+    /// # Errors
+    /// For a conversation that the model's template cannot have.
+    pub fn count(&self, request: &CreateResponse) -> Result<usize, ErrorBody> {
+        let conversation = Conversation::new(request, self.template());
+        let prompt = prompt::encode(&conversation, self.tokenizer(), self.template())?;
+        Ok(prompt.len() + self.count_tokens(&request.cerium.prefix))
+    }
+
     /// Begins to go on with a text, or to fill the gap before the request's suffix.
     ///
     /// # Errors

@@ -90,6 +90,11 @@ impl Stream {
         }
     }
 
+    /// Id of the response that is being written.
+    pub fn id(&self) -> &str {
+        &self.response.id
+    }
+
     /// Waits for the next event; `None` after the last one.
     #[expect(clippy::should_implement_trait, reason = "an iterator would hide that this blocks")]
     pub fn next(&mut self) -> Option<Event> {

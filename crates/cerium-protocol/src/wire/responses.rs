@@ -1,7 +1,10 @@
 //! The Responses dialect: `POST /v1/responses`, its response object and its event stream.
 
+mod asked;
+mod compaction;
 mod events;
 mod item;
+mod kept;
 mod object;
 mod output;
 mod reading;
@@ -9,10 +12,13 @@ mod request;
 mod socket;
 mod steer;
 
+pub use asked::Asked;
+pub use compaction::{Budget, compact};
 pub use events::{Events, StreamEvent};
+pub use kept::{KeptItem, keep};
 pub use object::{ResponseObject, WireError, WireUsage};
 pub use output::{ContentPart, OutputItem, item};
 pub use reading::{body, read_event};
-pub use request::{Echo, Parsed, read, read_create};
+pub use request::{Echo, Parsed, check_metadata, read};
 pub use socket::{ClientEvent, ServerEvent};
 pub use steer::{Refused, SteerEvent, SteerId, read_steer};

@@ -123,14 +123,9 @@ fn a_request_of_ours_survives_the_wire() {
 #[test]
 fn what_responses_does_not_serve_is_refused_by_name() {
     let cases = [
-        json!({"previous_response_id": "resp_1"}),
-        json!({"conversation": {"id": "c"}}),
-        json!({"background": true}),
         json!({"prompt": {"id": "p"}}),
         json!({"tool_choice": "sometimes"}),
         json!({"tools": [{"type": "custom", "name": "c", "format": {"type": "peg"}}]}),
-        json!({"truncation": "auto"}),
-        json!({"store": true}),
         json!({"text": {"format": {"type": "xml"}}}),
         json!({"input": [{"role": "user", "content": "a"},
                          {"type": "item_reference", "id": "msg_1"}]}),
@@ -141,19 +136,81 @@ fn what_responses_does_not_serve_is_refused_by_name() {
     ];
     let told = cases.map(|case| refusal(responses(case))).join("\n");
     insta::assert_snapshot!(told, @r"
-    previous_response_id | unsupported_parameter | `previous_response_id` is not served here
-    conversation | unsupported_parameter | `conversation` is not served here
-    background | unsupported_parameter | `background` is not served here
     prompt | unsupported_parameter | `prompt` is not served here
     tool_choice | unsupported_parameter | `tool_choice` of `sometimes` is not served
     tools[0].format.type | unsupported_parameter | a format of type `peg` is not served
-    truncation | unsupported_parameter | `truncation` of `auto` is not served here
-    store | unsupported_parameter | responses are not stored here; leave `store` out or say false
     text.format.type | unsupported_parameter | `text.format.type` of `xml` is not served here
     input[1].type | unsupported_parameter | input items of type `item_reference` are not served
     input[0].content[1].type | unsupported_parameter | content of type `input_image` is not served, only text
     input[0].role | unsupported_parameter | role `tool` is not served; system, developer, user and assistant are
     ");
+}
+
+#[test]
+fn what_asks_for_a_memory_is_read_first() {
+    let body = json!({"model": "m", "conversation": {"id": "conv_1"}, "background": true,
+                      "truncation": "auto", "input": [
+        {"role": "user", "content": "a"}, {"type": "item_reference", "id": "msg_1"}]});
+    let body = body.to_string();
+    let asked = responses::Asked::read(body.as_bytes()).unwrap();
+    assert_eq!(asked.conversation.as_deref(), Some("conv_1"));
+    assert!(asked.background && asked.truncates && asked.store.is_none());
+    assert_eq!(asked.references(), [(1, "msg_1".to_owned())]);
+
+    // Completed, it is a body like any other.
+    let body = br#"{"input": "b", "model": "m", "previous_response_id": "resp_1", "x": "\u0022"}"#;
+    let asked = responses::Asked::read(body).unwrap();
+    assert_eq!(asked.previous_response_id.as_deref(), Some("resp_1"));
+    let before = r#"{"type":"message","role":"assistant","content":"a"}"#;
+    let own = asked.input.iter().map(|item| item.get());
+    let whole = asked.complete(std::iter::once(before).chain(own)).unwrap();
+    let parsed = cerium_protocol::wire::responses::read(&whole).unwrap();
+    insta::assert_snapshot!(items(&parsed.request), @r#"
+    Assistant: "a"
+    User: "b"
+    "#);
+    assert_eq!(parsed.echo.previous_response_id.as_deref(), Some("resp_1"));
+
+    let refused = |body: Value| refusal(responses::Asked::read(body.to_string().as_bytes()));
+    let told = [
+        json!([]),
+        json!({"previous_response_id": 3}),
+        json!({"previous_response_id": "resp_1", "conversation": "conv_1"}),
+        json!({"background": true, "store": false}),
+        json!({"truncation": "some"}),
+        json!({"input": vec![(); 20_001]}),
+    ]
+    .map(refused)
+    .join("\n");
+    insta::assert_snapshot!(told, @r"
+    - | invalid_type | the body: invalid type: a list, expected an object
+    previous_response_id | invalid_type | previous_response_id: invalid type: integer `3`, expected a string at line 1 column 25
+    conversation | invalid_value | `previous_response_id` and `conversation` exclude each other
+    background | invalid_value | a background response must be stored, or nobody could ask for it
+    truncation | invalid_value | `truncation` is `auto` or `disabled`
+    input | invalid_value | `input` has 20001 items; at most 20000 are served
+    ");
+}
+
+#[test]
+fn items_are_kept_complete() {
+    use cerium_protocol::wire::responses::keep;
+    let told = [
+        r#""hi""#,
+        r#"{"role": "user", "content": "hi"}"#,
+        r#"{"role": "assistant", "content": "hi", "id": "msg_mine"}"#,
+        r#"{"type": "function_call", "id": "fc\u0000", "name": "f", "arguments": "{}"}"#,
+        r#"{"type": "reasoning", "summary": []}"#,
+    ]
+    .map(|item| keep(item, |prefix| format!("{prefix}_1")).body)
+    .join("\n");
+    insta::assert_snapshot!(told, @r#"
+    {"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}],"id":"msg_1","status":"completed"}
+    {"role":"user","content":[{"type":"input_text","text":"hi"}],"type":"message","id":"msg_1","status":"completed"}
+    {"role":"assistant","content":[{"type":"output_text","text":"hi","annotations":[],"logprobs":[]}],"id":"msg_mine","type":"message","status":"completed"}
+    {"type":"function_call","id":"fc_1","name":"f","arguments":"{}"}
+    {"type":"reasoning","summary":[],"id":"rs_1"}
+    "#);
 }
 
 #[test]

@@ -180,6 +180,7 @@ fn a_finished_response_has_every_published_field() {
       ],
       "parallel_tool_calls": true,
       "previous_response_id": null,
+      "conversation": null,
       "prompt_cache_key": null,
       "reasoning": {
         "effort": null,

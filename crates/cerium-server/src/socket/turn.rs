@@ -3,12 +3,14 @@
 use super::kept::{Kept, Reading};
 use super::lanes::Lane;
 use super::{error_frame, frame};
+use crate::archive::previous_not_found;
 use crate::body::Held;
+use crate::responses::truncate;
 use crate::router::{App, now};
 use crate::watched::Watched;
 use axum::extract::ws::Message;
 use cerium_protocol::wire::responses::{
-    Events, Refused, ServerEvent, SteerEvent, SteerId, read_create,
+    Asked, Events, Refused, ServerEvent, SteerEvent, SteerId, read,
 };
 use cerium_protocol::{ErrorBody, ErrorKind, Event, Input, Item, Response, Status, SteerResponse};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,7 +62,7 @@ impl Turn {
         previous: Option<String>,
         parent: Option<Arc<Vec<Item>>>,
     ) {
-        let done = match self.begin(held, parent).await {
+        let done = match self.begin(held, previous.as_deref(), parent).await {
             Ok((stream, events)) => self.tell(stream, events).await,
             Err(error) => {
                 let _ = self.out.send(error_frame(&error, self.lane.name())).await;
@@ -76,18 +78,34 @@ impl Turn {
     async fn begin(
         &mut self,
         held: Held,
+        previous: Option<&str>,
         parent: Option<Arc<Vec<Item>>>,
     ) -> Result<(Watched, Events), ErrorBody> {
         let app = Arc::clone(&self.app);
         let busy = app.ledger.begin();
+        // What the connection does not remember may be stored.
+        let stored = match (&parent, previous) {
+            (None, Some(previous)) => match &app.archive {
+                Some(archive) => archive.before(previous).await?,
+                None => return Err(previous_not_found(previous)),
+            },
+            _ => Vec::new(),
+        };
         // Parsing and tokenising 16 MiB takes a while; connections must not wait for it.
         let begun = tokio::task::spawn_blocking(move || {
-            let mut asked = read_create(&held.bytes)?;
+            let memory = Asked::read(&held.bytes)?;
+            refuse_unserved(&memory)?;
+            let mut asked = if stored.is_empty() {
+                read(&held.bytes)?
+            } else {
+                let stored = stored.iter().map(|item| item.body.as_str());
+                read(&memory.complete(stored.chain(memory.input.iter().map(|item| item.get())))?)?
+            };
             app.check_model(&asked.request.model)?;
             let mut items = parent.map_or_else(Vec::new, Arc::unwrap_or_clone);
             items.extend(asked.request.input.into_items());
             asked.request.input = Input::Items(items.clone());
-            let stream = app.service.respond(&asked.request)?;
+            let stream = truncate::start(&app.service, &mut asked, memory.truncates)?;
             asked.echo.created_at = now();
             Ok((Watched::new(stream, busy), asked.echo, items))
         });
@@ -202,4 +220,15 @@ impl Turn {
     fn answered(&mut self, response: &Response) {
         self.items.extend(response.output.iter().cloned());
     }
+}
+
+/// What a socket has no place for: whatever is said on it ends with it.
+fn refuse_unserved(asked: &Asked<'_>) -> Result<(), ErrorBody> {
+    let refuse = |asked: bool, name: &str| {
+        let what = || format!("`{name}` is not served on a WebSocket");
+        if asked { Err(ErrorBody::not_served(name, what())) } else { Ok(()) }
+    };
+    refuse(asked.background, "background")?;
+    refuse(asked.conversation.is_some(), "conversation")?;
+    refuse(asked.store == Some(true), "store")
 }

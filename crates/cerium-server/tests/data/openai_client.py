@@ -95,14 +95,12 @@ fails(
 fails(
     openai.BadRequestError,
     "unsupported_parameter",
-    "tools",
-    lambda: client.responses.create(
-        model=MODEL, input="hello", tools=[{"type": "function", "name": "f", "parameters": {}}]
-    ),
+    "prompt",
+    lambda: client.responses.create(model=MODEL, input="hello", prompt={"id": "pmpt_1"}),
 )
 fails(
     openai.NotFoundError,
-    "unknown_url",
+    "response_not_found",
     None,
     lambda: client.responses.retrieve("resp_1"),
 )

@@ -74,6 +74,11 @@ impl Server {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
     }
 
+    /// `DELETE path`.
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.send(format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+    }
+
     /// `POST path` with a JSON body.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(&post(path, body))

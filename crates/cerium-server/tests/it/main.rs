@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod compact;
 mod connections;
+mod conversations;
 mod door;
+#[path = "../../../cerium-store/tests/it/postgres.rs"]
+mod postgres;
 mod private;
 mod real;
 #[path = "../../../cerium-session/tests/it/script.rs"]
@@ -12,4 +16,6 @@ mod real;
 mod script;
 mod sdk;
 mod served;
+mod shared;
 mod socket;
+mod stored;

@@ -24,8 +24,8 @@ impl StreamEvent {
     pub fn name(&self) -> &'static str {
         match self.kind {
             Kind::Created { .. } => "response.created",
-            Kind::InProgress { .. } => "response.in_progress",
             Kind::Queued { .. } => "response.queued",
+            Kind::InProgress { .. } => "response.in_progress",
             Kind::ItemAdded { .. } => "response.output_item.added",
             Kind::PartAdded { .. } => "response.content_part.added",
             Kind::TextDelta { .. } => "response.output_text.delta",
@@ -114,6 +114,8 @@ pub struct Events {
     echo: Echo,
     /// The response as it was created.
     created: Option<Response>,
+    /// It has not been said that the response is being written.
+    waits: bool,
     /// The item that is being written, with its text so far.
     open: Option<Item>,
     /// Log-probabilities of its tokens so far.
@@ -126,8 +128,8 @@ pub struct Events {
 impl Events {
     /// The events of a response to the request that `echo` repeats.
     pub fn new(echo: Echo) -> Self {
-        let (created, open, logprobs) = (None, None, Vec::new());
-        Self { echo, created, open, logprobs, n_items: 0, sequence_number: 0 }
+        let (created, waits, open, logprobs) = (None, false, None, Vec::new());
+        Self { echo, created, waits, open, logprobs, n_items: 0, sequence_number: 0 }
     }
 
     /// Whether there is no answer to come.
@@ -137,7 +139,8 @@ impl Events {
 
     /// The wire events that stand for `event`, in order.
     pub fn push(&mut self, event: Event) -> Vec<StreamEvent> {
-        let kinds = match event {
+        let mut kinds = self.begin(&event);
+        kinds.extend(match event {
             Event::Created(response) => self.create(response),
             Event::Queued { n_before } => self.queue(n_before).into_iter().collect(),
             Event::Added { item, .. } => [self.close(), self.open(item)].concat(),
@@ -150,11 +153,30 @@ impl Events {
             Event::Steered(steered) => return self.steer(*steered),
             Event::Done(response) => self.finish(&response),
             Event::Failed(error) => vec![self.fail(&error)],
-        };
+        });
         kinds.into_iter().map(|kind| self.number(kind)).collect()
     }
 
+    /// A response that nobody waits for is in progress from the first event on that
+    /// says anything else.
+    fn begin(&mut self, event: &Event) -> Vec<Kind> {
+        match &self.created {
+            Some(created) if self.waits && !matches!(event, Event::Queued { .. }) => {
+                self.waits = false;
+                let response = Box::new(ResponseObject::in_progress(created, &self.echo));
+                vec![Kind::InProgress { response }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn create(&mut self, response: Response) -> Vec<Kind> {
+        if self.echo.background {
+            let object = Box::new(ResponseObject::queued(&response, &self.echo));
+            let queued = Kind::Queued { response: object.clone(), cerium: Position::default() };
+            (self.created, self.waits) = (Some(response), true);
+            return vec![Kind::Created { response: object }, queued];
+        }
         let object = Box::new(ResponseObject::in_progress(&response, &self.echo));
         self.created = Some(response);
         vec![Kind::Created { response: object.clone() }, Kind::InProgress { response: object }]

@@ -1,5 +1,6 @@
 //! Items of `input`, in all their kinds, to those that a model is shown.
 
+use super::compaction;
 use crate::wire::content::{self, Content, Raw};
 use crate::wire::unserved::{WORD_CHARS, shorten};
 use crate::{ErrorBody, Item, Json, Role};
@@ -23,6 +24,7 @@ pub(super) struct RawItem {
     action: Option<Json>,
     operation: Option<Json>,
     tools: Option<Json>,
+    encrypted_content: Option<String>,
 }
 
 /// What a tool gave: text in one of its spellings, or any JSON of the hosted service's own tools.
@@ -110,8 +112,19 @@ impl Raw for RawItem {
                 let tools = self.tools.as_ref().map_or("[]", Json::as_str);
                 Item::message(Role::System, format!("More tools: {tools}"))
             }
-            // What these stand for is not in the request.
-            "item_reference" | "compaction" | "compaction_summary" => {
+            "compaction" | "compaction_summary" => {
+                let content = self.encrypted_content.unwrap_or_default();
+                let digest = compaction::open(&content).map_err(|error| ErrorBody {
+                    param: Some(format!("{param}.encrypted_content")),
+                    ..error
+                })?;
+                if digest.is_empty() {
+                    return Ok(());
+                }
+                Item::message(Role::User, format!("What was said and done before:\n{digest}"))
+            }
+            // What this stands for is not in the request.
+            "item_reference" => {
                 return Err(ErrorBody::not_served(
                     format!("{param}.type"),
                     format!("input items of type `{}` are not served", shorten(kind, WORD_CHARS)),

@@ -25,6 +25,7 @@ pub struct ResponseObject {
     output: Vec<OutputItem>,
     parallel_tool_calls: bool,
     previous_response_id: Option<String>,
+    conversation: Option<ConversationId>,
     prompt_cache_key: Option<String>,
     reasoning: Repeated<Reasoning>,
     safety_identifier: Option<String>,
@@ -59,6 +60,11 @@ impl From<&ErrorBody> for WireError {
         let code = error.code.clone().unwrap_or_else(|| "server_error".to_owned());
         Self { code, message: error.message.clone() }
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct ConversationId {
+    id: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -144,7 +150,7 @@ struct TextFormat {
 }
 
 impl ResponseObject {
-    /// A response that has just been accepted.
+    /// A response that is being written.
     pub fn in_progress(response: &Response, echo: &Echo) -> Self {
         Self::new(response, echo, "in_progress")
     }
@@ -157,14 +163,15 @@ impl ResponseObject {
     /// A finished response, with its items.
     pub fn finished(response: &Response, echo: &Echo) -> Self {
         let status = status_word(response);
-        let details = (status == "incomplete")
+        let cancelled = response.status == Status::Cancelled;
+        let details = (status == "incomplete" && !cancelled)
             .then(|| IncompleteDetails { reason: incomplete_reason(response).to_owned() });
         Self {
             output: items(response),
             incomplete_details: details,
             usage: Some(response.usage.into()),
             cerium: Some(Measured::of(response)),
-            ..Self::new(response, echo, status)
+            ..Self::new(response, echo, if cancelled { "cancelled" } else { status })
         }
     }
 
@@ -189,6 +196,7 @@ impl ResponseObject {
             output: Vec::new(),
             parallel_tool_calls: echo.parallel_tool_calls.unwrap_or(true),
             previous_response_id: echo.previous_response_id.clone(),
+            conversation: echo.conversation.clone().map(|id| ConversationId { id }),
             prompt_cache_key: echo.prompt_cache_key.clone(),
             reasoning: Repeated::new(echo.reasoning.as_ref(), Reasoning::default()),
             safety_identifier: echo.safety_identifier.clone(),
@@ -209,7 +217,7 @@ impl ResponseObject {
     }
 }
 
-/// `completed` or `incomplete`: a finished response is one of these here, failures aside.
+/// `completed` or `incomplete`: so end a response's items, and its events unless it fails.
 pub(super) fn status_word(response: &Response) -> &'static str {
     match response.status {
         Status::Completed => "completed",

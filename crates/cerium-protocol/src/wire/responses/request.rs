@@ -48,6 +48,8 @@ pub struct Echo {
     pub reasoning: Option<Json>,
     /// The response that is gone on from.
     pub previous_response_id: Option<String>,
+    /// The conversation that is gone on with; who remembers it sets this.
+    pub conversation: Option<String>,
     /// Whether the response can be asked for later, if the request says.
     pub store: Option<bool>,
     /// Whether nobody waits for it.
@@ -71,21 +73,11 @@ pub struct Echo {
 /// What [`Include::Logprobs`] is called.
 const LOGPROBS: &str = "message.output_text.logprobs";
 
-/// Reads a body. The model's name is not checked here: only the server knows what it serves.
+/// Reads a body, or the event of a WebSocket. The model's name is not checked here: only the server
+/// knows what it serves. Nor is anything that asks for a memory ([`Asked`](super::Asked)): what is read
+/// is this body's own input.
 pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let body: Body = json::read(body)?;
-    if body.previous_response_id.is_some() {
-        Asked::Something.refuse("previous_response_id")?;
-    }
-    lower(body)
-}
-
-/// The same of the event of a WebSocket, which may go on from a response that it names.
-pub fn read_create(event: &[u8]) -> Result<Parsed, ErrorBody> {
-    lower(json::read(event)?)
-}
-
-fn lower(body: Body) -> Result<Parsed, ErrorBody> {
     body.refuse_unserved()?;
     let model = json::required(body.model, "model")?;
     let input = json::required(body.input, "input")?.lower()?;
@@ -115,6 +107,7 @@ fn lower(body: Body) -> Result<Parsed, ErrorBody> {
             text: body.text,
             reasoning: body.reasoning,
             previous_response_id: body.previous_response_id,
+            conversation: None,
             store: body.store,
             background: body.background.unwrap_or(false),
             service_tier: body.service_tier,
@@ -174,7 +167,6 @@ struct Body {
     generate: Option<bool>,
     cerium: Option<Extensions>,
 
-    conversation: Asked,
     prompt: Asked,
     top_logprobs: Option<u32>,
     context_management: Asked,
@@ -190,25 +182,8 @@ struct CacheOptions {
 
 impl Body {
     fn refuse_unserved(&self) -> Result<(), ErrorBody> {
-        let refuse = |name: &str| Asked::Something.refuse(name);
-        self.conversation.refuse("conversation")?;
-        if self.background == Some(true) {
-            refuse("background")?;
-        }
         self.prompt.refuse("prompt")?;
-        if let Some(truncation) = &self.truncation {
-            Asked::Word(truncation.clone()).refuse_unless("truncation", &["disabled"])?;
-        }
-        self.context_management.refuse("context_management")?;
-        // Absent means true to the hosted service. Clients rarely mean it, and the response says
-        // `store: false`; one that spells it out would come back for the response.
-        if self.store == Some(true) {
-            return Err(ErrorBody::not_served(
-                "store",
-                "responses are not stored here; leave `store` out or say false",
-            ));
-        }
-        Ok(())
+        self.context_management.refuse("context_management")
     }
 }
 
@@ -251,7 +226,7 @@ impl<'de> Visitor<'de> for InputVisitor {
 }
 
 /// The published bounds: 16 pairs, keys of 64 and values of 512 characters.
-fn check_metadata(
+pub fn check_metadata(
     metadata: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, ErrorBody> {
     const PAIRS_MAX: usize = 16;

@@ -1,0 +1,277 @@
+//! `POST /v1/responses` and what belongs to it: a response is made, on what went before it if it
+//! names that, and is kept if it is to be.
+
+mod compact;
+pub(crate) mod page;
+mod replay;
+pub(crate) mod stored;
+pub(crate) mod truncate;
+
+use crate::activity::Busy;
+use crate::answer::{events, name_model};
+use crate::archive::{Kept, Live, Opening, Recorded};
+use crate::dialect::Narrator;
+use crate::error::{Refusal, json, raw_json};
+use crate::router::{App, Own, now};
+use crate::watched::Watched;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use cerium_protocol::wire::responses::{
+    Asked, Echo, Events, KeptItem, Parsed, ResponseObject, keep, read,
+};
+use cerium_protocol::{ErrorBody, ErrorKind, Event};
+use cerium_store::Item;
+use std::sync::Arc;
+
+/// Everything below `/v1/responses` but the path itself.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/responses/input_tokens", post(compact::input_tokens))
+        .route("/v1/responses/compact", post(compact::compact))
+        .route("/v1/responses/{id}", get(stored::retrieve).delete(stored::delete))
+        .route("/v1/responses/{id}/cancel", post(stored::cancel))
+        .route("/v1/responses/{id}/input_items", get(stored::input_items))
+}
+
+/// Makes a response. `keeps` says whether it is kept when the request does not: clients of the
+/// protocol take that for granted, and our own programs do not want it.
+pub(crate) async fn create(
+    app: Arc<App>,
+    request: Request,
+    keeps: bool,
+) -> Result<Response, Refusal> {
+    let busy = app.ledger.begin();
+    let is_own = request.extensions().get::<Own>().is_some();
+    let held = app.bodies.read(request).await?;
+    let (body, keeps) = (held.bytes.clone(), keeps && app.archive.is_some());
+    let plan = in_background(move || Plan::read(&body, keeps)).await?;
+    let before = before(&app, &plan).await?;
+    let (worker, body) = (Arc::clone(&app), held.bytes.clone());
+    let (begun, plan) = in_background(move || {
+        let Begun { stream, asked, input } = begin(&worker, &body, &plan, &before, busy)?;
+        Ok((Begun { stream: stream.own(is_own), asked, input }, plan))
+    })
+    .await?;
+    drop(held);
+    let mut response = answer(&app, begun, plan).await?;
+    name_model(&app, &mut response);
+    Ok(response)
+}
+
+/// Parsing and tokenising 16 MiB takes a while; connections must not wait for it.
+pub(crate) async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ErrorBody> + Send + 'static,
+) -> Result<T, ErrorBody> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
+        tracing::error!(%panic, "a request could not be prepared");
+        Err(ErrorBody::new(ErrorKind::ServerError, "the server failed to read this request"))
+    })
+}
+
+/// What a request asks of the server's memory.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    previous: Option<String>,
+    conversation: Option<String>,
+    /// Whether the response is kept.
+    keeps: bool,
+    background: bool,
+    truncates: bool,
+    /// Items of the input that stand for stored ones, by their places and names.
+    references: Vec<(usize, String)>,
+}
+
+impl Plan {
+    pub(crate) fn read(body: &[u8], keeps: bool) -> Result<Self, ErrorBody> {
+        let asked = Asked::read(body)?;
+        Ok(Self {
+            references: asked.references(),
+            keeps: asked.store.unwrap_or(keeps || asked.background),
+            background: asked.background,
+            truncates: asked.truncates,
+            previous: asked.previous_response_id,
+            conversation: asked.conversation,
+        })
+    }
+
+    /// Whether what went before must be looked up.
+    fn looks_back(&self) -> bool {
+        self.previous.is_some() || self.conversation.is_some() || !self.references.is_empty()
+    }
+}
+
+/// What a request refers to.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    /// What stands before its input.
+    items: Vec<Item>,
+    /// What stands for items of its input, by their places.
+    referred: Vec<(usize, Item)>,
+}
+
+impl Before {
+    /// The items that a request is about, oldest first.
+    fn items<'a>(&'a self, asked: &'a Asked<'a>) -> impl Iterator<Item = &'a str> {
+        self.items.iter().map(|item| item.body.as_str()).chain(self.own(asked))
+    }
+
+    /// Those of the request itself, stored ones in the place of what refers to them.
+    fn own<'a>(&'a self, asked: &'a Asked<'a>) -> impl Iterator<Item = &'a str> {
+        asked.input.iter().enumerate().map(|(place, item)| {
+            let referred = self.referred.iter().find(|(at, _)| *at == place);
+            referred.map_or(item.get(), |(_, item)| item.body.as_str())
+        })
+    }
+}
+
+/// Looks up what a request refers to.
+pub(crate) async fn before(app: &App, plan: &Plan) -> Result<Before, ErrorBody> {
+    let Some(archive) = &app.archive else {
+        let refuse = |asked: bool, name: &str| {
+            let what = || format!("`{name}` is not served here: this server stores nothing");
+            if asked { Err(ErrorBody::not_served(name, what())) } else { Ok(()) }
+        };
+        refuse(plan.background, "background")?;
+        refuse(plan.previous.is_some(), "previous_response_id")?;
+        refuse(plan.conversation.is_some(), "conversation")?;
+        refuse(plan.keeps, "store")?;
+        refuse(!plan.references.is_empty(), "input")?;
+        return Ok(Before::default());
+    };
+    let mut before = Before::default();
+    if let Some(previous) = &plan.previous {
+        before.items = archive.before(previous).await?;
+    }
+    if let Some(conversation) = &plan.conversation {
+        before.items = archive.conversation(conversation).await?;
+    }
+    for (place, id) in &plan.references {
+        before.referred.push((*place, archive.item(id, *place).await?));
+    }
+    Ok(before)
+}
+
+/// A body with all that it refers to.
+pub(crate) fn whole(body: &[u8], plan: &Plan, before: &Before) -> Result<Parsed, ErrorBody> {
+    if !plan.looks_back() {
+        return read(body);
+    }
+    let asked = Asked::read(body)?;
+    let n_before = before.items.len();
+    let body = asked.complete(before.items(&asked))?;
+    read(&body).map_err(|error| ErrorBody {
+        param: error.param.map(|param| own_param(param, n_before)),
+        ..error
+    })
+}
+
+/// The place of a fault as the client counts: without what went before.
+fn own_param(param: String, n_before: usize) -> String {
+    let rest = param.strip_prefix("input[").and_then(|rest| rest.split_once(']'));
+    let place = rest.and_then(|(place, after)| Some((place.parse::<usize>().ok()?, after)));
+    match place {
+        Some((place, after)) if place >= n_before => format!("input[{}]{after}", place - n_before),
+        Some(_) => "previous_response_id".to_owned(),
+        None => param,
+    }
+}
+
+/// A response that begins.
+struct Begun {
+    stream: Watched,
+    asked: Parsed,
+    /// The input as it is kept; items that had no name have one that ends with their place.
+    input: Vec<KeptItem>,
+}
+
+fn begin(
+    app: &App,
+    body: &[u8],
+    plan: &Plan,
+    before: &Before,
+    busy: Busy,
+) -> Result<Begun, ErrorBody> {
+    let mut asked = whole(body, plan, before)?;
+    app.check_model(&asked.request.model)?;
+    asked.echo.store = Some(plan.keeps);
+    asked.echo.conversation.clone_from(&plan.conversation);
+    let stream = truncate::start(&app.service, &mut asked, plan.truncates)?;
+    let mut input = Vec::new();
+    if plan.keeps {
+        let whole = Asked::read(body)?;
+        let name = stream.id().trim_start_matches("resp_");
+        let fresh = |n: usize, prefix: &str| format!("{prefix}_{name}_{n}");
+        let own = before.own(&whole).enumerate();
+        input = own.map(|(n, item)| keep(item, |prefix| fresh(n, prefix))).collect();
+    }
+    Ok(Begun { stream: Watched::new(stream, busy), asked, input })
+}
+
+async fn answer(app: &Arc<App>, begun: Begun, plan: Plan) -> Result<Response, ErrorBody> {
+    let Begun { mut stream, asked, input } = begun;
+    let (streams, echo) = (asked.request.stream, Echo { created_at: now(), ..asked.echo });
+    let Some(archive) = app.archive.as_ref().filter(|_| plan.keeps) else {
+        if streams {
+            return Ok(events(stream, Events::new(echo), Vec::new(), &app.options));
+        }
+        let response = stream.finish().await?;
+        return Ok(json(StatusCode::OK, &ResponseObject::finished(&response, &echo)));
+    };
+    let mut narrator = Events::new(echo);
+    // The first event is there already: nothing is computed yet.
+    let mut told = Vec::new();
+    if let Some(event) = stream.next().await {
+        narrator.tell(event, &mut told);
+    }
+    let Plan { previous: parent, conversation, background, .. } = plan;
+    let opening = Opening { told: told.clone(), input, parent, conversation };
+    let record = archive.begin(opening).await?;
+    if background {
+        let (live, id) = (Arc::clone(record.live()), record.live().id().to_owned());
+        let object = live.object();
+        tokio::spawn(tell_all(stream, Recorded { narrator, record }));
+        if streams {
+            let (archive, kept) = (Arc::clone(archive), Kept::Here(live));
+            return Ok(replay::replay(archive, id, kept, 0, &app.options));
+        }
+        return Ok(raw_json(object));
+    }
+    if streams {
+        return Ok(events(stream, Recorded { narrator, record }, told, &app.options));
+    }
+    ended(app, stream, Recorded { narrator, record }).await
+}
+
+/// Tells a response to its record alone; gives the error that ended it.
+async fn tell_all<N: Narrator>(mut stream: Watched, mut narrator: N) -> Option<ErrorBody> {
+    let (mut lines, mut failed) = (Vec::new(), None);
+    while let Some(event) = stream.next().await {
+        if let Event::Failed(error) = &event {
+            failed = Some(error.clone());
+        }
+        narrator.tell(event, &mut lines);
+        lines.clear();
+    }
+    failed
+}
+
+/// The object of a response once it has ended. A client that goes away meanwhile has it cancelled.
+async fn ended(app: &App, stream: Watched, told: Recorded<Events>) -> Result<Response, ErrorBody> {
+    struct Waiting<'a>(&'a App, Arc<Live>);
+    impl Drop for Waiting<'_> {
+        fn drop(&mut self) {
+            if !self.1.progress().borrow().ended {
+                self.0.ledger.cancel(self.1.id());
+            }
+        }
+    }
+    let waiting = Waiting(app, Arc::clone(told.record.live()));
+    match tokio::spawn(tell_all(stream, told)).await {
+        Ok(Some(error)) => Err(error),
+        Ok(None) => Ok(raw_json(waiting.1.object())),
+        Err(_) => Err(ErrorBody::new(ErrorKind::ServerError, "the server failed to answer")),
+    }
+}

@@ -1,0 +1,84 @@
+//! A conversation counted, and made shorter.
+
+use super::{Plan, before, in_background, whole};
+use crate::error::{Refusal, json, raw_json};
+use crate::router::{App, now};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use cerium_protocol::ErrorBody;
+use cerium_protocol::wire::responses::{Asked, Budget, Parsed, compact as shorten, keep};
+use serde_json::json;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+/// Parts of the context that messages and the digest of everything else may take after compaction.
+const MESSAGES: usize = 4;
+const DIGEST: usize = 8;
+
+/// `POST /v1/responses/input_tokens`
+pub(crate) async fn input_tokens(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (_, asked) = read(&app, request).await?;
+    let service = app.service.clone();
+    let n = in_background(move || service.count(&asked.request)).await?;
+    let count = json!({"object": "response.input_tokens", "input_tokens": n});
+    Ok(json(StatusCode::OK, &count))
+}
+
+/// `POST /v1/responses/compact`
+pub(crate) async fn compact(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (items, asked) = read(&app, request).await?;
+    let service = app.service.clone();
+    let compacted = in_background(move || {
+        let n_context = service.model().context_tokens;
+        let budget = Budget { messages: n_context / MESSAGES, digest: n_context / DIGEST };
+        let fresh = || RandomState::new().hash_one(());
+        let name = format!("{:016x}{:016x}", fresh(), fresh());
+        let items: Vec<&str> = items.iter().map(String::as_str).collect();
+        let id = format!("cmp_{name}");
+        let output = shorten(&items, budget, &id, |text| service.count_tokens(text));
+        let n_input = service.count(&asked.request)?;
+        let n_output: usize = output.iter().map(|item| service.count_tokens(item)).sum();
+        let usage = json!({
+            "input_tokens": n_input,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": n_output,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": n_input + n_output,
+        });
+        Ok(format!(
+            "{{\"id\":\"resp_{name}\",\"object\":\"response.compaction\",\"created_at\":{},\
+             \"output\":[{}],\"usage\":{usage}}}",
+            now(),
+            output.join(","),
+        ))
+    });
+    Ok(raw_json(compacted.await?))
+}
+
+/// A request that is not answered, with the items of all that it is about, as they are kept.
+async fn read(app: &Arc<App>, request: Request) -> Result<(Vec<String>, Parsed), ErrorBody> {
+    let held = app.bodies.read(request).await?;
+    let body = held.bytes.clone();
+    let plan = in_background(move || Plan::read(&body, false)).await?;
+    let before = before(app, &plan).await?;
+    let (worker, body) = (Arc::clone(app), held.bytes.clone());
+    in_background(move || {
+        let parsed = whole(&body, &plan, &before)?;
+        worker.check_model(&parsed.request.model)?;
+        let asked = Asked::read(&body)?;
+        let (mut items, mut n) = (Vec::new(), 0);
+        for item in before.items(&asked) {
+            n += 1;
+            items.push(keep(item, |prefix| format!("{prefix}_{n}")).body);
+        }
+        Ok((items, parsed))
+    })
+    .await
+}

@@ -1,0 +1,74 @@
+//! Conversations that are too long lose their beginning, if the client wants it so.
+
+use cerium_protocol::wire::responses::Parsed;
+use cerium_protocol::{CreateResponse, ErrorBody, Input, Item, Role};
+use cerium_session::{Service, Stream};
+
+/// Part of the context that a cut conversation leaves for its answer, unless the request says less.
+const ANSWER: usize = 8;
+
+/// Tokens that a template puts around an item, about.
+const FRAME_TOKENS: usize = 8;
+
+/// Begins the answer to a request. One that `truncates` loses its oldest items when it is too long:
+/// never what an application says, nor the last item, and a call only together with its result.
+pub(crate) fn start(
+    service: &Service,
+    asked: &mut Parsed,
+    truncates: bool,
+) -> Result<Stream, ErrorBody> {
+    loop {
+        match service.respond(&asked.request) {
+            Err(error)
+                if truncates
+                    && error.code.as_deref() == Some("context_length_exceeded")
+                    && cut(service, &mut asked.request) => {}
+            begun => return begun,
+        }
+    }
+}
+
+/// Takes away what is too much, about, and at least one item; false when there is none to take.
+fn cut(service: &Service, request: &mut CreateResponse) -> bool {
+    let n_context = service.model().context_tokens;
+    let asked = request.max_output_tokens.map_or(n_context, |n| n as usize);
+    let n_room = n_context - asked.min(n_context / ANSWER);
+    let instructions = request.instructions.as_deref().unwrap_or_default();
+    let Input::Items(items) = &mut request.input else { return false };
+    let counts: Vec<usize> =
+        items.iter().map(|item| FRAME_TOKENS + service.count_tokens(item.text())).collect();
+    let mut n_tokens = counts.iter().sum::<usize>() + service.count_tokens(instructions);
+    let mut goes = vec![false; items.len()];
+    for at in 0..items.len().saturating_sub(1) {
+        let is_fixed = matches!(items[at], Item::Message { role: Role::System, .. });
+        if is_fixed || goes[at] {
+            continue;
+        }
+        let together =
+            |other: &Item| call_id(&items[at]).is_some_and(|id| call_id(other) == Some(id));
+        for (n, other) in items.iter().enumerate().skip(at) {
+            if !goes[n] && (n == at || together(other)) {
+                goes[n] = true;
+                n_tokens -= counts[n];
+            }
+        }
+        if n_tokens <= n_room {
+            break;
+        }
+    }
+    let mut goes = goes.into_iter();
+    let n_before = items.len();
+    items.retain(|_| !goes.next().unwrap_or(false));
+    items.len() < n_before && !items.is_empty()
+}
+
+/// What joins a call to its result.
+fn call_id(item: &Item) -> Option<&str> {
+    match item {
+        Item::FunctionCall { call_id, .. }
+        | Item::FunctionCallOutput { call_id, .. }
+        | Item::CustomToolCall { call_id, .. }
+        | Item::CustomToolCallOutput { call_id, .. } => Some(call_id),
+        Item::Message { .. } | Item::Reasoning { .. } => None,
+    }
+}
