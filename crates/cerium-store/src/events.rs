@@ -21,11 +21,11 @@ macro_rules! append {
                 "INSERT INTO events (owner, first, frames) VALUES ($1, $2, $3) \
                  ON CONFLICT (owner, first) DO UPDATE SET frames = excluded.frames",
             )
-                .bind($owner)
-                .bind($frames.first as i64)
-                .bind($frames.text)
-                .execute(&mut *$tx)
-                .await?;
+            .bind($owner)
+            .bind($frames.first as i64)
+            .bind($frames.text)
+            .execute(&mut *$tx)
+            .await?;
         }
     };
 }

@@ -7,6 +7,9 @@ use sqlx::QueryBuilder;
 /// Rows in one statement: SQLite binds no more than 32,766 values.
 const N_ROWS_MAX: usize = 1000;
 
+/// The mark of a response that others have ended: 1 is that of one which runs, 0 of one which ended.
+const GIVEN_UP: i64 = 2;
+
 /// How much older a use must be to be written anew.
 const USE_SECONDS: i64 = 60;
 
@@ -64,6 +67,8 @@ pub struct Outcome<'a> {
     pub output: &'a [Item],
     /// The last of its events.
     pub frames: Frames<'a>,
+    /// Its server is believed to be dead. If it is not, what it says counts.
+    pub given_up: bool,
     /// A conversation that what it was asked and answered is added to, if it is there still.
     pub conversation: Option<&'a str>,
     /// When.
@@ -160,18 +165,19 @@ impl Store {
 
     /// A response ends; false when it had, or is gone.
     pub async fn finish(&self, id: &str, outcome: Outcome<'_>) -> Result<bool, StoreError> {
-        let Outcome { object, output, frames, conversation, now } = outcome;
+        let Outcome { object, output, frames, given_up, conversation, now } = outcome;
         let n_bytes = bytes(output) + (object.len() + frames.text.len()) as i64;
         Ok(on!(self, pool, begin => {
             let mut tx = pool.begin_with(begin).await?;
             let done = sqlx::query(
-                "UPDATE responses SET running = 0, object = $2, used_at = $3, n_bytes = n_bytes + $4 \
-                 WHERE id = $1 AND running = 1 AND object IS NOT NULL",
+                "UPDATE responses SET running = $5, object = $2, used_at = $3, n_bytes = n_bytes + $4 \
+                 WHERE id = $1 AND (running = 1 OR running > $5) AND object IS NOT NULL",
             )
             .bind(id)
             .bind(object)
             .bind(now)
             .bind(n_bytes)
+            .bind(if given_up { GIVEN_UP } else { 0 })
             .execute(&mut *tx)
             .await?
             .rows_affected() == 1;
@@ -214,7 +220,7 @@ impl Store {
         });
         Ok(row.map(|(object, running, cancelled, conversation, lease)| {
             let lives = lease.is_some_and(|until| until >= now);
-            let (running, cancelled) = (running != 0, cancelled != 0);
+            let (running, cancelled) = (running == 1, cancelled != 0);
             Found {
                 object,
                 running: running && lives,

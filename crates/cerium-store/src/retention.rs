@@ -108,7 +108,7 @@ impl Store {
         Ok(on!(self, pool => {
             sqlx::query_as(
                 "SELECT id, n_bytes FROM (\
-                 SELECT id, n_bytes, used_at FROM responses WHERE object IS NOT NULL AND running <= $2 \
+                 SELECT id, n_bytes, used_at FROM responses WHERE object IS NOT NULL AND (running <> 1 OR $2 = 1) \
                  UNION ALL SELECT id, n_bytes, used_at FROM conversations) u \
                  WHERE used_at < $1 ORDER BY used_at, id LIMIT $3",
             )

@@ -237,6 +237,12 @@ pub(crate) struct Serve {
     /// Address and port to listen on, or a port of this machine alone [default: 127.0.0.1:8383]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
+    /// Where responses are kept: a PostgreSQL database, or an SQLite file [default: under the state directory]
+    #[arg(long, value_name = "URL|PATH")]
+    pub(crate) store: Option<String>,
+    /// Keep no responses
+    #[arg(long, conflicts_with = "store")]
+    pub(crate) no_store: bool,
 }
 
 /// `cerium engine`: what the commands that start it say.

@@ -10,7 +10,7 @@ mod span;
 use crate::cli::{Global, Kv};
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use size::Size;
+pub(crate) use size::Size;
 use span::Span;
 use std::env;
 use std::fs::File;
@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) cache_bytes: Option<u64>,
     /// Where `serve` listens.
     pub(crate) listen: Option<SocketAddr>,
+    /// What `serve` keeps of responses.
+    pub(crate) store: StoreTable,
     /// The model is loaded in the command's own process.
     pub(crate) alone: bool,
     /// How long an engine stays without work; `None` for a quarter of an hour.
@@ -71,6 +73,7 @@ struct ConfigFile {
     kv: Option<Kv>,
     cache: Option<CacheTable>,
     serve: Option<ServeTable>,
+    store: Option<StoreTable>,
     engine: Option<EngineTable>,
 }
 
@@ -83,6 +86,21 @@ struct CacheTable {
 #[derive(Debug, Default, Deserialize)]
 struct ServeTable {
     listen: Option<SocketAddr>,
+}
+
+/// Where and for how long responses are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct StoreTable {
+    /// False: not at all.
+    pub(crate) enabled: Option<bool>,
+    /// A PostgreSQL database, or an SQLite file.
+    pub(crate) url: Option<String>,
+    /// Days since the last use.
+    pub(crate) days: Option<u32>,
+    /// How many.
+    pub(crate) responses: Option<u64>,
+    /// How many bytes.
+    pub(crate) size: Option<Size>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,6 +119,11 @@ const KEYS: &[(&str, bool)] = &[
     ("cache.persist", false),
     ("cache.size", false),
     ("serve.listen", false),
+    ("store.enabled", false),
+    ("store.url", false),
+    ("store.days", false),
+    ("store.responses", false),
+    ("store.size", false),
     ("engine.shared", false),
     ("engine.idle", false),
 ];
@@ -129,6 +152,8 @@ pub(crate) enum ConfigError {
     Threads(u16),
     #[error("`context` is 0, wanted a number of tokens")]
     Context,
+    #[error("`store.{0}` is 0; `store.enabled = false` keeps nothing")]
+    Store(&'static str),
     #[error("longer than {FILE_BYTES_MAX} bytes")]
     TooLong,
     #[error("not a regular file")]
@@ -177,6 +202,7 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
                 settings.cache_bytes = cache.size.map(|Size(n)| n).or(settings.cache_bytes);
             }
             settings.listen = file.serve.and_then(|serve| serve.listen).or(settings.listen);
+            settings.store = file.store.unwrap_or(settings.store);
             let engine = file.engine.unwrap_or_default();
             settings.alone |= engine.shared == Some(false);
             settings.idle = engine.idle.map(|Span(time)| time).or(settings.idle);
@@ -233,6 +259,12 @@ fn parse(text: &str, owner: Owner) -> Result<ConfigFile> {
         }
         _ => {}
     }
+    if let Some(store) = &file.store {
+        let nothing = [("days", store.days == Some(0)), ("responses", store.responses == Some(0))];
+        if let Some((key, _)) = nothing.iter().find(|(_, nothing)| *nothing) {
+            return Err(ConfigError::Store(key).into());
+        }
+    }
     match (file.threads, file.context) {
         (Some(n), _) if !(1..=1024).contains(&n) => Err(ConfigError::Threads(n).into()),
         (_, Some(0)) => Err(ConfigError::Context.into()),
@@ -288,7 +320,8 @@ mod tests {
         let text = "model = '/m.gguf'\nthreads = 3\ncontext = 131072\nkv = 'q8'\n\
                     memory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\n\
                     [engine]\nshared = false\nidle = '2h'\n\
-                    [cache]\npersist = false\nsize = '1 GB'\n";
+                    [cache]\npersist = false\nsize = '1 GB'\n\
+                    [store]\nurl = 'postgres://db/cerium'\ndays = 7\nsize = '2 GB'\n";
         let file = parse(text, Owner::Person).unwrap();
         assert_eq!((file.model.as_deref(), file.threads), (Some("/m.gguf"), Some(3)));
         assert_eq!((file.context, file.kv), (Some(131_072), Some(Kv::Q8)));
@@ -298,6 +331,9 @@ mod tests {
         let cache = file.cache.unwrap();
         assert_eq!((cache.persist, cache.size), (Some(false), Some(Size(1_000_000_000))));
         assert_eq!(file.serve.unwrap().listen, Some("0.0.0.0:1".parse().unwrap()));
+        let store = file.store.unwrap();
+        assert_eq!((store.url.as_deref(), store.days), (Some("postgres://db/cerium"), Some(7)));
+        assert_eq!((store.enabled, store.size), (None, Some(Size(2_000_000_000))));
     }
 
     #[test]
@@ -315,6 +351,7 @@ mod tests {
             ("kv = 'q8'", "kv"),
             ("[cache]\npersist = true", "cache.persist"),
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
+            ("store.url = 'postgres://evil/x'", "store.url"),
         ] {
             assert_eq!(refusal(text, Owner::Tree), ConfigError::NotFromATree(key.into()), "{text}");
         }
@@ -354,5 +391,6 @@ mod tests {
         }
         assert_eq!(refusal("threads = 0", Owner::Person), ConfigError::Threads(0));
         assert_eq!(refusal("context = 0", Owner::Person), ConfigError::Context);
+        assert_eq!(refusal("store.days = 0", Owner::Person), ConfigError::Store("days"));
     }
 }

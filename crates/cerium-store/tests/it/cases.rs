@@ -61,7 +61,8 @@ fn new<'a>(id: &'a str, parent: Option<&'a str>, input: &'a [Item]) -> NewRespon
 }
 
 fn outcome<'a>(object: &'a str, output: &'a [Item]) -> Outcome<'a> {
-    Outcome { object, output, frames: Frames::default(), conversation: None, now: NOW }
+    let (frames, conversation) = (Frames::default(), None);
+    Outcome { object, output, frames, given_up: false, conversation, now: NOW }
 }
 
 /// A response that was asked and answered this.
@@ -164,8 +165,21 @@ async fn what_a_dead_server_wrote_is_lost(store: Arc<Store>) {
     assert_eq!(store.lost(NOW + 21).await.unwrap(), ["resp_1", "resp_2"]);
     let found = store.response("resp_1", NOW + 21).await.unwrap().unwrap();
     assert_eq!((found.running, found.lost), (false, true));
-    assert!(store.finish("resp_1", outcome("{\"failed\":1}", &[])).await.unwrap());
+    let frames = Frames { first: 0, text: "failed" };
+    let given_up = Outcome { given_up: true, frames, ..outcome("{\"failed\":1}", &[]) };
+    assert!(store.finish("resp_1", given_up).await.unwrap());
+    assert!(!store.finish("resp_1", given_up).await.unwrap());
     assert_eq!(store.lost(NOW + 21).await.unwrap(), ["resp_2"]);
+    let found = store.response("resp_1", NOW + 21).await.unwrap().unwrap();
+    assert_eq!((found.running, found.lost), (false, false));
+    // It was cut off alone, and is back.
+    let frames = Frames { first: 0, text: "answered" };
+    let answered = Outcome { frames, ..outcome("{\"answered\":1}", &[]) };
+    assert!(store.finish("resp_1", answered).await.unwrap());
+    assert!(!store.finish("resp_1", given_up).await.unwrap());
+    let found = store.response("resp_1", NOW + 21).await.unwrap().unwrap();
+    assert_eq!(found.object, "{\"answered\":1}");
+    assert_eq!(store.events("resp_1", 0).await.unwrap(), [(0, "answered".to_owned())]);
 }
 
 async fn somebody_else_may_ask_for_the_end(store: Arc<Store>) {

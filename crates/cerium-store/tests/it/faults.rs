@@ -145,7 +145,7 @@ fn a_database_that_dies_comes_back() {
 
     let frames = Frames { first: 1, text: "one" };
     let (object, output) = ("{\"end\":1}", &input[..]);
-    let outcome = Outcome { object, output, frames, conversation: None, now: NOW };
+    let outcome = Outcome { object, output, frames, given_up: false, conversation: None, now: NOW };
     assert!(runtime.block_on(store.finish("resp_1", outcome)).unwrap());
     let events = runtime.block_on(store.events("resp_1", 0)).unwrap();
     assert_eq!(events, [(0, "zero".to_owned()), (1, "one".to_owned())]);

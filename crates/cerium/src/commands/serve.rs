@@ -2,11 +2,13 @@
 
 use super::{Context, Exit};
 use crate::cli::Serve;
+use crate::config::{Size, StoreTable};
 use crate::failure::advice;
 use crate::output::{self, BOLD};
 use crate::{config, engine, interrupt};
 use anyhow::{Context as _, Result};
-use cerium_server::{Doors, ServerOptions};
+use cerium_harness::workspace::StateHome;
+use cerium_server::{Doors, Place, Retention, ServerOptions, StoreError, StoreOptions};
 use serde_json::json;
 use std::env;
 use std::io::{self, ErrorKind};
@@ -23,6 +25,7 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     // Before the model is loaded: a port in use should not take seconds to be noticed.
     let listener = TcpListener::bind(address).map_err(|error| refused(address, error))?;
     let address = listener.local_addr().context("finding the address")?;
+    let store = store(&settings.store, args)?;
     let (loaded, private) = engine::open_public(context.output, &settings, address)?;
     let service = loaded.service();
     log(context.output.quiet);
@@ -38,8 +41,41 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     // to the end of the process: what else hears of the last one may be late.
     mem::forget(interrupt::defer());
     let doors = Doors { public: Some(listener), private };
-    cerium_server::run(doors, service, ServerOptions::default()).context("serving")?;
+    let options = ServerOptions { store, ..ServerOptions::default() };
+    cerium_server::run(doors, service, options).map_err(|error| {
+        let of_the_store = error.get_ref().is_some_and(|why| why.is::<StoreError>());
+        if of_the_store { unusable(&error) } else { anyhow::Error::new(error).context("serving") }
+    })?;
     Ok(Exit::Done)
+}
+
+/// Where responses are kept, unless nowhere.
+fn store(table: &StoreTable, args: &Serve) -> Result<Option<StoreOptions>> {
+    if args.no_store || table.enabled == Some(false) && args.store.is_none() {
+        return Ok(None);
+    }
+    let place = match args.store.as_ref().or(table.url.as_ref()) {
+        Some(text) => Place::parse(text),
+        None => {
+            let home = StateHome::from_env().map_err(|error| {
+                advice(error.to_string(), "name a file with --store, or keep none: --no-store")
+            })?;
+            Place::File(home.root().join("store.sqlite"))
+        }
+    };
+    let usual = Retention::default();
+    let retention = Retention {
+        age_max: table.days.map_or(usual.age_max, |days| i64::from(days) * 24 * 3600),
+        n_max: table.responses.unwrap_or(usual.n_max),
+        bytes_max: table.size.map_or(usual.bytes_max, |Size(bytes)| bytes),
+    };
+    Ok(Some(StoreOptions { retention, ..StoreOptions::new(place) }))
+}
+
+fn unusable(error: &io::Error) -> anyhow::Error {
+    let hint = "put the store aside (docs/server.md), name another one with --store, or keep nothing: \
+                --no-store";
+    advice(error.to_string(), hint)
 }
 
 fn refused(address: SocketAddr, error: io::Error) -> anyhow::Error {

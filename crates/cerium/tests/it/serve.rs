@@ -21,10 +21,15 @@ impl Drop for Server {
 }
 
 fn start(world: &World) -> Server {
+    start_with(world, &[])
+}
+
+fn start_with(world: &World, args: &[&str]) -> Server {
     let model = test_model("smollm2-135m");
     let mut child = world
         .command(&["serve", "--listen", "127.0.0.1:0", "--json", "--model"])
         .arg(model)
+        .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -85,4 +90,46 @@ fn a_port_in_use_is_noticed_at_once() {
     // No model is on this machine: the port is looked at first.
     let ran = world.run(&["serve", "--listen", &address]).exits(2);
     ran.says(&format!("listening on {address}")).says("hint: another server has this port");
+}
+
+#[test]
+fn what_it_answered_is_found_after_a_restart() {
+    let world = World::new();
+    let name = "SmolLM2-135M-Instruct.Q4_1";
+    let ask = |server: &Server, mut body: Value| {
+        body["model"] = name.into();
+        body["max_output_tokens"] = 4.into();
+        let (status, response) = server.request("POST", "/v1/responses", &body.to_string());
+        assert_eq!(status, 200, "{response:#}");
+        response
+    };
+    let stop = |mut server: Server| {
+        let id = i32::try_from(server.child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    };
+    let server = start(&world);
+    let first = ask(&server, json!({"input": "Say hello."}));
+    stop(server);
+    assert!(world.path("state/cerium/store.sqlite").exists());
+
+    let server = start(&world);
+    let path = format!("/v1/responses/{}", first["id"].as_str().unwrap());
+    assert_eq!(server.request("GET", &path, ""), (200, first.clone()));
+    let second = ask(&server, json!({"input": "Again.", "previous_response_id": first["id"]}));
+    let n_tokens = |response: &Value| response["usage"]["input_tokens"].as_u64().unwrap();
+    assert!(n_tokens(&second) > n_tokens(&first));
+    stop(server);
+
+    // Nothing is kept, nor is there anything to be found.
+    let server = start_with(&world, &["--no-store"]);
+    assert_eq!(server.request("GET", &path, "").0, 404);
+    assert_eq!(ask(&server, json!({"input": "Say hello."}))["store"], false);
+    stop(server);
+
+    std::fs::write(world.path("state/cerium/store.sqlite"), "no database ".repeat(999)).unwrap();
+    let model = test_model("smollm2-135m");
+    let mut command = world.command(&["serve", "--listen", "127.0.0.1:0", "--model"]);
+    let ran = crate::world::Ran::of(command.arg(model));
+    ran.exits(2).says("the store is damaged").says("hint: put the store aside");
 }
