@@ -201,6 +201,7 @@ fn items_are_kept_complete() {
         r#"{"role": "assistant", "content": "hi", "id": "msg_mine"}"#,
         r#"{"type": "function_call", "id": "fc\u0000", "name": "f", "arguments": "{}"}"#,
         r#"{"type": "reasoning", "summary": []}"#,
+        "no item",
     ]
     .map(|item| keep(item, |prefix| format!("{prefix}_1")).body)
     .join("\n");
@@ -210,6 +211,7 @@ fn items_are_kept_complete() {
     {"role":"assistant","content":[{"type":"output_text","text":"hi","annotations":[],"logprobs":[]}],"id":"msg_mine","type":"message","status":"completed"}
     {"type":"function_call","id":"fc_1","name":"f","arguments":"{}"}
     {"type":"reasoning","summary":[],"id":"rs_1"}
+    no item
     "#);
 }
 

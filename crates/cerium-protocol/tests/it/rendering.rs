@@ -154,6 +154,7 @@ fn a_finished_response_has_every_published_field() {
       "id": "resp_1",
       "object": "response",
       "created_at": 1700000000,
+      "completed_at": 1700000000,
       "status": "completed",
       "background": false,
       "error": null,
@@ -182,6 +183,8 @@ fn a_finished_response_has_every_published_field() {
       "previous_response_id": null,
       "conversation": null,
       "prompt_cache_key": null,
+      "prompt_cache_options": null,
+      "prompt_cache_retention": null,
       "reasoning": {
         "effort": null,
         "summary": null

@@ -202,5 +202,6 @@ pub(crate) fn is_end(frame: &[u8]) -> bool {
 
 fn is_named(frame: &[u8], name: &str) -> bool {
     let rest = frame.strip_prefix(b"event: response.");
-    rest.and_then(|rest| rest.strip_prefix(name.as_bytes())).is_some_and(|rest| rest[0] == b'\n')
+    rest.and_then(|rest| rest.strip_prefix(name.as_bytes()))
+        .is_some_and(|rest| rest.starts_with(b"\n"))
 }

@@ -194,7 +194,7 @@ fn items_are_referred_to_by_name() {
 
 #[test]
 fn a_stream_is_told_again_byte_for_byte() {
-    let (server, _, _dir) = remembering(HELLO);
+    let (server, _, dir) = remembering(HELLO);
     let body = json!({"model": "scripted", "input": "a", "stream": true});
     let told = server.post("/v1/responses", &body).body;
     let events: Vec<&str> = told.split_inclusive("\n\n").collect();
@@ -202,15 +202,17 @@ fn a_stream_is_told_again_byte_for_byte() {
     let created: Value =
         serde_json::from_str(told.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
     let path = format!("/v1/responses/{}?stream=true", id(&created["response"]));
-    // At once, from memory perhaps; and later, from the store.
-    for _ in 0..2 {
+    // By the server that told it, from memory perhaps; and by another one, from the store.
+    let (service, _) = script::service(HELLO);
+    let other = Server::start(service, keeping(file(dir.path())));
+    wait_until("it is stored", || get(&other, &id(&created["response"]))["status"] == "completed");
+    for server in [&server, &other] {
         assert_eq!(server.get(&path).body, told);
         for n in [0, 5, 10, 11, 99] {
             let rest = server.get(&format!("{path}&starting_after={n}"));
             assert!(rest.whole);
             assert_eq!(rest.body, events.get(n + 1..).unwrap_or_default().concat(), "after {n}");
         }
-        std::thread::sleep(Duration::from_millis(1500));
     }
     // One that was not streamed is told as it would have been.
     let whole = ask(&server, json!({"input": "a"}));

@@ -25,7 +25,8 @@ pub fn keep(item: &str, fresh: impl FnOnce(&str) -> String) -> KeptItem {
             ("role".to_owned(), "user".into()),
             ("content".to_owned(), text.into()),
         ]),
-        _ => Map::new(),
+        // Read by others all the same: too deep for this reader, it may be.
+        _ => return KeptItem { id: fresh(prefix("")), body: item.to_owned() },
     };
     if !item.get("type").is_some_and(Value::is_string) {
         item.insert("type".to_owned(), "message".into());

@@ -14,6 +14,7 @@ pub struct ResponseObject {
     id: String,
     object: &'static str,
     created_at: u64,
+    completed_at: Option<u64>,
     status: &'static str,
     background: bool,
     error: Option<WireError>,
@@ -27,6 +28,8 @@ pub struct ResponseObject {
     previous_response_id: Option<String>,
     conversation: Option<ConversationId>,
     prompt_cache_key: Option<String>,
+    prompt_cache_options: Option<Json>,
+    prompt_cache_retention: Option<String>,
     reasoning: Repeated<Reasoning>,
     safety_identifier: Option<String>,
     service_tier: String,
@@ -166,7 +169,9 @@ impl ResponseObject {
         let cancelled = response.status == Status::Cancelled;
         let details = (status == "incomplete" && !cancelled)
             .then(|| IncompleteDetails { reason: incomplete_reason(response).to_owned() });
+        let took = (response.timings.total_ms / 1e3) as u64;
         Self {
+            completed_at: (status == "completed").then_some(echo.created_at + took),
             output: items(response),
             incomplete_details: details,
             usage: Some(response.usage.into()),
@@ -185,6 +190,7 @@ impl ResponseObject {
             id: response.id.clone(),
             object: "response",
             created_at: echo.created_at,
+            completed_at: None,
             status,
             background: echo.background,
             error: None,
@@ -198,6 +204,8 @@ impl ResponseObject {
             previous_response_id: echo.previous_response_id.clone(),
             conversation: echo.conversation.clone().map(|id| ConversationId { id }),
             prompt_cache_key: echo.prompt_cache_key.clone(),
+            prompt_cache_options: echo.prompt_cache_options.clone(),
+            prompt_cache_retention: echo.prompt_cache_retention.clone(),
             reasoning: Repeated::new(echo.reasoning.as_ref(), Reasoning::default()),
             safety_identifier: echo.safety_identifier.clone(),
             service_tier: "default".to_owned(),

@@ -62,6 +62,10 @@ pub struct Echo {
     pub metadata: BTreeMap<String, String>,
     /// The client's hint for prompt caching. Not needed here: caches are found by content.
     pub prompt_cache_key: Option<String>,
+    /// The same hint's object.
+    pub prompt_cache_options: Option<Json>,
+    /// The same, by an older name.
+    pub prompt_cache_retention: Option<String>,
     /// Who the client says is asking.
     pub safety_identifier: Option<String>,
     /// The same, by its older name.
@@ -69,6 +73,9 @@ pub struct Echo {
     /// Whether there is no answer to come: the prompt alone is computed.
     pub warms: bool,
 }
+
+/// More than the options of a cache need.
+const CACHE_OPTIONS_BYTES_MAX: usize = 4096;
 
 /// What [`Include::Logprobs`] is called.
 const LOGPROBS: &str = "message.output_text.logprobs";
@@ -82,7 +89,14 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let model = json::required(body.model, "model")?;
     let input = json::required(body.input, "input")?.lower()?;
     let max_output_tokens = json::token_limit(body.max_output_tokens, "max_output_tokens")?;
-    let prewarm = body.prompt_cache_options.and_then(|options| options.prewarm);
+    let prewarm = match &body.prompt_cache_options {
+        Some(options) => {
+            let options: CacheOptions =
+                json::read_field(options, "prompt_cache_options", CACHE_OPTIONS_BYTES_MAX)?;
+            options.prewarm
+        }
+        None => None,
+    };
     let generate = body.generate != Some(false) && prewarm != Some(true);
     let metadata = check_metadata(body.metadata.unwrap_or_default())?;
     // Other things that could be included (reasoning, searches) no answer of this server has.
@@ -114,6 +128,8 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             truncation: body.truncation,
             metadata,
             prompt_cache_key: body.prompt_cache_key,
+            prompt_cache_options: body.prompt_cache_options,
+            prompt_cache_retention: body.prompt_cache_retention,
             safety_identifier: body.safety_identifier,
             user: body.user,
             warms: !generate,
@@ -171,7 +187,8 @@ struct Body {
     top_logprobs: Option<u32>,
     context_management: Asked,
     include: Option<Vec<String>>,
-    prompt_cache_options: Option<CacheOptions>,
+    prompt_cache_options: Option<Json>,
+    prompt_cache_retention: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
