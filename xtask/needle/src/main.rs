@@ -1,7 +1,7 @@
 //! Facts planted at several depths of a long prompt, and what a model answers when it is asked for them.
 //!
 //! The prompt is computed once; every question is asked on a fork of its cache. On the way the program
-//! says how fast the prompt went up to each power of two, and after it how fast answers come. One JSON
+//! says how fast the prompt went up to each power of two and how fast tokens come one at a time there. One JSON
 //! object on standard output, `cargo xtask eval needle` makes a table of it.
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +22,9 @@ const CHUNK: usize = 256;
 
 /// Tokens left for a question and its answer.
 const ROOM: usize = 96;
+
+/// Tokens decoded after each power of two, to see how fast that goes.
+const TIMED: usize = 15;
 
 /// Longest answer.
 const ANSWER: usize = 32;
@@ -70,13 +73,16 @@ fn main() -> Result<()> {
     let prompt = prompt(&tokenizer, &args.files, args.context - ROOM)?;
 
     let mut kv = KvCache::open(model.config(), opening);
-    let (start, mut curve) = (Instant::now(), Vec::new());
+    let (mut seconds, mut curve) = (0.0, Vec::new());
     for chunk in prompt.chunks(CHUNK) {
+        let start = Instant::now();
         step(&mut model, &mut kv, chunk, false);
+        seconds += start.elapsed().as_secs_f64();
         let n = kv.n_tokens();
         if (n >= 512 && n.is_power_of_two()) || n == prompt.len() {
-            curve.push(json!({ "tokens": n, "seconds": start.elapsed().as_secs_f64() }));
-            eprintln!("{n} tokens in {:.1} s", start.elapsed().as_secs_f64());
+            let decoded = decode(&mut model, kv.clone(), chunk[chunk.len() - 1]);
+            eprintln!("{n} tokens in {seconds:.1} s, then {decoded:.1} tok/s");
+            curve.push(json!({ "tokens": n, "seconds": seconds, "decode_tok_s": decoded }));
         }
     }
     let mut answers = Vec::new();
@@ -100,6 +106,19 @@ fn main() -> Result<()> {
         println!("{report}");
     }
     Ok(())
+}
+
+/// Tokens per second after what `kv` holds, one at a time: the median of `TIMED` steps.
+fn decode(model: &mut Model, mut kv: KvCache, mut token: u32) -> f64 {
+    let mut times: Vec<f64> = (0..TIMED)
+        .map(|_| {
+            let start = Instant::now();
+            token = step(model, &mut kv, &[token], true);
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    1.0 / times[times.len() / 2]
 }
 
 /// A user's turn of so many tokens that is not over yet: text with the facts at even distances in it.
@@ -142,7 +161,6 @@ fn ask(
         answer.push(next);
         next = step(model, &mut kv, &[next], true);
     }
-    let decode = start.elapsed().as_secs_f64() - first;
     let text = String::from_utf8_lossy(&tokenizer.decode(&answer)).into_owned();
     eprintln!("{city}: {text:?}");
     json!({
@@ -151,8 +169,6 @@ fn ask(
         "answer": text,
         "found": text.contains(number),
         "first_token_s": first,
-        "decode_tokens": answer.len(),
-        "decode_s": decode,
     })
 }
 

@@ -73,7 +73,6 @@ fn table(results: &[Value]) -> String {
     ]);
     for result in results {
         let answers = result["answers"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let sum = |key: &str| answers.iter().filter_map(|answer| answer[key].as_f64()).sum::<f64>();
         let seconds = last(result)["seconds"].as_f64().unwrap_or(f64::NAN);
         let n = result["prompt_tokens"].as_f64().unwrap_or(f64::NAN);
         let mb = |key: &str| format!("{:.0}", result[key].as_f64().unwrap_or(f64::NAN) / 1e6);
@@ -87,7 +86,7 @@ fn table(results: &[Value]) -> String {
             mb("kv_bytes"),
             mb("peak_bytes"),
             format!("{found}/{}", answers.len()),
-            format!("{:.1}", sum("decode_tokens") / sum("decode_s")),
+            format!("{:.1}", last(result)["decode_tok_s"].as_f64().unwrap_or(f64::NAN)),
             texts.join(" "),
         ]);
     }
@@ -98,16 +97,21 @@ fn last(result: &Value) -> &Value {
     result["prefill"].as_array().and_then(|points| points.last()).unwrap_or(&Value::Null)
 }
 
-/// The curve of each prefill.
+/// The curves of prefill and decode.
 fn csv(results: &[Value]) -> String {
-    let mut csv = "prompt,kv,tokens,seconds\n".to_owned();
+    let mut csv = "prompt,kv,tokens,seconds,decode_tok_s\n".to_owned();
     for result in results {
         for point in result["prefill"].as_array().into_iter().flatten() {
             let kv = result["kv"].as_str().unwrap_or_default();
-            let (tokens, seconds) =
-                (&point["tokens"], point["seconds"].as_f64().unwrap_or_default());
+            let number = |key: &str| point[key].as_f64().unwrap_or_default();
+            let (tokens, seconds, decoded) =
+                (&point["tokens"], number("seconds"), number("decode_tok_s"));
             // Writing to a string cannot fail.
-            let _ = writeln!(csv, "{},{kv},{tokens},{seconds:.3}", result["prompt_tokens"]);
+            let _ = writeln!(
+                csv,
+                "{},{kv},{tokens},{seconds:.3},{decoded:.2}",
+                result["prompt_tokens"]
+            );
         }
     }
     csv
