@@ -83,6 +83,8 @@ enum Command {
     Generate(Box<Running>),
     Cancel(u64),
     Steer(u64, Box<Steer>),
+    /// How much of a prompt is known.
+    Look(Vec<u32>, Sender<usize>),
 }
 
 /// Why a job was not taken.
@@ -128,7 +130,7 @@ impl Engine {
         let cache = PrefixCache::new(&model, opening, kv_bytes_max, keeps_prefixes);
         let n_context = n_context.min(cache.n_tokens_max());
         let n_jobs_max = options.n_running_max + options.n_queued_max;
-        let (commands, inbox) = flume::unbounded(); // Bounded by `n_jobs_max` in `submit`.
+        let (commands, inbox) = flume::unbounded(); // Bounded by `n_jobs_max` in `submit`, and by those who wait.
         let interrupt = Arc::new(Interrupt::default());
         let shared = Shared {
             commands,
@@ -159,6 +161,14 @@ impl Engine {
     /// Longest sequence, prompt and answer together, in tokens.
     pub fn n_context(&self) -> usize {
         self.shared.n_context
+    }
+
+    /// How many tokens of a prompt would not be computed if it were handed in now; what is on disk alone is not
+    /// counted.
+    pub fn n_known(&self, prompt: &[u32]) -> usize {
+        let (sender, answer) = flume::bounded(1);
+        let sent = self.shared.commands.send(Command::Look(prompt.to_vec(), sender));
+        sent.ok().and_then(|()| answer.recv().ok()).unwrap_or(0)
     }
 
     /// Hands in a job; its steps come out of the returned generation.
@@ -358,6 +368,8 @@ impl Worker {
                     }
                     self.make_good(id);
                 }
+                // Who asked may have gone.
+                Command::Look(prompt, sender) => drop(sender.send(self.cache.n_known(&prompt))),
             }
         }
         true

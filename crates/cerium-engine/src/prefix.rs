@@ -175,6 +175,12 @@ impl PrefixCache {
         }
     }
 
+    /// How much of a prompt is known.
+    pub(crate) fn n_known(&self, prompt: &[u32]) -> usize {
+        let Some((tree, _)) = self.tree.as_ref().zip(prompt.split_last()) else { return 0 };
+        tree.find(but_last(prompt)).n_tokens()
+    }
+
     /// Where a prompt leaves what is known, given how much of it is; `None` if only its last token is left, or
     /// nothing is kept.
     pub(crate) fn parting(&self, n_known: usize, prompt: &[u32]) -> Option<Parting> {

@@ -9,16 +9,21 @@
 mod citation;
 mod mention;
 mod places;
+mod store;
 
 pub use citation::{Citation, Origin};
 pub use mention::{Mention, compact, in_words};
+pub use store::{Kept, TalkStore};
 
 use crate::context::{Excerpt, select};
 use crate::repetition::loop_start;
 use crate::search::{Piece, SearchOptions, query, search, whole};
+use crate::talk::Talk;
 use crate::workspace::{Workspace, WorkspaceError};
 use crate::{Backend, OnText};
-use cerium_protocol::{CreateResponse, ErrorBody, Extensions, Input, PromptPart, Response};
+use cerium_protocol::{
+    CreateResponse, ErrorBody, Extensions, Input, Item, PromptPart, Response, Role,
+};
 use places::{Filter, Places};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -31,8 +36,13 @@ says `=== path:first-last`, the lines it holds. Answer from these excerpts. Name
 classes and files that matter in backticks and cite places as path:line. Be brief and concrete. If \
 the excerpts do not hold the answer, say so.";
 
-/// Tokens of excerpts by default: about as much as is worth waiting for.
+/// What comes before a question.
+const QUESTION: &str = "Question: ";
+
+/// Tokens of excerpts by default: about as much as is worth waiting for; and for a question that goes on
+/// from others, which is answered at once.
 const EXCERPT_TOKENS_DEFAULT: usize = 2_000;
+const MORE_TOKENS_DEFAULT: usize = 250;
 /// Tokens that the chat template and the words between the parts may take.
 const FRAME_TOKENS: usize = 96;
 /// Fewer tokens of excerpts than this are no basis for an answer.
@@ -48,7 +58,10 @@ pub struct AskTask {
     /// Files and directories to look in, absolute or relative to the working directory; none means
     /// the whole tree.
     pub within: Vec<PathBuf>,
-    /// Bound of the excerpts, in tokens; the context may allow fewer. Absent: 2,000.
+    /// The conversation that it goes on from, if any.
+    pub before: Option<Talk>,
+    /// Bound of the excerpts, in tokens; the context may allow fewer. Absent: 2,000, and 250 for a question
+    /// that goes on from others.
     pub excerpt_tokens_max: Option<usize>,
     /// Bound of the answer, in tokens. Absent: 512.
     pub answer_tokens_max: Option<u32>,
@@ -75,7 +88,7 @@ pub struct Answer {
     pub citations: Vec<Citation>,
     /// Places that the model named and that do not exist, as it wrote them.
     pub unfounded: Vec<String>,
-    /// What the model was shown.
+    /// What the model was shown, for this question and before it.
     pub excerpts: Vec<Excerpt>,
     /// Whether the model had begun to repeat itself and was stopped.
     pub looped: bool,
@@ -83,6 +96,8 @@ pub struct Answer {
     pub response: Response,
     /// Time of the search, wall clock.
     pub search: Duration,
+    /// The conversation, for the next question.
+    pub talk: Talk,
 }
 
 /// Why a question got no answer.
@@ -137,19 +152,31 @@ pub fn ask(
         return Err(AskError::EmptyQuestion);
     }
     let answer_tokens_max = task.answer_tokens_max.unwrap_or(512);
-    let room = room(backend, question, answer_tokens_max as usize)?;
-    let excerpt_tokens_max = task.excerpt_tokens_max.unwrap_or(EXCERPT_TOKENS_DEFAULT).min(room);
-
     let start = Instant::now();
+    let mut talk = task.before.clone().unwrap_or_default();
+    let mut changes = talk.notice(workspace);
+    if backend.count_tokens(&talk.text()) > backend.model().context_tokens / 2 {
+        (talk, changes) = (talk.rewritten(backend), Vec::new());
+    }
+    let goes_on = !talk.is_empty();
+    let changed: String = changes.iter().map(|(_, change)| change.as_str()).collect();
+    let said = talk.text() + &changed;
+    let room = room(backend, &said, question, answer_tokens_max as usize)?;
+    let usual = if goes_on { MORE_TOKENS_DEFAULT } else { EXCERPT_TOKENS_DEFAULT };
+    let excerpt_tokens_max = task.excerpt_tokens_max.unwrap_or(usual).min(room);
+
     let within: Result<Vec<String>, WorkspaceError> =
         task.within.iter().map(|path| workspace.resolve(path)).collect();
     let options = SearchOptions { within: within?, ..SearchOptions::default() };
     let found = search(workspace, &query(question), &options);
-    let pieces =
-        if found.pieces.is_empty() { beginnings(workspace, &found.files) } else { found.pieces };
+    let mut pieces = found.pieces;
+    pieces.retain(|piece| !talk.shows(&piece.path, piece.chunk.lines));
+    if pieces.is_empty() && !goes_on {
+        pieces = beginnings(workspace, &found.files);
+    }
     let count_tokens = |text: &str| backend.count_tokens(text);
     let excerpts = select(&pieces, excerpt_tokens_max, &count_tokens);
-    if excerpts.is_empty() {
+    if excerpts.is_empty() && !goes_on {
         let place = match options.within.as_slice() {
             [] => workspace.root().display().to_string(),
             parts => parts.join("`, `"),
@@ -161,7 +188,11 @@ pub fn ask(
         return Err(AskError::Cancelled);
     }
 
-    let request = request(backend.model().name, &excerpts, question, answer_tokens_max);
+    let told = Told::new(&changes, &excerpts, question);
+    let request = request(backend.model().name, &talk, &told, answer_tokens_max);
+    let before = talk.excerpts();
+    talk.show(workspace, &excerpts);
+    let excerpts = [before, excerpts].concat();
     let mut places = Places::new(workspace, &excerpts, &found.files);
     let mut filter = Filter::default();
     let mut text = String::new();
@@ -185,13 +216,25 @@ pub fn ask(
         let _ = on_event(AskEvent::Text(&rest));
     }
     let (citations, unfounded) = citation::collect(&text, &excerpts, &mut places, filter);
-    Ok(Answer { text, citations, unfounded, excerpts, looped, response, search })
+    // As it was written, so that it need not be read again; but a loop would go on.
+    let mut said = response.text();
+    said.truncate(loop_start(&said).unwrap_or(said.len()));
+    talk.add(format!("{QUESTION}{question}"), told.text, said);
+    Ok(Answer { text, citations, unfounded, excerpts, looped, response, search, talk })
 }
 
 /// Tokens that are left for excerpts.
-fn room(backend: &dyn Backend, question: &str, n_answer: usize) -> Result<usize, AskError> {
+///
+/// * `said`: what comes before them
+fn room(
+    backend: &dyn Backend,
+    said: &str,
+    question: &str,
+    n_answer: usize,
+) -> Result<usize, AskError> {
     let n_context = backend.model().context_tokens;
-    let n_fixed = backend.count_tokens(INSTRUCTIONS) + FRAME_TOKENS + n_answer;
+    let n_said = if said.is_empty() { 0 } else { backend.count_tokens(said) };
+    let n_fixed = backend.count_tokens(INSTRUCTIONS) + n_said + FRAME_TOKENS + n_answer;
     let n_tokens = backend.count_tokens(question);
     let n_tokens_max = n_context.saturating_sub(n_fixed + EXCERPT_TOKENS_MIN);
     if n_tokens > n_tokens_max {
@@ -200,27 +243,53 @@ fn room(backend: &dyn Backend, question: &str, n_answer: usize) -> Result<usize,
     Ok(n_context - n_fixed - n_tokens)
 }
 
-/// The prompt: instructions, excerpts, question, in the order of how seldom they change.
-fn request(
-    model: String,
-    excerpts: &[Excerpt],
-    question: &str,
-    answer_tokens_max: u32,
-) -> CreateResponse {
-    let (mut text, mut parts) = (String::new(), Vec::new());
-    let mut begin = |byte, name| parts.push(PromptPart { item: 0, byte, name });
-    for excerpt in excerpts {
-        begin(text.len(), excerpt.place());
-        text += &excerpt.write();
-        text.push('\n');
+/// The request that has all of a conversation read for the question that will follow.
+pub fn warming(model: &str, talk: &Talk) -> CreateResponse {
+    CreateResponse {
+        instructions: Some(INSTRUCTIONS.to_owned()),
+        generate: false,
+        ..CreateResponse::new(model.to_owned(), Input::Items(talk.items()))
     }
-    begin(text.len(), "question".to_owned());
-    let input = Input::Text(format!("{text}Question: {question}"));
+}
+
+/// What is told for one question: changes, excerpts, the question, in the order of how seldom they change.
+struct Told {
+    text: String,
+    parts: Vec<(usize, String)>,
+}
+
+impl Told {
+    fn new(changes: &[(String, String)], excerpts: &[Excerpt], question: &str) -> Self {
+        let mut told = Self { text: String::new(), parts: Vec::new() };
+        for (path, change) in changes {
+            told.push(format!("change of {path}"), &format!("{change}\n"));
+        }
+        for excerpt in excerpts {
+            told.push(excerpt.place(), &format!("{}\n", excerpt.write()));
+        }
+        told.push("question".to_owned(), &format!("{QUESTION}{question}"));
+        told
+    }
+
+    fn push(&mut self, name: String, text: &str) {
+        self.parts.push((self.text.len(), name));
+        self.text.push_str(text);
+    }
+}
+
+/// The prompt: instructions, what was said before, what is told now.
+fn request(model: String, talk: &Talk, told: &Told, answer_tokens_max: u32) -> CreateResponse {
+    let mut items = talk.items();
+    let item = items.len();
+    let part =
+        |(byte, name): &(usize, String)| PromptPart { item, byte: *byte, name: name.clone() };
+    let parts = told.parts.iter().map(part).collect();
+    items.push(Item::message(Role::User, told.text.clone()));
     CreateResponse {
         instructions: Some(INSTRUCTIONS.to_owned()),
         max_output_tokens: Some(answer_tokens_max),
         cerium: Extensions { parts, ..Extensions::default() },
-        ..CreateResponse::new(model, input)
+        ..CreateResponse::new(model, Input::Items(items))
     }
 }
 

@@ -24,9 +24,16 @@ pub trait Backend: Send + Sync {
         on_text: &mut OnText<'_>,
     ) -> Result<Response, ErrorBody>;
 
-    /// Has the beginning of a conversation read that will probably be gone on with, while nothing else is to
-    /// be done: the request's `generate` is false. Returns at once. A hint: what cannot heed it does nothing.
-    fn warm(&self, _request: &CreateResponse) {}
+    /// Has the beginnings of conversations read one of which will probably be gone on with, while nothing else is
+    /// to be done: `generate` of the requests is false. They take the place of what was to be read before. Returns
+    /// at once. A hint: what cannot heed it does nothing.
+    fn warm(&self, _requests: &[CreateResponse]) {}
+
+    /// How many tokens of a request's prompt would be computed if it were made now; `None` where that is not
+    /// known.
+    fn missing_tokens(&self, _request: &CreateResponse) -> Option<usize> {
+        None
+    }
 
     /// What is behind this door.
     fn model(&self) -> ModelInfo;

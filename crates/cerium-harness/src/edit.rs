@@ -15,7 +15,7 @@ mod apply;
 mod ask_place;
 mod candidates;
 mod check;
-mod diff;
+pub(crate) mod diff;
 mod direct;
 mod error;
 mod instruction;

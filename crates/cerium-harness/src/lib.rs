@@ -12,6 +12,7 @@ pub mod plan;
 mod repetition;
 pub mod search;
 pub mod syntax;
+pub mod talk;
 pub mod workspace;
 
 pub use backend::{Backend, OnText};

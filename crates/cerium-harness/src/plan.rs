@@ -24,6 +24,7 @@ pub use store::PlanStore;
 
 use crate::journal::EntryId;
 use crate::repetition::loop_start;
+use crate::talk::Talk;
 use crate::workspace::Workspace;
 use crate::{Backend, OnText};
 use cerium_protocol::{CreateResponse, Response, Status};
@@ -73,18 +74,19 @@ pub fn write(
         return Err(PlanError::Empty { what: "goal" });
     }
     let tree = Tree::around(workspace, goal)?;
-    let request = prompt::write(backend, &tree, goal)?;
-    let (reply, response) = generate(backend, &request, on_text)?;
+    let asked = prompt::write(backend, &tree, goal)?;
+    let (reply, response) = generate(backend, &asked.request, on_text)?;
     let steps: Vec<Step> =
         drafts(&reply).into_iter().zip(1..).map(|(draft, n)| tree.settle(draft, n)).collect();
     if steps.is_empty() {
         return Err(PlanError::NoSteps { reply });
     }
+    let talk = asked.said(Talk::default(), workspace, &reply);
     let plan = match old {
-        None => Plan { goal: goal.to_owned(), revision: 0, steps, past: Vec::new() },
+        None => Plan { goal: goal.to_owned(), revision: 0, steps, past: Vec::new(), talk },
         Some(mut plan) => {
             plan.replace(goal.to_owned(), steps, format!("write: {goal}"));
-            plan
+            Plan { talk, ..plan }
         }
     };
     Ok(Planned { plan, revised: None, response })
@@ -117,8 +119,18 @@ pub fn revise(
     };
     let old = plan.step(number).ok_or_else(|| no_such_step(plan, number))?;
     let tree = Tree::around(workspace, &format!("{request} {old}"))?;
-    let prompt = prompt::revise(backend, &tree, plan, old, request)?;
-    let (reply, response) = generate(backend, &prompt, on_text)?;
+    // Behind what was said before, with what changed since; anew where that has become too much.
+    let mut talk = plan.talk.clone();
+    let changes = talk.notice(workspace);
+    let asked = prompt::revise_on(backend, &talk, &changes, old, request);
+    let asked = match asked {
+        Some(asked) => asked,
+        None => {
+            talk = Talk::default();
+            prompt::revise(backend, &tree, plan, old, request)?
+        }
+    };
+    let (reply, response) = generate(backend, &asked.request, on_text)?;
     // A small model writes the steps around it too: the number tells them apart.
     let mut written = drafts(&reply);
     let at = written.iter().position(|draft| draft.number == Some(number)).unwrap_or(0);
@@ -135,7 +147,8 @@ pub fn revise(
     }
     let mut steps = plan.steps.clone();
     steps[number - 1] = step;
-    let mut plan = plan.clone();
+    let talk = asked.said(talk, workspace, &reply);
+    let mut plan = Plan { talk, ..plan.clone() };
     plan.replace(plan.goal.clone(), steps, format!("revise {number}: {request}"));
     Ok(Planned { plan, revised: Some(number), response })
 }

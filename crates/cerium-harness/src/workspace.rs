@@ -12,6 +12,7 @@ mod walk;
 pub use read::{ReadError, TextFile};
 pub(crate) use read::{Unread, is_binary, read_bytes};
 pub use state::{StateError, StateHome, tree_key};
+pub(crate) use state::{private_dir, write_private};
 pub use walk::{Listing, WalkLimits, sole_match};
 
 use std::path::{Component, Path, PathBuf};

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use cerium_protocol::wire::engine::{
-    About, CANCEL, Cancel, Count, HELLO, Hello, STOP, Stop, Stopping, TOKENS, Text, WARM, WHY,
-    Warming,
+    About, CANCEL, Cancel, Count, HELLO, Hello, MISSING, STOP, Stop, Stopping, TOKENS, Text, WARM,
+    WHY, Warming,
 };
 use cerium_protocol::wire::responses;
 use cerium_protocol::{CreateResponse, ErrorBody, ErrorKind};
@@ -25,6 +25,9 @@ use tokio::net::UnixStream;
 
 /// How often an engine looks whether it can still be found.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Conversations that are read ahead at once.
+const WARMED_MAX: usize = 8;
 
 /// A door on a Unix socket.
 #[derive(Debug)]
@@ -119,6 +122,7 @@ pub(crate) fn routes(about: About) -> Router<Arc<App>> {
         .route(CANCEL, post(cancel))
         .route(WARM, post(warm))
         .route(WHY, get(why))
+        .route(MISSING, post(missing))
         .route(STOP, post(stop))
 }
 
@@ -149,21 +153,36 @@ async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<Respons
     Ok(json(StatusCode::OK, &Stopping { stopping: app.ledger.cancel(&id) }))
 }
 
-/// Has a conversation read behind the answer, in the place of what was read ahead before.
+async fn missing(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let body = app.bodies.read(request).await?;
+    let service = app.service.clone();
+    let count = move || service.missing_tokens(&responses::read(&body.bytes)?.request);
+    let count = tokio::task::spawn_blocking(count).await;
+    let tokens =
+        count.map_err(|panic| ErrorBody::new(ErrorKind::ServerError, panic.to_string()))??;
+    Ok(json(StatusCode::OK, &Count { tokens }))
+}
+
+/// Has conversations read behind the answer, in the place of those that were to be read ahead before.
 async fn warm(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let busy = app.ledger.begin();
-    let body = app.bodies.read(request).await?;
+    let bodies: Vec<serde_json::Value> = read(&app, request).await?;
     let worker = Arc::clone(&app);
-    let begun = tokio::task::spawn_blocking(move || {
-        let request = responses::read(&body.bytes)?.request;
+    let begin = move |body: serde_json::Value| {
+        let request = responses::read(body.to_string().as_bytes())?.request;
         worker.check_model(&request.model)?;
         worker.service.respond(&CreateResponse { generate: false, ..request })
+    };
+    let begun = tokio::task::spawn_blocking(move || {
+        bodies.into_iter().take(WARMED_MAX).map(begin).collect::<Result<Vec<_>, ErrorBody>>()
     });
     let begun =
         begun.await.map_err(|panic| ErrorBody::new(ErrorKind::ServerError, panic.to_string()))?;
-    let mut stream = begun?;
+    let streams = begun?;
     let reading = tokio::spawn(async move {
-        while stream.next_async().await.is_some() {}
+        for mut stream in streams {
+            while stream.next_async().await.is_some() {}
+        }
         drop(busy);
     });
     app.read_ahead(reading.abort_handle());

@@ -7,6 +7,11 @@ use std::pin::Pin;
 pub trait Generator: Send + Sync {
     /// Hands in a job; its steps come out of the returned source.
     fn submit(&self, job: Job) -> Result<Box<dyn Steps>, SubmitError>;
+
+    /// How many tokens of a prompt would not be computed if it were handed in now.
+    fn n_known(&self, _prompt: &[u32]) -> usize {
+        0
+    }
 }
 
 /// The steps of one job, in order. Dropping this cancels the job.
@@ -28,6 +33,10 @@ impl Generator for Engine {
     fn submit(&self, job: Job) -> Result<Box<dyn Steps>, SubmitError> {
         let generation = Engine::submit(self, job)?;
         Ok(Box::new(generation))
+    }
+
+    fn n_known(&self, prompt: &[u32]) -> usize {
+        Engine::n_known(self, prompt)
     }
 }
 

@@ -133,6 +133,17 @@ impl Service {
         Ok(prompt.len() + self.count_tokens(&request.cerium.prefix))
     }
 
+    /// How many tokens of a conversation would be computed if it were to be answered now.
+    ///
+    /// # Errors
+    /// As [`Service::respond`].
+    pub fn missing_tokens(&self, request: &CreateResponse) -> Result<usize, ErrorBody> {
+        self.check_bytes("input", prompt::conversation_bytes(request))?;
+        let conversation = Conversation::new(request, self.template());
+        let prompt = prompt::encode(&conversation, self.tokenizer(), self.template())?;
+        Ok(prompt.len() - self.0.generator.n_known(&prompt))
+    }
+
     /// Begins to go on with a text, or to fill the gap before the request's suffix.
     ///
     /// # Errors

@@ -47,8 +47,12 @@ impl Backend for Counted {
         self.count(self.door.complete(request, on_text))
     }
 
-    fn warm(&self, request: &CreateResponse) {
-        self.door.warm(request);
+    fn warm(&self, requests: &[CreateResponse]) {
+        self.door.warm(requests);
+    }
+
+    fn missing_tokens(&self, request: &CreateResponse) -> Option<usize> {
+        self.door.missing_tokens(request)
     }
 
     fn model(&self) -> ModelInfo {

@@ -179,11 +179,18 @@ pub(crate) struct Undo {
 /// `cerium ask`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  cerium ask 'how does a request reach the engine?' src docs/design.md")]
+Examples:
+  cerium ask 'how does a request reach the engine?' src docs/design.md
+  cerium ask --continue 'and who wakes it up?'
+
+A question that goes on from the last one is put behind all that was said before, with what changed in
+the files since, so that only what is new is read.")]
 pub(crate) struct Ask {
     /// The question
     pub(crate) text: String,
+    /// Go on from the last question in this tree
+    #[arg(long = "continue", short = 'c')]
+    pub(crate) go_on: bool,
     /// Files and directories to look in; the whole tree by default
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,

@@ -17,7 +17,7 @@ pub(crate) struct LocalBackend {
     /// Waits for two things at once: the engine's next step and Ctrl-C. It runs nothing else.
     runtime: Runtime,
     /// What is read ahead, for as long as it is held.
-    reading: Mutex<Option<Stream>>,
+    reading: Mutex<Vec<Stream>>,
 }
 
 impl LocalBackend {
@@ -80,9 +80,13 @@ impl Backend for LocalBackend {
         self.run(self.service.complete(request)?, on_text)
     }
 
-    fn warm(&self, request: &CreateResponse) {
-        let stream = self.service.respond(request).ok();
-        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = stream;
+    fn warm(&self, requests: &[CreateResponse]) {
+        let streams = requests.iter().filter_map(|request| self.service.respond(request).ok());
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = streams.collect();
+    }
+
+    fn missing_tokens(&self, request: &CreateResponse) -> Option<usize> {
+        self.service.missing_tokens(request).ok()
     }
 
     fn model(&self) -> ModelInfo {

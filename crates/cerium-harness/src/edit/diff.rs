@@ -16,7 +16,13 @@ pub(crate) fn lines(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
     capture_diff_slices_deadline(Algorithm::Patience, old, new, Some(deadline))
 }
 
-fn texts<'t>(old: &'t str, new: &'t str) -> TextDiff<'t, 't, 't, str> {
+/// The same for texts.
+pub(crate) fn lines_between(old: &str, new: &str) -> Vec<DiffOp> {
+    texts(old, new).ops().to_vec()
+}
+
+/// The lines of two texts, compared.
+pub(crate) fn texts<'t>(old: &'t str, new: &'t str) -> TextDiff<'t, 't, 't, str> {
     TextDiff::configure().timeout(DIFF_TIME_MAX).diff_lines(old, new)
 }
 

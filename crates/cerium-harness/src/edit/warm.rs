@@ -20,5 +20,5 @@ pub fn warm(backend: &dyn Backend, file: &SourceFile, place: LineSpan, strategy:
     }
     let Ok(scope) = scope::by_symbol(&view, &file.path, &decl.path, "", strategy) else { return };
     let prompt = prompt::build(&view, &file.path, &scope.regions, "", false, strategy);
-    backend.warm(&prompt.warming(&backend.model().name));
+    backend.warm(&[prompt.warming(&backend.model().name)]);
 }

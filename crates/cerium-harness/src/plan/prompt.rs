@@ -5,7 +5,9 @@ use super::step::{N_STEPS_MAX, Plan, Step};
 use super::{PlanError, Tree};
 use crate::Backend;
 use crate::context::{Excerpt, select};
-use cerium_protocol::{CreateResponse, Extensions, Input, PromptPart};
+use crate::talk::Talk;
+use crate::workspace::Workspace;
+use cerium_protocol::{CreateResponse, Extensions, Input, Item, PromptPart, Role};
 
 const INSTRUCTIONS: &str = "\
 You plan changes to a code base. A plan is a short numbered list; each step is one small edit. Write \
@@ -26,19 +28,41 @@ const STEP_TOKENS_MAX: u32 = 240;
 /// Tokens of the chat template and the words between the parts.
 const FRAME_TOKENS: usize = 96;
 
+/// A request, and what of it the conversation will hold.
+pub(super) struct Asked {
+    pub(super) request: CreateResponse,
+    /// Its last message.
+    told: String,
+    /// The end of it, which does not speak of the tree.
+    asked: String,
+    excerpts: Vec<Excerpt>,
+}
+
+impl Asked {
+    /// The conversation with this and its answer.
+    pub(super) fn said(self, mut talk: Talk, workspace: &Workspace, answer: &str) -> Talk {
+        talk.show(workspace, &self.excerpts);
+        talk.add(self.asked, self.told, answer.to_owned());
+        talk
+    }
+}
+
 /// Asks for a whole plan.
 pub(super) fn write(
     backend: &dyn Backend,
     tree: &Tree<'_>,
     goal: &str,
-) -> Result<CreateResponse, PlanError> {
+) -> Result<Asked, PlanError> {
     let last = format!(
         "Goal: {goal}\n\nWrite the plan for this goal in as few steps as it needs, at most \
          {N_STEPS_MAX}."
     );
-    let about = about(backend, tree, "goal", &last, PLAN_TOKENS_MAX)?;
+    let (about, excerpts) = about(backend, tree, "goal", &last, PLAN_TOKENS_MAX)?;
     let stop = vec![format!("\n{}.", N_STEPS_MAX + 1)];
-    Ok(request(backend, about.then("goal", &last), PLAN_TOKENS_MAX, "1.", stop))
+    let text = about.then("goal", &last);
+    let told = text.text.clone();
+    let request = request(backend, text, PLAN_TOKENS_MAX, "1.", stop);
+    Ok(Asked { request, told, asked: last, excerpts })
 }
 
 /// Asks for one step anew.
@@ -48,7 +72,7 @@ pub(super) fn revise(
     plan: &Plan,
     old: &Step,
     wish: &str,
-) -> Result<CreateResponse, PlanError> {
+) -> Result<Asked, PlanError> {
     let number = old.number;
     let last = format!(
         "Goal: {}\n\nThe plan:\n{}\nStep {number} is to be revised: {wish}\n\nWrite only the new \
@@ -56,9 +80,48 @@ pub(super) fn revise(
         plan.goal,
         listed(plan)
     );
-    let about = about(backend, tree, "request", &last, STEP_TOKENS_MAX)?;
+    let (about, excerpts) = about(backend, tree, "request", &last, STEP_TOKENS_MAX)?;
+    let text = about.then("request", &last);
+    let told = text.text.clone();
+    Ok(Asked { request: step(backend, text, number), told, asked: last, excerpts })
+}
+
+/// Asks for one step anew, behind all that was said of the plan before; `None` if nothing was, or too much.
+///
+/// * `changes`: of files that were shown, by their paths
+pub(super) fn revise_on(
+    backend: &dyn Backend,
+    talk: &Talk,
+    changes: &[(String, String)],
+    old: &Step,
+    wish: &str,
+) -> Option<Asked> {
+    let number = old.number;
+    let last = format!(
+        "Step {number} of the plan is now:\n{old}\nIt is to be revised: {wish}\n\nWrite only the new step \
+         {number}, in the same form."
+    );
+    let changed = |text: Text, (path, change): &(String, String)| {
+        text.then(&format!("change of {path}"), &format!("{change}\n"))
+    };
+    let text = changes.iter().fold(Text::default(), changed).then("request", &last);
+    let n_tokens = backend.count_tokens(&(talk.text() + &text.text)) + STEP_TOKENS_MAX as usize;
+    if talk.is_long() || n_tokens > backend.model().context_tokens / 2 {
+        return None;
+    }
+    let mut items = talk.items();
+    let told = text.text.clone();
+    let mut request = step(backend, text, number);
+    request.cerium.parts.iter_mut().for_each(|part| part.item = items.len());
+    items.push(Item::message(Role::User, told.clone()));
+    request.input = Input::Items(items);
+    Some(Asked { request, told, asked: last, excerpts: Vec::new() })
+}
+
+/// Asks for one step.
+fn step(backend: &dyn Backend, text: Text, number: usize) -> CreateResponse {
     let stop = vec![format!("\n{}.", number + 1), "\n\n\n".to_owned()];
-    Ok(request(backend, about.then("request", &last), STEP_TOKENS_MAX, &format!("{number}."), stop))
+    request(backend, text, STEP_TOKENS_MAX, &format!("{number}."), stop)
 }
 
 /// Asks which step a request means.
@@ -100,7 +163,7 @@ fn about(
     what: &'static str,
     last: &str,
     n_answer: u32,
-) -> Result<Text, PlanError> {
+) -> Result<(Text, Vec<Excerpt>), PlanError> {
     let paths: Vec<&str> = tree.paths().take(N_PATHS_MAX).collect();
     let paths = format!("Files:\n{}\n\n", paths.join("\n"));
     let n_context = backend.model().context_tokens;
@@ -115,7 +178,7 @@ fn about(
     let excerpts = select(tree.pieces(), room, &|text| backend.count_tokens(text));
     let text = Text::default().then("files", &paths);
     let write = |text: Text, e: &Excerpt| text.then(&e.place(), &format!("{}\n", e.write()));
-    Ok(excerpts.iter().fold(text, write))
+    Ok((excerpts.iter().fold(text, write), excerpts))
 }
 
 fn request(

@@ -1,6 +1,7 @@
 //! What a plan is: numbered steps, each one edit, with the past versions of the whole.
 
 use crate::journal::EntryId;
+use crate::talk::Talk;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -21,6 +22,9 @@ pub struct Plan {
     /// Past versions, oldest first.
     #[serde(default)]
     pub past: Vec<Past>,
+    /// What was said of it, which the next revision goes on from.
+    #[serde(default)]
+    pub talk: Talk,
 }
 
 /// One step: one edit to carry out.

@@ -2,10 +2,10 @@
 
 use super::PlanError;
 use super::step::Plan;
-use crate::workspace::{StateHome, Workspace};
+use crate::workspace::{StateHome, Workspace, private_dir, write_private};
 use serde::{Deserialize, Serialize};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Version of the file that this code writes, and the newest it reads.
@@ -91,17 +91,8 @@ impl PlanStore {
         let tree = workspace.root().display().to_string();
         let kept = Kept { version: VERSION, tree, plan };
         let json = serde_json::to_string_pretty(&kept).map_err(|error| io(error.into()))?;
-        self.replace(json.as_bytes()).map_err(io)?;
+        write_private(&self.path, json.as_bytes()).map_err(io)?;
         Ok(kept.plan)
-    }
-
-    /// Puts new bytes in the file's place, readable for its owner alone; it may not exist yet.
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut new = tempfile::NamedTempFile::new_in(self.dir())?;
-        new.write_all(bytes)?;
-        new.as_file().sync_all()?;
-        new.persist(&self.path).map_err(|error| error.error)?;
-        Ok(())
     }
 
     fn dir(&self) -> &Path {
@@ -111,11 +102,7 @@ impl PlanStore {
     /// Holds off other processes for the time of one save.
     fn lock(&self) -> io::Result<File> {
         let dir = self.dir();
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(dir)?;
+        private_dir(dir)?;
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         let lock = options.open(dir.join("plan.lock"))?;

@@ -2,6 +2,8 @@
 //! the user's state directory, in one folder per tree.
 
 use sha2::{Digest, Sha256};
+use std::fs::DirBuilder;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// The directory under which every tree has its folder: `$XDG_STATE_HOME/cerium`.
@@ -48,6 +50,26 @@ impl StateHome {
     pub fn tree(&self, root: &Path) -> PathBuf {
         self.0.join("trees").join(tree_key(root))
     }
+}
+
+/// Puts new bytes in a file's place in one step, readable for its owner alone; its folder is made with it.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    private_dir(dir)?;
+    let mut new = tempfile::NamedTempFile::new_in(dir)?;
+    new.write_all(bytes)?;
+    new.as_file().sync_all()?;
+    new.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Makes a folder that only its owner may look into.
+pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
 }
 
 /// Name of a tree's folder: its last path component, for people who look, and 16 hexadecimal

@@ -1,8 +1,13 @@
 //! Questions: what the model is shown, what becomes of the places it names, what cannot be asked.
 
 use crate::support::{Reply, Scripted, prompt, refusal, tree, workspace};
-use cerium_harness::ask::{Answer, AskError, AskEvent, AskTask, Origin, ask, compact, in_words};
-use cerium_protocol::Status;
+use cerium_harness::Backend as _;
+use cerium_harness::ask::{
+    Answer, AskError, AskEvent, AskTask, Kept, Origin, TalkStore, ask, compact, in_words, warming,
+};
+use cerium_harness::talk::Talk;
+use cerium_harness::workspace::StateHome;
+use cerium_protocol::{CreateResponse, Input, Item, Status};
 use proptest::prelude::*;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -289,4 +294,91 @@ fn a_model_that_repeats_itself_is_stopped() {
     let answer = answer(QUESTION, reply.as_str(), 3);
     assert!(answer.looped);
     assert!(answer.text.len() < 200, "{}", answer.text);
+}
+
+/// Goes on from a conversation.
+fn go_on(dir: &TempDir, backend: &Scripted, before: Option<Talk>, question: &str) -> Answer {
+    let task = AskTask { question: question.into(), before, ..AskTask::default() };
+    ask(backend, &workspace(dir.path()), &task, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn items(request: &CreateResponse) -> &[Item] {
+    let Input::Items(items) = &request.input else { panic!("items") };
+    items
+}
+
+#[test]
+fn a_question_that_goes_on_is_put_behind_all_that_was_said() {
+    let dir = project();
+    let backend = Scripted::new(["It tells: `localhost:99`.", "It is used nowhere.", "Gone."]);
+    let first = go_on(&dir, &backend, None, QUESTION);
+    let second = go_on(&dir, &backend, Some(first.talk), "And who reads the links of a Response?");
+    let asked = backend.asked();
+    let (before, now) = (items(&asked[0]), items(&asked[1]));
+    assert_eq!(now[..1], *before);
+    // Word for word, as the model wrote it.
+    assert_eq!((now.len(), now[1].text()), (3, "It tells: `localhost:99`."));
+    let told = now[2].text();
+    assert!(told.starts_with("=== src/requests/models.py:1-3\nclass Response:"), "{told}");
+    assert!(!told.contains("should_bypass_proxies"), "shown already: {told}");
+    assert!(told.ends_with("\nQuestion: And who reads the links of a Response?"), "{told}");
+    let shown: Vec<&str> = second.excerpts.iter().map(|e| e.path.as_str()).collect();
+    assert_eq!(shown, ["src/requests/utils.py", "src/requests/models.py"], "places of both count");
+
+    // Changes are told, once, and nothing else of the files.
+    let path = dir.path().join("src/requests/utils.py");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("return url in value", "return url in value.split()"))
+        .unwrap();
+    std::fs::remove_file(dir.path().join("src/requests/models.py")).unwrap();
+    let backend = Scripted::new(["So it splits.", "Yes."]);
+    let third = go_on(&dir, &backend, Some(second.talk), "What changed?");
+    let told = prompt(&backend.asked()[0]);
+    let expect = "=== src/requests/models.py is gone or empty now\n\n\
+        === src/requests/utils.py has changed\n@@ -4,3 +4,3 @@\n \
+        def should_bypass_proxies(url, no_proxy):\n     value = no_proxy or os.environ.get('no_proxy')\n\
+        -    return url in value\n+    return url in value.split()\n\nQuestion: What changed?";
+    assert_eq!(told, expect);
+    assert_eq!(backend.asked()[0].cerium.parts[1].name, "change of src/requests/utils.py");
+    let fourth = go_on(&dir, &backend, Some(third.talk), "Sure?");
+    assert_eq!(prompt(&backend.asked()[1]), "Question: Sure?");
+    assert_eq!(fourth.excerpts[0].text.lines().last(), Some("    return url in value.split()"));
+}
+
+#[test]
+fn a_conversation_that_went_stale_is_written_anew_and_taken_once_it_was_read() {
+    let dir = project();
+    let backend = Scripted::new(["It tells.", "It splits.", "Yes."]);
+    let first = go_on(&dir, &backend, None, QUESTION);
+    assert_eq!(first.talk.fresh(&backend), None, "nothing has changed");
+    let path = dir.path().join("src/requests/utils.py");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("import os\n", "import os\nimport sys\n")).unwrap();
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("value\n", "value[0]\n"))
+        .unwrap();
+    let second = go_on(&dir, &backend, Some(first.talk), "And now?");
+    assert!(prompt(&backend.asked()[1]).starts_with("=== src/requests/utils.py has changed\n"));
+    let fresh = second.talk.fresh(&backend).unwrap();
+    let store = TalkStore::of(&StateHome::at(dir.path().join("state")), &workspace(dir.path()));
+    assert_eq!(store.load(), None);
+    store.save(&Kept { talk: second.talk.clone(), fresh: Some(fresh.clone()) }).unwrap();
+    let kept = || store.load().unwrap();
+    assert_eq!(kept().current(&backend), second.talk, "nobody has read the other one");
+    backend.warm(&[warming("scripted", &fresh)]);
+    let talk = kept().current(&backend);
+    assert_eq!(talk, fresh);
+    go_on(&dir, &backend, Some(talk), "Sure?");
+    let asked = backend.asked();
+    let items = items(&asked[2]);
+    assert!(items[0].text().starts_with("=== src/requests/utils.py:1-7\nimport os\nimport sys\n"));
+    assert!(items[0].text().contains("return url in value[0]\n\nQuestion: What does"));
+    let rest: Vec<&str> = items[1..].iter().map(Item::text).collect();
+    assert_eq!(rest, ["It tells.", "Question: And now?", "It splits.", "Question: Sure?"]);
+    // What cannot be read is none.
+    std::fs::write(
+        dir.path().join("state/trees").join(workspace(dir.path()).key()).join("ask.json"),
+        "{",
+    )
+    .unwrap();
+    assert_eq!(store.load(), None);
 }

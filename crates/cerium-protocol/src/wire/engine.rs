@@ -10,11 +10,13 @@ pub const HELLO: &str = "/cerium/hello";
 pub const TOKENS: &str = "/cerium/tokens";
 /// `POST` a [`Cancel`]: the answer ends soon, with what it has.
 pub const CANCEL: &str = "/cerium/cancel";
-/// `POST` the body of a response that is not to be generated: whether it is [`Warming`]. What is read ahead is
-/// one thing at a time, the last one that was asked for.
+/// `POST` a list of the bodies of responses that are not to be generated: whether they are [`Warming`]. They take
+/// the place of those that were to be read ahead before.
 pub const WARM: &str = "/cerium/warm";
 /// `GET`: the last answers and what of their prompts was known, as [`Explained`], oldest first.
 pub const WHY: &str = "/cerium/why";
+/// `POST` the body of a response: the [`Count`] of tokens of its prompt that would be computed.
+pub const MISSING: &str = "/cerium/missing";
 /// `POST` a [`Stop`]: whether the engine [`Stopping`].
 pub const STOP: &str = "/cerium/stop";
 

@@ -18,7 +18,7 @@ pub use events::{Events, StreamEvent};
 pub use kept::{KeptItem, keep};
 pub use object::{ResponseObject, WireError, WireUsage};
 pub use output::{ContentPart, OutputItem, item};
-pub use reading::{body, read_event};
+pub use reading::{bodies, body, read_event};
 pub use request::{Echo, Parsed, check_metadata, read};
 pub use socket::{ClientEvent, ServerEvent};
 pub use steer::{Refused, SteerEvent, SteerId, read_steer};

@@ -199,14 +199,14 @@ fn what_is_read_ahead_is_one_thing_at_a_time() {
     let (engine, seen) = start(Act::Hang("a"), about(), None);
     let warm = |input: &str| {
         let body = json!({"model": "scripted", "input": input, "generate": false});
-        engine.post("/cerium/warm", &body)
+        engine.post("/cerium/warm", &json!([body]))
     };
     assert_eq!(warm("a"), json!({"warming": true}));
     assert_eq!(engine.hello()["activity"]["running"], 1, "it goes on behind the answer");
     assert_eq!(warm("b"), json!({"warming": true}));
     wait_until("the first is wanted no more", || seen.n_dropped.load(SeqCst) == 1);
     assert_eq!(engine.hello()["activity"]["running"], 1);
-    let refused = engine.post("/cerium/warm", &json!({"model": "other", "input": "a"}));
+    let refused = engine.post("/cerium/warm", &json!([{"model": "other", "input": "a"}]));
     assert_eq!(refused["error"]["code"], "model_not_found");
     engine.post("/cerium/stop", &json!({"if_idle": false}));
 }

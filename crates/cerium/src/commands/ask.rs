@@ -2,12 +2,14 @@
 
 use super::{Context, Exit, Tree};
 use crate::cli::Ask;
+use crate::failure::advice;
 use crate::interrupt;
 use crate::output::progress::Spinner;
 use crate::output::{self, CYAN, DIM, Output};
 use crate::stats::Stats;
 use anyhow::{Context as _, Result};
-use cerium_harness::ask::{Answer, AskEvent, AskTask, Citation, ask};
+use cerium_harness::Backend as _;
+use cerium_harness::ask::{Answer, AskEvent, AskTask, Citation, Kept, TalkStore, ask, warming};
 use cerium_harness::context::Excerpt;
 use cerium_harness::lines::LineSpan;
 use cerium_protocol::Status;
@@ -36,8 +38,12 @@ struct Place<'a> {
 
 pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
     let tree = Tree::here()?;
+    let store = TalkStore::of(&tree.state, &tree.workspace);
+    let kept = if args.go_on { Some(store.load().ok_or_else(nothing_said)?) } else { None };
     let backend = context.backend(&tree)?;
-    let task = AskTask { question: args.text, within: args.paths, ..AskTask::default() };
+    let before = kept.map(|kept| kept.current(&backend));
+    let (question, within) = (args.text, args.paths);
+    let task = AskTask { question, within, before, ..AskTask::default() };
     let _deferred = interrupt::defer();
     let mut stream = Stream::new(context.output);
     let answer = ask(&backend, &tree.workspace, &task, &mut |event| stream.event(&event))?;
@@ -58,7 +64,22 @@ pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
     } else {
         finish(context.output, &answer)?;
     }
+    let fresh = answer.talk.fresh(&backend);
+    if let Some(fresh) = &fresh {
+        // Behind the answer: whoever goes on, goes on from it once it has been read.
+        backend.warm(&[warming(&backend.model().name, fresh)]);
+    }
+    if let Err(error) = store.save(&Kept { talk: answer.talk, fresh }) {
+        context.output.note(format!("what was said cannot be kept for --continue: {error}"));
+    }
     Ok(Exit::Done)
+}
+
+fn nothing_said() -> anyhow::Error {
+    advice(
+        "there is no question in this tree to go on from",
+        "`cerium ask TEXT` asks the first one",
+    )
 }
 
 fn place(excerpt: &Excerpt) -> Place<'_> {
@@ -83,7 +104,10 @@ impl Stream {
         match event {
             AskEvent::Reading(excerpts) => {
                 let n_lines: usize = excerpts.iter().map(|e| e.lines.end + 1 - e.lines.start).sum();
-                let what = format!("reading {n_lines} lines in {} places", excerpts.len());
+                let what = match n_lines {
+                    0 => "reading".to_owned(),
+                    _ => format!("reading {n_lines} lines in {} places", excerpts.len()),
+                };
                 self.spinner = Some(Spinner::start(self.output, what));
             }
             AskEvent::Text(text) => {

@@ -83,6 +83,9 @@ fn reason(why: &Why) -> String {
     let gone = why.gone_tokens;
     let cause = match why.cause {
         Cause::Known => "all of it was known; the last token is always computed".to_owned(),
+        Cause::New if why.parts.iter().all(|part| part.known_tokens == 0) => {
+            return "no known prompt begins like it\n".to_owned();
+        }
         Cause::New => "known prompts go no further".to_owned(),
         Cause::Differs => "a known prompt goes on otherwise".to_owned(),
         Cause::Evicted => {

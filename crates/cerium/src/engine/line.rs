@@ -113,9 +113,7 @@ impl Line {
         question: &impl serde::Serialize,
     ) -> Result<(T, Self), Trouble> {
         let body = serde_json::to_vec(question).map_err(Trouble::gone)?;
-        let mut told = self.post(path, body).await?;
-        let body = told.short().await?;
-        Ok((serde_json::from_slice(&body).map_err(Trouble::gone)?, told.line))
+        self.post(path, body).await?.read().await
     }
 
     /// What an engine says of itself.
@@ -171,6 +169,12 @@ impl Told {
     /// The line, free again if all was told.
     pub(super) async fn end(mut self) -> Option<Line> {
         self.next().await.ok()?.is_none().then_some(self.line)
+    }
+
+    /// What a short answer says; the line is free again afterwards.
+    pub(super) async fn read<T: DeserializeOwned>(mut self) -> Result<(T, Line), Trouble> {
+        let body = self.short().await?;
+        Ok((serde_json::from_slice(&body).map_err(Trouble::gone)?, self.line))
     }
 
     /// All of a short answer.

@@ -10,7 +10,7 @@ use super::{Attached, Way, log};
 use crate::interrupt;
 use anyhow::{Context as _, Result};
 use cerium_harness::{Backend, OnText};
-use cerium_protocol::wire::engine::{CANCEL, Cancel, Count, Stopping, TOKENS, Text, WARM};
+use cerium_protocol::wire::engine::{CANCEL, Cancel, Count, MISSING, Stopping, TOKENS, Text, WARM};
 use cerium_protocol::wire::sse::EventReader;
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
@@ -298,15 +298,26 @@ impl Backend for RemoteBackend {
         self.run("/v1/completions", &completions::body(request), &mut reader, on_text)
     }
 
-    fn warm(&self, request: &CreateResponse) {
+    fn warm(&self, requests: &[CreateResponse]) {
         let ask = async {
             let line = self.line().await.ok()?;
-            let told = line.post(WARM, responses::body(request)).await.ok()?;
+            let told = line.post(WARM, responses::bodies(requests)).await.ok()?;
             told.end().await
         };
         // Only a hint: an engine that does not take it is none the worse.
         let ask = async { timeout(CANCEL_MAX, ask).await.ok().flatten() };
         self.keep(self.runtime.block_on(ask));
+    }
+
+    fn missing_tokens(&self, request: &CreateResponse) -> Option<usize> {
+        let ask = async {
+            let line = self.line().await.ok()?;
+            let told = line.post(MISSING, responses::body(request)).await.ok()?;
+            let (Count { tokens }, line) = told.read().await.ok()?;
+            self.keep(Some(line));
+            Some(tokens)
+        };
+        self.runtime.block_on(ask)
     }
 
     fn model(&self) -> ModelInfo {

@@ -17,6 +17,7 @@ mod interrupt;
 mod model;
 mod models;
 mod serve;
+mod talk;
 mod terminal;
 mod why;
 mod world;

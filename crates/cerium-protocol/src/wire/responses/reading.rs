@@ -19,6 +19,12 @@ pub fn body(request: &CreateResponse) -> Vec<u8> {
     serde_json::to_vec(&request).expect("requests have only string keys")
 }
 
+/// Several of them.
+#[expect(clippy::missing_panics_doc, reason = "no request fails to be written")]
+pub fn bodies(requests: &[CreateResponse]) -> Vec<u8> {
+    serde_json::to_vec(requests).expect("requests have only string keys")
+}
+
 /// Reads the data of one event; `None` for an event that says nothing of its own.
 ///
 /// # Errors
