@@ -178,7 +178,7 @@ fn ahead(line: usize, instruction: &str) -> (Scripted, String) {
 fn what_is_read_ahead_is_all_but_the_instruction() {
     let line = 1 + shop().lines().position(|line| line.contains("step 3")).unwrap();
     let (backend, asked) = ahead(line, "let helper_3 return None for negative values");
-    let [warmed] = &backend.warmed()[..] else { panic!("{:#?}", backend.warmed()) };
+    let warmed = &backend.warmed()[0];
     assert!(!warmed.generate);
     assert_eq!(warmed.instructions, backend.asked()[0].instructions);
     let left = asked.strip_prefix(&prompt(warmed)).expect("the same beginning");
@@ -186,8 +186,25 @@ fn what_is_read_ahead_is_all_but_the_instruction() {
 }
 
 #[test]
-fn nothing_is_read_ahead_where_the_instruction_chooses_what_is_shown() {
-    let line = 1 + shop().lines().position(|line| line.contains("part_7")).unwrap();
-    let (backend, _) = ahead(line, "let checkout return None when part_7 is missing");
-    assert_eq!(backend.warmed(), []);
+fn comments_are_read_ahead_for_who_speaks_of_them_and_very_long_code_is_not() {
+    let text = "import os\n\n# What it costs.\ndef price(n):\n    return 2 * n\n\n\ndef other():\n    pass\n";
+    let file = SourceFile::from_text(PathBuf::new(), "shop.py".into(), text.into(), false);
+    let ahead = |line, strategy: &Strategy| {
+        let backend = Scripted::new([""; 0]);
+        warm(&backend, &file, LineSpan::line(line), strategy);
+        backend.warmed().iter().map(prompt).collect::<Vec<_>>()
+    };
+    let all = ahead(5, &Strategy::default());
+    let edits = |prompt: &str, code: &str| prompt.contains(&format!("to edit:\n```python\n{code}"));
+    assert!(edits(&all[0], "def price(n):\n    return 2 * n\n```"), "{all:#?}");
+    assert!(edits(&all[1], "# What it costs.\ndef price(n):"), "{all:#?}");
+    // For who is asked again there is what is around it.
+    assert!(all[2].starts_with("This is the file `shop.py`"), "{all:#?}");
+    let all = ahead(8, &Strategy::default());
+    assert!(edits(&all[0], "def other():\n    pass\n```"), "{all:#?}");
+    assert!(all[1].starts_with("This is the file `shop.py`"), "{all:#?}");
+    // A line of no declaration means all of a small file.
+    assert_eq!(ahead(1, &Strategy::default()), all[1..]);
+    let short = Strategy { vague_whole_lines_max: 1, ..Strategy::default() };
+    assert_eq!((ahead(5, &short), ahead(1, &short)), (Vec::new(), Vec::new()));
 }
