@@ -15,6 +15,7 @@ mod repeats;
 
 pub(crate) use governor::{Governor, Room};
 
+use odds::Odds;
 use pace::Pace;
 use repeats::Repeats;
 use std::fmt;
@@ -92,23 +93,40 @@ pub struct DraftCounts {
     pub n_accepted: usize,
 }
 
+/// Steps that checked a draft and computed nothing of the prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DraftedSteps {
+    /// How many.
+    pub n_steps: usize,
+    /// Tokens of their drafts that were right.
+    pub n_accepted: usize,
+    /// What they took in all, drafting included.
+    pub time: Duration,
+}
+
 /// What all jobs of an engine learn from each other.
 #[derive(Debug)]
 pub(crate) struct Experience {
     /// What jobs that are done have read and written.
     earlier: Repeats,
     pace: Pace,
+    odds: Odds,
 }
 
 impl Experience {
     /// None yet; `n_text_max` tokens of text will be remembered.
     pub(crate) fn new(n_text_max: usize) -> Self {
-        Self { earlier: Repeats::new(n_text_max), pace: Pace::default() }
+        Self { earlier: Repeats::new(n_text_max), pace: Pace::default(), odds: Odds::default() }
     }
 
     /// Learns what a job that is done has read and written.
     pub(crate) fn saw_text(&mut self, text: &[u32]) {
         self.earlier.begin(text);
+    }
+
+    /// Learns what became of the drafts of a job that is done.
+    pub(crate) fn saw_drafts(&mut self, governor: &Governor) {
+        self.odds.saw_job(governor.odds());
     }
 
     /// Learns how long a step took in which a logit row belongs to each of its rows.

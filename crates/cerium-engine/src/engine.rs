@@ -42,8 +42,8 @@ pub struct EngineOptions {
     pub store: Option<StoreOptions>,
     /// Tokens of finished sequences that drafts may repeat.
     pub n_remembered_max: usize,
-    /// Whether lengths of drafts follow the time that steps take. Else they follow that of a middling
-    /// machine, and are the same whenever a job runs.
+    /// Whether lengths of drafts follow the time that steps take, and what became of earlier drafts. Else they
+    /// follow that of a middling machine, and are the same whenever a job runs.
     pub learns_pace: bool,
 }
 
@@ -425,6 +425,7 @@ impl Worker {
         if !self.inbox.is_empty() {
             return;
         }
+        let began = Instant::now();
         let prefilling = turns.iter().any(|turn| turn.job.state == State::Prefilling);
         let parts = parts(&mut turns, self.n_context, &self.experience);
         let work: Work = turns.iter().zip(&parts).map(|(turn, part)| part.work(turn.job)).sum();
@@ -453,7 +454,7 @@ impl Worker {
                 likeliest.by_ref().take(n).collect()
             };
             if !told.is_empty() {
-                job.take(&told, draft, self.n_context);
+                job.take(&told, draft, self.n_context, began);
             } else if job.n_left() == 0 {
                 job.prefilled();
             }
@@ -473,8 +474,12 @@ impl Worker {
     /// Sends what waits, and lets go of jobs that are done.
     fn retire(&mut self) {
         let (cache, experience) = (&mut self.cache, &mut self.experience);
+        let learns = self.options.learns_pace;
         self.schedule.retire(|job| {
             if let Some(kv) = job.kv.take() {
+                if learns {
+                    experience.saw_drafts(job.governor());
+                }
                 experience.saw_text(&job.tokens[job.n_cached()..]);
                 cache.close(kv, &job.tokens);
             }
@@ -494,10 +499,9 @@ fn parts(turns: &mut [Turn<'_>], n_context: usize, experience: &Experience) -> V
     };
     let mut parts: Vec<Part> = turns.iter().map(part).collect();
     let mut n_rows: usize = parts.iter().map(|part| part.tokens.len()).sum();
-    let n_tokens = parts.iter().map(|part| part.n_wanted).sum();
     for (turn, part) in turns.iter_mut().zip(&mut parts).filter(|(_, part)| part.n_wanted > 0) {
         let n_draft_max = turn.n_draft_max;
-        part.draft = turn.job.draft(experience, n_context, n_draft_max, (n_rows, n_tokens));
+        part.draft = turn.job.draft(experience, n_context, n_draft_max, n_rows);
         if let Some(draft) = &part.draft {
             part.tokens.extend(&draft.ids);
             part.n_wanted += draft.ids.len();

@@ -1,7 +1,7 @@
 //! What the engine is asked to do and what it reports.
 
 use crate::Parting;
-use crate::draft::{DraftCounts, DraftKind, Drafts};
+use crate::draft::{DraftCounts, DraftKind, DraftedSteps, Drafts};
 use crate::likelihood::Likelihood;
 use crate::mask::Mask;
 use std::time::Duration;
@@ -176,6 +176,8 @@ pub struct Stats {
     pub n_steps: usize,
     /// What became of drafts, by place in [`DraftKind::ALL`].
     pub drafts: [DraftCounts; DraftKind::ALL.len()],
+    /// What checking them took.
+    pub drafted: DraftedSteps,
     /// Until the prompt was computed.
     pub prefill: Duration,
     /// Until the first token was chosen.

@@ -17,7 +17,7 @@ mod sample;
 mod schedule;
 pub mod store;
 
-pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, Drafter, Drafts};
+pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, DraftedSteps, Drafter, Drafts};
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};
 pub use job::{Class, Finish, FinishReason, Job, Sampling, Stats, Steer, Step};
 pub use likelihood::Likelihood;

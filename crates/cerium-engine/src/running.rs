@@ -230,14 +230,13 @@ impl Running {
         self.sender.is_disconnected() || (self.state == State::Done && self.unsent.is_empty())
     }
 
-    /// The draft that a step checks in which the last token is computed: one that has `n_rows` without
-    /// it, and of which `n_tokens` come.
+    /// The draft that a step checks in which the last token is computed, and which has `n_rows` without it.
     pub(crate) fn draft(
         &mut self,
         experience: &Experience,
         n_context: usize,
         n_draft_max: usize,
-        (n_rows, n_tokens): (usize, usize),
+        n_rows: usize,
     ) -> Option<Draft> {
         let Stats { n_prompt, n_output, .. } = self.stats;
         // The token after the draft comes for nothing.
@@ -249,13 +248,20 @@ impl Running {
                 return Some(Draft { ids, kind: DraftKind::Forced, support: 0 });
             }
         }
-        let room = Room { n_rows, n_tokens, n_max };
+        let room = Room { n_rows, n_max };
         self.governor.choose(&self.tokens, n_output, experience, room)
     }
 
     /// Takes the tokens that a step gives: after the last token, and after each one of the draft for as
-    /// long as it says the same. `told` is in this order.
-    pub(crate) fn take(&mut self, told: &[Told<'_>], draft: Option<&Draft>, n_context: usize) {
+    /// long as it says the same. `told` is in this order; `began` is when the step did.
+    pub(crate) fn take(
+        &mut self,
+        told: &[Told<'_>],
+        draft: Option<&Draft>,
+        n_context: usize,
+        began: Instant,
+    ) {
+        let drafted = draft.filter(|_| self.state == State::Decoding);
         self.prefilled();
         let guesses = draft.map_or(&[][..], |draft| &draft.ids);
         let (n_before, mut n_right) = (self.tokens.len(), 0);
@@ -263,6 +269,10 @@ impl Running {
         self.stats.n_steps += 1;
         if let Some(draft) = draft {
             self.stats.drafts[draft.kind as usize].n_drafted += draft.ids.len();
+        }
+        if drafted.is_some() {
+            self.stats.drafted.n_steps += 1;
+            self.stats.drafted.time += began.elapsed();
         }
         for &told in told {
             let id = match (self.job.forced.get(self.stats.n_output), told) {
@@ -285,6 +295,7 @@ impl Running {
             let right = guesses.get(n_right) == Some(&id);
             if let Some(draft) = draft.filter(|_| right) {
                 self.stats.drafts[draft.kind as usize].n_accepted += 1;
+                self.stats.drafted.n_accepted += usize::from(drafted.is_some());
                 n_right += 1;
             }
             self.push(id, likelihood, n_context);
@@ -298,6 +309,11 @@ impl Running {
         if let Some(draft) = draft {
             self.governor.saw(draft, n_right);
         }
+    }
+
+    /// What became of its drafts.
+    pub(crate) fn governor(&self) -> &Governor {
+        &self.governor
     }
 
     /// The whole prompt has been computed.

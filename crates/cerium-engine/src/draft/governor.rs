@@ -1,7 +1,11 @@
-//! Which draft is checked, and how much of it: what yields most tokens per second, which may be none.
+//! Which draft is checked, and how much of it: what saves most time, which may be none.
 
 use super::odds::Odds;
-use super::{DRAFT_TOKENS_MAX, Draft, DraftKind, Drafts, Experience, Pace, Repeats};
+use super::{DRAFT_TOKENS_MAX, Draft, DraftKind, Drafts, Experience, Repeats};
+
+/// How much more a right token is worth than it costs in the best of steps: most steps are not, and where a draft
+/// ends too early the next one is another step.
+const WORTH: f64 = 1.5;
 
 /// Chooses the drafts of one job.
 #[derive(Debug)]
@@ -13,12 +17,9 @@ pub(crate) struct Governor {
 
 /// What a step has room for, and does anyway.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_field_names, reason = "all of them are counts")]
 pub(crate) struct Room {
     /// Rows of the step without this draft.
     pub(crate) n_rows: usize,
-    /// Tokens that come out of it without this draft.
-    pub(crate) n_tokens: usize,
     /// Most tokens of the draft.
     pub(crate) n_max: usize,
 }
@@ -36,7 +37,6 @@ impl Governor {
         experience: &Experience,
         room: Room,
     ) -> Option<Draft> {
-        let Experience { earlier, pace } = experience;
         let n_max = room.n_max.min(DRAFT_TOKENS_MAX);
         if n_max == 0 {
             return None;
@@ -45,7 +45,7 @@ impl Governor {
         let known = self.drafts.drafter.as_mut().and_then(|d| d.draft(output, n_max));
         let repeat = if self.drafts.repeats {
             self.own.extend(&tokens[self.own.len()..]);
-            let found = [self.own.find(tokens), earlier.find(tokens)];
+            let found = [self.own.find(tokens), experience.earlier.find(tokens)];
             found.into_iter().flatten().max_by_key(|found| found.n_same)
         } else {
             None
@@ -55,14 +55,13 @@ impl Governor {
             kind: DraftKind::Repeat,
             support: found.n_same,
         });
-        let plain = room.n_tokens as f64 / pace.seconds(room.n_rows);
         let mut best: Option<(f64, Draft)> = None;
         for mut draft in [known, repeat].into_iter().flatten() {
             draft.ids.truncate(n_max);
-            let (n, rate) = self.length(&draft, pace, room);
-            if n > 0 && rate > best.as_ref().map_or(plain, |(rate, _)| *rate) {
+            let (n, saved) = self.length(&draft, experience, room);
+            if saved > best.as_ref().map_or(0.0, |(saved, _)| *saved) {
                 draft.ids.truncate(n);
-                best = Some((rate, draft));
+                best = Some((saved, draft));
             }
         }
         best.map(|(_, draft)| draft)
@@ -73,18 +72,41 @@ impl Governor {
         self.odds.saw(draft, n_right);
     }
 
-    /// The best length of a draft, and the tokens per second that it promises.
-    fn length(&self, draft: &Draft, pace: &Pace, room: Room) -> (usize, f64) {
-        let (mut best, mut all_right, mut n_tokens) = ((0, 0.0), 1.0, room.n_tokens as f64);
-        for n in 1..=draft.ids.len() {
-            all_right *= self.odds.of(draft.kind, draft.support + n - 1);
-            n_tokens += all_right;
-            let rate = n_tokens / pace.seconds(room.n_rows + n);
-            if rate > best.1 {
-                best = (n, rate);
+    /// What became of its drafts.
+    pub(crate) fn odds(&self) -> &Odds {
+        &self.odds
+    }
+
+    /// The length at which a draft saves most, and how many seconds that will be. Each token more takes its
+    /// row's time for certain, and saves what it is worth if all up to it are right.
+    fn length(&self, draft: &Draft, experience: &Experience, room: Room) -> (usize, f64) {
+        let Experience { pace, odds, .. } = experience;
+        let worth = self.worth(draft.kind, experience);
+        let (mut best, mut all_right, mut n_right) = ((0, 0.0), 1.0, 0.0);
+        let without = pace.seconds(room.n_rows);
+        for i in 0..draft.ids.len() {
+            all_right *= self.odds.of(odds, draft, i);
+            n_right += all_right;
+            let saved = n_right * worth - (pace.seconds(room.n_rows + i + 1) - without);
+            if saved > best.1 {
+                best = (i + 1, saved);
             }
         }
         best
+    }
+
+    /// Seconds that a right token of a draft is worth: what it costs in steps with drafts of the best
+    /// length, far within a text that is foreseen. For one that is not, a step more or less counts little.
+    fn worth(&self, kind: DraftKind, experience: &Experience) -> f64 {
+        let Experience { pace, odds, .. } = experience;
+        let right = self.odds.at_best(odds, kind);
+        let (mut least, mut all_right, mut n_tokens) = (f64::INFINITY, 1.0, 1.0);
+        for n in 1..=DRAFT_TOKENS_MAX {
+            all_right *= right;
+            n_tokens += all_right;
+            least = least.min(pace.seconds(1 + n) / n_tokens);
+        }
+        WORTH * least
     }
 }
 
@@ -92,7 +114,7 @@ impl Governor {
 mod tests {
     use super::*;
 
-    const ROOM: Room = Room { n_rows: 1, n_tokens: 1, n_max: 63 };
+    const ROOM: Room = Room { n_rows: 1, n_max: 63 };
 
     /// Guesses the same tokens for ever.
     #[derive(Debug)]

@@ -10,6 +10,7 @@ use flume::Receiver;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// An engine without a thread: a step is taken when a test says so.
 struct World {
@@ -74,7 +75,7 @@ impl World {
             if job.n_left() == 0 && job.only_prefills() {
                 job.prefilled();
             } else if job.n_left() == 0 {
-                job.take(&[Told::Likeliest(1)], None, usize::MAX);
+                job.take(&[Told::Likeliest(1)], None, usize::MAX, Instant::now());
             }
         }
         self.schedule.retire(|_| {});

@@ -31,6 +31,9 @@ fn replace(old: Class, new: Class) -> u32 {
     }
 }
 
+/// Support of a text that has not changed yet, beside what has matched of it.
+const UNCHANGED: u32 = 15;
+
 /// The cheapest way to a place.
 #[derive(Clone, Copy, Debug)]
 struct Way {
@@ -63,7 +66,8 @@ pub(super) struct Next<'a> {
     pub(super) rest: &'a [u8],
     /// The older lexeme after it.
     pub(super) place: usize,
-    /// 0 within an insertion, 1 after a replacement, more after lexemes that matched.
+    /// 0 within an insertion, 1 after a word in place of another one, more after lexemes that matched, and
+    /// still more where nothing has changed yet.
     pub(super) support: usize,
 }
 
@@ -120,7 +124,12 @@ impl Follow {
         let (way, place, paired) = row.best();
         let last = place.checked_sub(1).filter(|_| paired && !open.is_empty());
         let rest = last.and_then(|i| old.bytes(i).strip_prefix(open)).unwrap_or_default();
-        let support = if way.run > 0 { way.run + 1 } else { u32::from(paired) };
+        let support = match way.run {
+            _ if way.cost == 0 => way.run + UNCHANGED,
+            // A word that was written may go on, or another one is over; nothing else tells where a mark leads.
+            0 => u32::from(paired && matches!(lexemes::next(open), Some((Class::Word, _)))),
+            run => run + 1,
+        };
         Next { rest, place, support: support as usize }
     }
 
