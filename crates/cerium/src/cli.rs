@@ -464,7 +464,7 @@ pub(crate) struct BenchEdit {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     pub(crate) every: usize,
     /// What is written
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["end-to-end", "replay", "sites", "unlike"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["end-to-end", "replay", "sites", "unlike", "disorder"])]
     pub(crate) view: Vec<EditView>,
 }
 
@@ -477,8 +477,10 @@ pub(crate) enum EditView {
     Replay,
     /// Changes in several places made from the cases' files: a name, an argument, a type, a call
     Sites,
-    /// The changed lines of each case, drafted from those of another one: nothing to win, little to lose
+    /// The changed lines of each case, drafted from those of another one: little to win
     Unlike,
+    /// The words of the changed lines in disorder, drafted from the old lines: nothing to win, little to lose
+    Disorder,
 }
 
 /// How long to measure, and what to show of it.

@@ -56,6 +56,20 @@ pub(super) fn window(case: &Case) -> Option<Change> {
     fits.then(|| Change { old: cut(&old), new: cut(&new) })
 }
 
+/// What a case changes, its words in disorder: a text in which nothing is foreseen.
+pub(super) fn disorder(case: &Case) -> Option<Change> {
+    let change = window(case)?;
+    let mut words: Vec<&str> = change.new.split_inclusive(char::is_whitespace).collect();
+    // A fixed shuffle: each run writes the same.
+    let mut state = 1_u64;
+    for i in (1..words.len()).rev() {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        words.swap(i, (state >> 33) as usize % (i + 1));
+    }
+    Some(Change { new: words.concat(), old: change.old })
+}
+
 /// What a case changes, and in the place of what stood there what another one is about.
 pub(super) fn unlike(cases: &[Case]) -> impl Iterator<Item = Change> {
     let changes: Vec<Change> = cases.iter().filter_map(window).collect();

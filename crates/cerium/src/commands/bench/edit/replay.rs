@@ -2,18 +2,28 @@
 
 use crate::model::Loaded;
 use anyhow::{Result, bail};
-use cerium_engine::{Drafter, Drafts, Job, Step};
+use cerium_engine::{DraftedSteps, Drafter, Drafts, Job, Step};
 use cerium_protocol::{DraftSource, Usage};
 use cerium_session::{Prediction, usage};
 use std::sync::Arc;
 
-/// Returns what was written, its counts, and the milliseconds from the first token to the last.
+/// What was written, and what it took.
+pub(super) struct Written {
+    pub(super) text: String,
+    pub(super) usage: Usage,
+    /// Steps that checked a draft, those not counted that also computed of the prompt.
+    pub(super) drafted: DraftedSteps,
+    /// From the first token to the last.
+    pub(super) decode_ms: f64,
+}
+
+/// Writes `new`, drafted from `old`.
 pub(super) fn replay(
     loaded: &Loaded,
     old: &str,
     new: &str,
     drafts: &[DraftSource],
-) -> Result<(String, Usage, f64)> {
+) -> Result<Written> {
     let changing = drafts.contains(&DraftSource::Changes);
     let predicted = changing || drafts.contains(&DraftSource::Prediction);
     let prediction = || Prediction::new(Arc::clone(&loaded.tokenizer), "", old, changing);
@@ -38,8 +48,12 @@ pub(super) fn replay(
             }
             Some(Step::Done(finish)) => {
                 let stats = finish.stats;
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                return Ok((text, usage(&stats), stats.decode.as_secs_f64() * 1e3));
+                return Ok(Written {
+                    text: String::from_utf8_lossy(&bytes).into_owned(),
+                    usage: usage(&stats),
+                    drafted: stats.drafted,
+                    decode_ms: stats.decode.as_secs_f64() * 1e3,
+                });
             }
             None => bail!("the engine stopped"),
         }
