@@ -4,10 +4,12 @@
 
     {"op": "load", "model": PATH, "threads": N, "context": N}    -> {"engine", "cpu"}
     {"op": "run", "prompt": [ids], "n_output": N}                -> {"prefill_ms", "ttft_ms", "decode_ms", "output": [ids]}
+    {"op": "lookup", "prompt": [ids], "ends": [ids], "n_output_max": N, "ngram": N, "n_draft": N}
+                                                                 -> {"decode_ms", "n_steps", "n_output"}
     {"op": "chat", "messages": [...], "n_output_max": N}         -> {"text", "stopped", "n_prompt", "n_output"}
 
 Every answer is one line; {"error": TEXT} when something went wrong. `run` decodes greedily and
-ignores end tokens; times are wall-clock milliseconds: until the prompt is computed, until the first
+ignores end tokens, `lookup` heeds them and drafts from what stood in the prompt (llama only); times are wall-clock milliseconds: until the prompt is computed, until the first
 token is chosen, and from there to the last. A run of more than half an hour ends the process.
 cerium's side of the same protocol is `bench-worker`.
 """
@@ -46,20 +48,59 @@ class Llama(Stepwise):
 
     def load(self, model, threads, context):
         import llama_cpp
-        self.cpp = llama_cpp
+        self.cpp, self.prompt = llama_cpp, None
         self.llama = llama_cpp.Llama(model, n_ctx=context, n_threads=threads, n_threads_batch=threads,
                                      flash_attn=True, verbose=False)
         return f"llama-cpp-python {llama_cpp.__version__}", llama_cpp.llama_print_system_info().decode()
 
     def reset(self):
+        self.prompt = None
         self.llama.reset()
 
     def eval(self, tokens, _position):
         self.llama.eval(tokens)
-        logits = self.cpp.llama_get_logits_ith(self.llama.ctx, -1)
+        return self.likeliest(-1)
+
+    def lookup(self, prompt, ends, n_output_max, ngram, n_draft):
+        # What `draft_model=LlamaPromptLookupDecoding(...)` does, without its copies of all logits, and with the prompt
+        # kept from one setting to the next. Without drafts it is plain decoding.
+        from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
+        find = LlamaPromptLookupDecoding.find_candidate_pred_tokens
+        begin = len(prompt)
+        ids = np.empty(begin + n_output_max + 1, dtype=np.intc)
+        ids[:begin] = prompt
+        if self.prompt != prompt:
+            self.reset()
+            self.llama.eval(prompt)
+            self.prompt = prompt
+        n, n_steps, ends = begin, 0, set(ends)
+        self.decode(prompt[-1:], begin - 1)
+        ids[n] = self.likeliest(0)
+        n += 1
+        first = time.perf_counter()
+        while n - begin < n_output_max and int(ids[n - 1]) not in ends:
+            draft = find(ids[:n], ngram, n_draft) if n_draft else []
+            rows = [int(id) for id in (ids[n - 1], *draft[:n_output_max - (n - begin) - 1])]
+            self.decode(rows, n - 1)
+            n_steps += 1
+            for i in range(len(rows)):
+                ids[n] = token = self.likeliest(i)
+                n += 1
+                if token in ends or rows[i + 1:i + 2] != [token]:
+                    break
+        return {"decode_ms": 1e3 * (time.perf_counter() - first), "n_steps": n_steps, "n_output": n - begin}
+
+    def decode(self, tokens, position):
+        self.llama._ctx.kv_cache_seq_rm(-1, position, -1)
+        self.llama._batch.set_batch(batch=tokens, n_past=position, logits_all=True)
+        self.llama._ctx.decode(self.llama._batch)
+
+    def likeliest(self, row):
+        logits = self.cpp.llama_get_logits_ith(self.llama.ctx, row)
         return int(np.ctypeslib.as_array(logits, (self.llama.n_vocab(),)).argmax())
 
     def chat(self, messages, n_output_max):
+        self.prompt = None
         answer = self.llama.create_chat_completion(messages, temperature=0.0, repeat_penalty=1.0,
                                                    max_tokens=n_output_max)
         choice, usage = answer["choices"][0], answer["usage"]
@@ -144,6 +185,8 @@ def answer(engine, request):
         reply = engine.run(**request)
         signal.alarm(0)
         return reply
+    if op == "lookup":
+        return engine.lookup(**request)
     if op == "chat":
         return engine.chat(**request)
     raise ValueError(f"unknown op {op!r}")

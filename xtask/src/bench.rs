@@ -4,12 +4,14 @@
 //! one every time: a slow minute of the machine hits all of them, and its limits, which every round
 //! measures too. Medians over the rounds.
 
+mod edits;
 mod limits;
 mod report;
 
 use crate::peer::{Kind, Peer, Timing, cores};
 use crate::run::Run;
 use anyhow::{Context, Result, ensure};
+pub(crate) use edits::Edits;
 use limits::Roofline;
 use report::{Compared, Measured, Round};
 use std::path::PathBuf;

@@ -6,7 +6,7 @@
 //! an engine.
 
 mod answers;
-mod cases;
+pub(crate) mod cases;
 mod command;
 mod needle;
 mod rewrite;

@@ -36,6 +36,8 @@ enum Bench {
     /// Prefill, decode, first token and memory beside llama.cpp, its fork ik and mistral.rs, taking
     /// turns, and beside the limits of the machine
     Peers(bench::Peers),
+    /// The model's own edits beside llama.cpp on the same prompts, plain and with its n-gram drafts
+    Edits(bench::Edits),
 }
 
 #[derive(Subcommand)]
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
     match Task::parse() {
         Task::Ci(ci) => ci.run(),
         Task::Bench(Bench::Peers(peers)) => peers.run(),
+        Task::Bench(Bench::Edits(edits)) => edits.run(),
         Task::Eval(Eval::Edits(edits)) => edits.run(),
         Task::Eval(Eval::Needle(needle)) => needle.run(),
     }

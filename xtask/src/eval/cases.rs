@@ -7,15 +7,15 @@ use std::path::{Component, Path};
 
 /// One case. Its tests and its reference stay in the file: the scorer reads them.
 #[derive(Debug, Deserialize)]
-pub(super) struct Case {
-    pub(super) id: String,
+pub(crate) struct Case {
+    pub(crate) id: String,
     pub(super) language: String,
     /// Where the file lies, relative.
-    pub(super) path: String,
+    pub(crate) path: String,
     #[serde(default)]
-    pub(super) before: String,
+    pub(crate) before: String,
     #[serde(default)]
-    pub(super) instruction: String,
+    pub(crate) instruction: String,
     /// Text before and after the hole, for infills.
     #[serde(default)]
     prefix: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Hole<'a> {
 }
 
 impl Case {
-    pub(super) fn is_infill(&self) -> bool {
+    pub(crate) fn is_infill(&self) -> bool {
         self.hole().is_some()
     }
 
@@ -52,7 +52,7 @@ impl Hole<'_> {
 ///
 /// # Errors
 /// When the file cannot be read, or a case is malformed.
-pub(super) fn read(path: &Path) -> Result<Vec<Case>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Case>> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let parse = |line: &str| -> Result<Case> {
         let case: Case = serde_json::from_str(line)?;

@@ -1,21 +1,28 @@
 //! cerium's side of a comparison: the engine in a process of its own, told what to do by `xtask`.
 //!
 //! One JSON object a line in, one out, as in `xtask/peers/driver.py`, and more: `load` takes a model's
-//! name and says which file that is and what a token costs, `encode` gives the ids of a text. So each
+//! name and says which file that is and what a token costs, `encode` gives the ids of a text, `edit` makes an
+//! edit and gives the ids of its prompt and answer. So each
 //! engine has its own peak of memory, and rounds of several can take turns.
+
+mod edit;
 
 use anyhow::{Context, Result, bail};
 use cerium_engine::{Drafts, Engine, EngineOptions, Job, Step};
 use cerium_hub::{Home, Located, Sources};
 use cerium_model::file::ModelFile;
+use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_model::{Costs, Cpu, Model};
+use cerium_session::Service;
+use edit::Door;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, process::ExitCode};
 
@@ -29,11 +36,14 @@ enum Request {
     Encode { text: String },
     /// Computes a prompt and decodes greedily, whatever comes.
     Run { prompt: Vec<u32>, n_output: usize },
+    /// Makes an edit, with all drafts.
+    Edit { path: String, before: String, instruction: String },
 }
 
 struct Loaded {
     engine: Engine,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
+    door: Door,
 }
 
 fn main() -> ExitCode {
@@ -56,8 +66,10 @@ fn answer(line: &str, loaded: &mut Option<Loaded>) -> Result<Value> {
             let path = locate(&model)?;
             let sha256 = hash(&path)?;
             let file = ModelFile::open(&path)?;
-            let tokenizer = Tokenizer::from_gguf(&file.gguf)?;
+            let tokenizer = Arc::new(Tokenizer::from_gguf(&file.gguf)?);
+            let template = Arc::new(ChatTemplate::from_gguf(&file.gguf, &tokenizer)?);
             let cpu = Cpu::best();
+            let name = model;
             let model = Model::load(file, cpu, threads)?;
             let Costs { layer_macs, head_macs, layer_bytes, head_bytes, .. } = model.costs();
             let costs = json!({
@@ -70,7 +82,12 @@ fn answer(line: &str, loaded: &mut Option<Loaded>) -> Result<Value> {
                 keeps_prefixes: false,
                 ..EngineOptions::default()
             };
-            *loaded = Some(Loaded { engine: Engine::start(model, options), tokenizer });
+            let engine = Engine::start(model, options);
+            let n_context = engine.n_context();
+            let door = Door::new(engine.clone(), |recorder| {
+                Service::new(name, Arc::clone(&tokenizer), template, n_context, recorder)
+            });
+            *loaded = Some(Loaded { engine, tokenizer, door });
             let engine = concat!("cerium ", env!("CARGO_PKG_VERSION"));
             Ok(json!({
                 "engine": engine, "cpu": cpu.name(), "path": path, "sha256": sha256, "costs": costs,
@@ -82,6 +99,9 @@ fn answer(line: &str, loaded: &mut Option<Loaded>) -> Result<Value> {
         }
         Request::Run { prompt, n_output } => {
             run(&loaded.as_ref().context("no model is loaded")?.engine, prompt, n_output)
+        }
+        Request::Edit { path, before, instruction } => {
+            loaded.as_ref().context("no model is loaded")?.door.edit(&path, before, &instruction)
         }
     }
 }
