@@ -414,7 +414,15 @@ impl Worker {
     /// Skips what others have computed of prompts meanwhile, and what comes from disk.
     fn catch_up(&mut self) {
         let waits = !self.schedule.is_ready();
-        self.schedule.prefilling().for_each(|job| job.catch_up(&mut self.cache, waits));
+        for i in 0..self.schedule.running().len() {
+            let (job, others) = self.schedule.apart(i);
+            if job.state == State::Prefilling {
+                job.catch_up(&mut self.cache, waits);
+                if !job.is_restoring() {
+                    job.join(&mut self.cache, others);
+                }
+            }
+        }
     }
 
     /// One forward pass over what the schedule says.

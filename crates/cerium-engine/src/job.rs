@@ -15,6 +15,8 @@ pub struct Job {
     pub max_tokens: usize,
     /// Who waits for it.
     pub class: Class,
+    /// Candidates of one answer have the same: they run side by side, in the place of one job.
+    pub family: Option<u64>,
     /// Tokens that end the generation; they are not reported.
     pub stop_tokens: Vec<u32>,
     /// How tokens are chosen.
@@ -65,7 +67,8 @@ pub enum Class {
 
 /// How the next token is chosen from the logits.
 ///
-/// In this order: repetition penalty, temperature, `top_k`, `top_p`, `min_p`, then a draw. The random
+/// In this order: `logit_bias`, repetition penalty, presence and frequency penalties, the job's mask,
+/// temperature (at 0 the greatest is taken), `top_k`, `top_p`, `min_p`, then a draw. The random
 /// number of a draw is a function of seed and position alone, so neither batches nor caches nor
 /// drafts can change what is sampled.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +84,12 @@ pub struct Sampling {
     /// Divides positive logits of tokens already in the sequence and multiplies negative ones;
     /// 1 changes nothing. Source: Keskar et al. 2019.
     pub repetition_penalty: f32,
+    /// Taken off the logits of tokens that were generated before.
+    pub presence_penalty: f32,
+    /// The same for every time that they were.
+    pub frequency_penalty: f32,
+    /// Added to the logits of these tokens; what is no token counts for nothing.
+    pub logit_bias: Vec<(u32, f32)>,
     /// Seed of the draws.
     pub seed: u64,
 }
@@ -88,7 +97,15 @@ pub struct Sampling {
 impl Sampling {
     /// Whether the greatest logit decides, as the model gives it.
     pub(crate) fn is_greedy(&self) -> bool {
-        self.temperature <= 0.0 && self.repetition_penalty == 1.0
+        self.temperature <= 0.0 && !self.changes_logits()
+    }
+
+    /// Whether the model's logits are not what is chosen from.
+    pub(crate) fn changes_logits(&self) -> bool {
+        self.repetition_penalty != 1.0
+            || self.presence_penalty != 0.0
+            || self.frequency_penalty != 0.0
+            || !self.logit_bias.is_empty()
     }
 }
 
@@ -100,6 +117,9 @@ impl Default for Sampling {
             top_p: 1.0,
             min_p: 0.0,
             repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
             seed: 0,
         }
     }

@@ -2,7 +2,8 @@
 //! that run.
 //!
 //! Pages that a running sequence has filled are in the tree at once, so that whoever comes with the same
-//! prompt finds them; its last page, half full, comes when it ends. A sequence starts only when all that
+//! prompt finds them; its last page, half full, comes when it ends, and until then whoever has the same prompt gets
+//! a copy of it. A sequence starts only when all that
 //! it may ever take fits beside what the others hold and were promised: then there is always a
 //! page to be had, because every other page is idle and can go.
 
@@ -197,6 +198,16 @@ impl PrefixCache {
         Some(Parting { n_known, beside: tree.beside(&found, N_BESIDE), gone })
     }
 
+    /// Gives a sequence the first `n_tokens` of another one that begins alike, if only a page that is not
+    /// full is missing: a copy of that.
+    pub(crate) fn join(&mut self, kv: &mut KvCache, of: &KvCache, n_tokens: usize) {
+        let start = n_tokens / PAGE * PAGE;
+        if self.tree.is_some() && (start..n_tokens).contains(&kv.n_tokens()) && self.make_room(1) {
+            kv.truncate(start);
+            kv.follow_part(&of.page(start / PAGE), n_tokens - start);
+        }
+    }
+
     /// Lets idle pages go until `n_pages` can be taken; false if there are not so many.
     pub(crate) fn make_room(&mut self, n_pages: usize) -> bool {
         while self.pool.n_used() + n_pages > self.n_pages_max {
@@ -262,7 +273,7 @@ pub(crate) fn n_promise(kv: &KvCache, n_tokens: usize) -> usize {
 }
 
 /// The last token of a prompt is always computed: its logits are wanted.
-fn but_last(prompt: &[u32]) -> &[u32] {
+pub(crate) fn but_last(prompt: &[u32]) -> &[u32] {
     &prompt[..prompt.len() - 1]
 }
 

@@ -2,8 +2,9 @@
 
 use crate::draft::{DRAFT_TOKENS_MAX, Draft, DraftKind, Experience, Governor, Room};
 use crate::engine::{Place, offer};
-use crate::prefix::{PrefixCache, Restoring, n_promise};
-use crate::{Class, Finish, FinishReason, Job, Likelihood, Stats, Steer, Step, sample};
+use crate::prefix::{PrefixCache, Restoring, but_last, n_promise};
+use crate::sample::{self, Before};
+use crate::{Class, Finish, FinishReason, Job, Likelihood, Stats, Steer, Step};
 use cerium_model::{Cpu, KvCache};
 use flume::Sender;
 use std::collections::VecDeque;
@@ -143,6 +144,11 @@ impl Running {
         self.job.class
     }
 
+    /// Whether both are candidates of one answer.
+    pub(crate) fn is_kin(&self, other: &Self) -> bool {
+        self.job.family.is_some() && self.job.family == other.job.family
+    }
+
     /// Tells how many are before it in the queue, unless its reader is behind anyway.
     pub(crate) fn waits_behind(&mut self, n_before: usize) {
         if self.n_before != Some(n_before) && self.unsent.is_empty() && !self.sender.is_full() {
@@ -200,6 +206,29 @@ impl Running {
             if !std::mem::replace(&mut self.parted, true) || kv.n_tokens() > n_before {
                 self.stats.parting = cache.parting(kv.n_tokens(), &self.tokens).map(Box::new);
             }
+        }
+    }
+
+    /// Takes over what another sequence has of its prompt in a page that is not full: full ones are
+    /// in the cache.
+    pub(crate) fn join<'a>(
+        &mut self,
+        cache: &mut PrefixCache,
+        others: impl Iterator<Item = &'a Self>,
+    ) {
+        let Some(kv) = &mut self.kv else { return };
+        let (n_before, wanted) = (kv.n_tokens(), but_last(&self.tokens));
+        let shared = |other: &'a Self| {
+            let of = other.kv.as_ref()?;
+            let known = other.tokens[..of.n_tokens()].iter();
+            let n = known.zip(wanted).take_while(|(a, b)| a == b).count();
+            (n > n_before).then_some((n, of))
+        };
+        if let Some((n, of)) = others.filter_map(shared).max_by_key(|&(n, _)| n) {
+            cache.join(kv, of, n);
+        }
+        if self.stats.n_output == 0 {
+            self.stats.n_cached += kv.n_tokens() - n_before;
         }
     }
 
@@ -279,8 +308,8 @@ impl Running {
                 (Some(&id), _) | (None, Told::Likeliest(id)) => id,
                 (None, Told::Logits { logits, .. }) => {
                     let allowed = self.job.mask.as_mut().map(|mask| mask.allowed());
-                    let (sampling, seen) = (&self.job.sampling, &self.tokens);
-                    sample::choose(sampling, logits, seen, seen.len(), allowed)
+                    let before = Before { tokens: &self.tokens, n_prompt: self.stats.n_prompt };
+                    sample::choose(&self.job.sampling, logits, before, allowed)
                 }
             };
             let likelihood = match (self.job.likelihoods, told) {

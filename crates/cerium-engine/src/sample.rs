@@ -4,23 +4,29 @@ use crate::Sampling;
 use cerium_model::argmax;
 use std::borrow::Cow;
 
-/// Chooses a token from `logits`.
+/// The sequence before the token that is chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before<'a> {
+    /// All of it. How long it is determines the draw, with the seed.
+    pub(crate) tokens: &'a [u32],
+    /// Of these, tokens that were not generated.
+    pub(crate) n_prompt: usize,
+}
+
+/// Chooses a token from `logits`, in the order of operations that [`Sampling`] tells.
 ///
-/// * `seen`: the sequence so far, for the repetition penalty
 /// * `allowed`: the tokens that may be chosen, as of [`Mask::allowed`](crate::Mask::allowed); `None`: all
-/// * `position`: of the token to be chosen; with the seed it determines the draw
 ///
 /// Equal logits count as ordered by id, so the choice is a function of the arguments alone.
 pub(crate) fn choose(
     sampling: &Sampling,
     logits: &[f32],
-    seen: &[u32],
-    position: usize,
+    before: Before<'_>,
     allowed: Option<&[u32]>,
 ) -> u32 {
     let mut logits = Cow::Borrowed(logits);
-    if sampling.repetition_penalty != 1.0 {
-        penalise(sampling.repetition_penalty, logits.to_mut(), seen);
+    if sampling.changes_logits() {
+        change(sampling, logits.to_mut(), before);
     }
     if let Some(allowed) = allowed {
         forbid(logits.to_mut(), allowed);
@@ -31,7 +37,29 @@ pub(crate) fn choose(
     let mut candidates = candidates(sampling, &logits);
     weigh(sampling.temperature, &mut candidates);
     keep_nucleus(sampling, &mut candidates);
-    draw(&candidates, uniform(sampling.seed, position as u64))
+    draw(&candidates, uniform(sampling.seed, before.tokens.len() as u64))
+}
+
+/// Biases and penalties.
+fn change(sampling: &Sampling, logits: &mut [f32], before: Before<'_>) {
+    for &(id, bias) in &sampling.logit_bias {
+        if let Some(logit) = logits.get_mut(id as usize) {
+            *logit += bias;
+        }
+    }
+    if sampling.repetition_penalty != 1.0 {
+        penalise(sampling.repetition_penalty, logits, before.tokens);
+    }
+    if sampling.presence_penalty != 0.0 || sampling.frequency_penalty != 0.0 {
+        let mut generated = before.tokens[before.n_prompt..].to_vec();
+        generated.sort_unstable();
+        for same in generated.chunk_by(|a, b| a == b) {
+            if let Some(logit) = logits.get_mut(same[0] as usize) {
+                *logit -=
+                    sampling.presence_penalty + sampling.frequency_penalty * same.len() as f32;
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +174,16 @@ fn uniform(seed: u64, position: u64) -> f64 {
 mod tests {
     use super::*;
 
+    /// A choice after these tokens.
+    fn at(sampling: &Sampling, logits: &[f32], tokens: &[u32]) -> u32 {
+        choose(sampling, logits, Before { tokens, n_prompt: 0 }, None)
+    }
+
+    /// So many tokens before, none of which is among those that are chosen from.
+    fn others(n: usize) -> Before<'static> {
+        Before { tokens: &[u32::MAX; 40_000][..n], n_prompt: 0 }
+    }
+
     fn sampling(temperature: f32) -> Sampling {
         Sampling { temperature, ..Sampling::default() }
     }
@@ -153,7 +191,7 @@ mod tests {
     fn counts(sampling: &Sampling, logits: &[f32], n: usize) -> Vec<usize> {
         let mut counts = vec![0; logits.len()];
         for position in 0..n {
-            counts[choose(sampling, logits, &[], position, None) as usize] += 1;
+            counts[choose(sampling, logits, others(position), None) as usize] += 1;
         }
         counts
     }
@@ -161,8 +199,8 @@ mod tests {
     #[test]
     fn greedy_takes_the_first_of_the_likeliest() {
         let logits = [1.0, 5.0, 5.0, f32::NAN];
-        assert_eq!(choose(&sampling(0.0), &logits, &[], 0, None), 1);
-        assert_eq!(choose(&sampling(0.0), &logits, &[], 0, Some(&[0b1101])), 2);
+        assert_eq!(at(&sampling(0.0), &logits, &[]), 1);
+        assert_eq!(choose(&sampling(0.0), &logits, others(0), Some(&[0b1101])), 2);
     }
 
     #[test]
@@ -200,14 +238,14 @@ mod tests {
         let mut allowed = [0, 0b1000, 0];
         for s in [sampling(0.0), sampling(1.0), Sampling { top_k: 5, ..sampling(2.0) }] {
             for position in 0..50 {
-                assert_eq!(choose(&s, &logits, &[], position, Some(&allowed)), 35);
+                assert_eq!(choose(&s, &logits, others(position), Some(&allowed)), 35);
                 // Words that are missing allow nothing.
-                assert_eq!(choose(&s, &logits, &[], position, Some(&[1 << 31])), 31);
+                assert_eq!(choose(&s, &logits, others(position), Some(&[1 << 31])), 31);
             }
         }
         allowed[2] = 0b11;
         let seen: Vec<u32> =
-            (0..200).map(|p| choose(&sampling(9.0), &logits, &[], p, Some(&allowed))).collect();
+            (0..200).map(|p| choose(&sampling(9.0), &logits, others(p), Some(&allowed))).collect();
         assert!([35, 64, 65].iter().all(|id| seen.contains(id)));
         assert!(seen.iter().all(|id| [35, 64, 65].contains(id)));
     }
@@ -215,7 +253,35 @@ mod tests {
     #[test]
     fn the_penalty_pushes_seen_tokens_down() {
         let s = Sampling { repetition_penalty: 2.0, ..sampling(0.0) };
-        assert_eq!(choose(&s, &[4.0, 3.0, -1.0], &[0], 0, None), 1);
-        assert_eq!(choose(&s, &[-1.0, -1.5, -9.0], &[0, 0], 0, None), 1);
+        assert_eq!(at(&s, &[4.0, 3.0, -1.0], &[0]), 1);
+        assert_eq!(at(&s, &[-1.0, -1.5, -9.0], &[0, 0]), 1);
+    }
+
+    #[test]
+    fn what_was_generated_is_penalised_once_or_for_each_time() {
+        let chosen = |presence_penalty, frequency_penalty, tokens: &[u32]| {
+            let s = Sampling { presence_penalty, frequency_penalty, ..sampling(0.0) };
+            choose(&s, &[4.0, 3.0, 2.0], Before { tokens, n_prompt: 2 }, None)
+        };
+        assert_eq!(chosen(1.5, 0.0, &[0, 0]), 0, "a prompt is not penalised");
+        assert_eq!(chosen(1.5, 0.0, &[1, 1, 0]), 1);
+        assert_eq!(chosen(0.5, 0.0, &[1, 1, 0, 0, 0]), 0, "once, however often");
+        assert_eq!(chosen(0.0, 0.5, &[1, 1, 0, 0, 0]), 1, "for each time");
+        assert_eq!(chosen(-2.0, 0.0, &[0, 0, 2]), 0);
+        assert_eq!(chosen(-3.0, 0.0, &[0, 0, 2]), 2, "or preferred");
+        assert_eq!(chosen(1.0, 1.0, &[0, 0, u32::MAX]), 0, "what is no token is none");
+    }
+
+    #[test]
+    fn a_bias_is_added_before_anything_else() {
+        let biased = |bias: &[(u32, f32)], repetition_penalty, tokens: &[u32]| {
+            let logit_bias = bias.to_vec();
+            at(&Sampling { logit_bias, repetition_penalty, ..sampling(0.0) }, &[4.0, 3.0], tokens)
+        };
+        assert_eq!(biased(&[(0, -100.0)], 1.0, &[]), 1);
+        assert_eq!(biased(&[(1, 1.5), (9, 100.0)], 1.0, &[]), 1);
+        // 4.5 of 9.0 against 4.0: were it added afterwards, it would be 6.5 of 3.0.
+        assert_eq!(biased(&[(1, 6.0)], 2.0, &[1]), 1);
+        assert_eq!(biased(&[(1, 4.9)], 2.0, &[1]), 0);
     }
 }

@@ -60,10 +60,28 @@ impl Schedule {
         Self { queue: Vec::new(), running: Vec::new(), n_running_max }
     }
 
-    /// Puts a job behind those of its class that wait.
+    /// Puts a job behind those of its class that wait, or beside its kin.
     pub(crate) fn enqueue(&mut self, job: Running) {
-        let at = self.queue.partition_point(|other| other.class() <= job.class());
+        let last_kin = self.queue.iter().rposition(|other| job.is_kin(other));
+        let first_of_class = || self.queue.partition_point(|other| other.class() < job.class());
+        let at = match last_kin {
+            Some(at) => at + 1,
+            None if self.running.iter().any(|other| job.is_kin(other)) => first_of_class(),
+            None => self.queue.partition_point(|other| other.class() <= job.class()),
+        };
         self.queue.insert(at, job);
+    }
+
+    /// Whether there is a place for a job; those of other classes that it goes before take none.
+    fn has_place(&self, job: &Running) -> bool {
+        let rivals = self.running.iter().filter(|other| other.class() <= job.class());
+        let mut places: Vec<&Running> = Vec::with_capacity(self.n_running_max);
+        for rival in rivals {
+            if !places.iter().any(|other| rival.is_kin(other)) {
+                places.push(rival);
+            }
+        }
+        places.len() < self.n_running_max || places.iter().any(|other| job.is_kin(other))
     }
 
     /// Starts the next job, if there is a place for it and it gets a cache. A background job takes no place
@@ -74,11 +92,9 @@ impl Schedule {
         &mut self,
         open: &mut impl FnMut(&Running, &[Running]) -> Option<KvCache>,
     ) -> bool {
-        let Some(next) = self.queue.first() else { return false };
-        let rivals = self.running.iter().filter(|job| job.class() <= next.class());
-        if rivals.count() >= self.n_running_max {
+        let Some(next) = self.queue.first().filter(|next| self.has_place(next)) else {
             return false;
-        }
+        };
         let Some(kv) = open(next, &self.running) else { return false };
         let mut job = self.queue.remove(0);
         job.start(kv);
@@ -88,10 +104,8 @@ impl Schedule {
 
     /// A background job that shares steps while the next one, more urgent, has a place and lacks memory.
     pub(crate) fn in_the_way(&self) -> Option<u64> {
-        let next = self.queue.first()?;
-        let (rivals, others): (Vec<_>, Vec<_>) =
-            self.running.iter().partition(|job| job.class() <= next.class());
-        others.last().filter(|_| rivals.len() < self.n_running_max).map(|job| job.id)
+        let next = self.queue.first().filter(|next| self.has_place(next))?;
+        self.running.iter().rfind(|job| job.class() > next.class()).map(|job| job.id)
     }
 
     /// Puts a job that shares steps in front of those of its class that wait; returns its cache.
@@ -109,9 +123,11 @@ impl Schedule {
         &self.running
     }
 
-    /// Those whose prompt is being computed.
-    pub(crate) fn prefilling(&mut self) -> impl Iterator<Item = &mut Running> {
-        self.running.iter_mut().filter(|job| job.state == State::Prefilling)
+    /// One of those that share steps, and the others.
+    pub(crate) fn apart(&mut self, i: usize) -> (&mut Running, impl Iterator<Item = &Running>) {
+        let (before, rest) = self.running.split_at_mut(i);
+        let (job, after) = rest.split_first_mut().expect("one of those that run");
+        (job, before.iter().chain(after.iter()))
     }
 
     /// Tells those that wait how many are before them.

@@ -24,7 +24,7 @@ pub use error::{ErrorBody, ErrorKind};
 pub use item::{Input, Item, Role};
 pub use json::Json;
 pub use request::{
-    CompletionRequest, CreateResponse, DraftSource, Extensions, Include, PromptPart,
+    CompletionRequest, ContextFile, CreateResponse, DraftSource, Extensions, Include, PromptPart,
 };
 pub use response::{
     DraftCounts, DraftUsage, Event, Logprob, ModelInfo, Response, Status, Steered, TextDelta,

@@ -5,6 +5,7 @@
 
 use crate::{Input, TextFormat, Tool, ToolChoice};
 use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// Asks for an answer to a conversation (`POST /v1/responses`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -121,12 +122,20 @@ pub struct Extensions {
     /// In a completion: an empty suffix is one too, the middle is to be filled in before the end.
     /// Other clients mean by it that there is none.
     pub infill: bool,
+    /// In an infill: other files that the model is shown before.
+    pub files: Vec<ContextFile>,
     /// Keep the k likeliest tokens; 0 keeps all.
     pub top_k: u32,
     /// Keep tokens at least this fraction as likely as the likeliest; 0 keeps all.
     pub min_p: f32,
     /// Divides the logits of tokens already seen (multiplies negative ones); 1 changes nothing.
     pub repetition_penalty: Option<f32>,
+    /// Taken off the logits of tokens that the answer has already, from -2 to 2.
+    pub presence_penalty: f32,
+    /// The same for every time that it has them.
+    pub frequency_penalty: f32,
+    /// Added to the logits of these tokens, by id, from -100 to 100.
+    pub logit_bias: BTreeMap<u32, f32>,
     /// Seed of the random numbers, which are keyed by (seed, position). Absent: a fresh one, so
     /// that asking again at a temperature above 0 gives another answer.
     pub seed: Option<u64>,
@@ -144,6 +153,16 @@ pub struct PromptPart {
     pub byte: usize,
     /// What it is.
     pub name: String,
+}
+
+/// A file, or a part of one, beside the one that is asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContextFile {
+    /// Its name.
+    pub filename: String,
+    /// What stands in it.
+    pub text: String,
 }
 
 /// What an answer may be drafted from.
@@ -187,9 +206,16 @@ pub struct CompletionRequest {
     /// Whether chunks are streamed.
     #[serde(default)]
     pub stream: bool,
+    /// False only has the text computed, for requests that will begin with it.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub generate: bool,
     /// What the API has no field for.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cerium: Extensions,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl CompletionRequest {
@@ -205,6 +231,7 @@ impl CompletionRequest {
             logprobs: None,
             stop: Vec::new(),
             stream: true,
+            generate: true,
             cerium: Extensions::default(),
         }
     }

@@ -41,6 +41,13 @@ pub struct Usage {
     pub drafts: DraftUsage,
 }
 
+impl Usage {
+    /// Adds another answer to the same prompt, which is read once.
+    pub fn add_candidate(&mut self, other: Self) {
+        *self += Self { prompt_tokens: 0, cached_tokens: 0, ..other };
+    }
+}
+
 impl AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.prompt_tokens += other.prompt_tokens;

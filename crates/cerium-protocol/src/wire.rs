@@ -12,6 +12,7 @@ mod content;
 pub mod engine;
 mod format;
 mod json;
+pub mod llama;
 mod measured;
 pub mod models;
 pub mod responses;

@@ -31,7 +31,9 @@ pub(crate) async fn answer<D: Dialect>(
     // Parsing and tokenising 16 MiB takes a while; connections must not wait for it.
     let begun = tokio::task::spawn_blocking(move || {
         let asked = D::read(&body.bytes)?;
-        worker.check_model(asked.model())?;
+        if let Some(model) = asked.model() {
+            worker.check_model(model)?;
+        }
         let stream = asked.start(&worker.service)?;
         Ok::<_, ErrorBody>((asked, Watched::new(stream, busy).own(is_own)))
     });
@@ -42,8 +44,8 @@ pub(crate) async fn answer<D: Dialect>(
     let mut response = if asked.streams() {
         events(stream, asked.narrator(created), Vec::new(), &app.options)
     } else {
-        let response = stream.finish().await?;
-        json(StatusCode::OK, &asked.whole(&response, created))
+        let candidates = stream.finish().await?;
+        json(StatusCode::OK, &asked.whole(&candidates, created))
     };
     name_model(&app, &mut response);
     Ok(response)
@@ -117,8 +119,8 @@ async fn narrate<N: Narrator>(
         // How it ended is of interest still.
         stream.cancel();
         let mut lines = Vec::new();
-        while let Some(event) = stream.next().await {
-            narrator.tell(event, &mut lines);
+        while let Some((index, event)) = stream.next().await {
+            narrator.tell(index, event, &mut lines);
             lines.clear();
         }
     }
@@ -141,9 +143,9 @@ async fn tell<N: Narrator>(
             }
         };
         let frame = match event {
-            Some(event) => {
+            Some((index, event)) => {
                 let mut lines = Vec::new();
-                narrator.tell(event, &mut lines);
+                narrator.tell(index, event, &mut lines);
                 if lines.is_empty() {
                     continue;
                 }

@@ -1,11 +1,12 @@
-//! What the three dialects have in common, so that one handler answers them all.
+//! What the dialects have in common, so that one handler answers them all.
 
 mod chat;
 mod completions;
+mod llama;
 mod responses;
 
 use cerium_protocol::{ErrorBody, Event, Response};
-use cerium_session::{Service, Stream};
+use cerium_session::{Candidates, Service};
 use serde::Serialize;
 
 /// A request in one of the dialects.
@@ -17,16 +18,16 @@ pub(crate) trait Dialect: Sized + Send + 'static {
 
     /// Reads a body.
     fn read(body: &[u8]) -> Result<Self, ErrorBody>;
-    /// Name of the model that is asked.
-    fn model(&self) -> &str;
+    /// Name of the model that is asked; absent where any is meant.
+    fn model(&self) -> Option<&str>;
     /// Whether the answer is wanted as a stream.
     fn streams(&self) -> bool;
     /// Begins the work.
-    fn start(&self, service: &Service) -> Result<Stream, ErrorBody>;
+    fn start(&self, service: &Service) -> Result<Candidates, ErrorBody>;
     /// Tells a request accepted at `created` (seconds since 1970) as a stream.
     fn narrator(self, created: u64) -> Self::Narrator;
-    /// The same as one object.
-    fn whole(self, response: &Response, created: u64) -> Self::Whole;
+    /// The same as one object, of all candidates.
+    fn whole(self, candidates: &[Response], created: u64) -> Self::Whole;
 }
 
 /// Turns events into lines of an event stream.
@@ -36,8 +37,8 @@ pub(crate) trait Narrator: Send + 'static {
     /// Whether it is told to the end even if the client goes away.
     const RECORDS: bool = false;
 
-    /// Appends the lines that stand for `event`.
-    fn tell(&mut self, event: Event, out: &mut Vec<u8>);
+    /// Appends the lines that stand for an event of candidate `index`.
+    fn tell(&mut self, index: usize, event: Event, out: &mut Vec<u8>);
 }
 
 /// Appends one event of an event stream. JSON holds no line breaks, so one `data:` line does.

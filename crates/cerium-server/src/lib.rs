@@ -2,7 +2,7 @@
 //!
 //! [`serve`] puts a [`Service`](cerium_session::Service) behind a listener, in the three dialects
 //! that clients speak (responses, chat completions, completions), whole or as a stream of events, and the first
-//! of them on a WebSocket, too.
+//! of them on a WebSocket, too. Of llama.cpp's own server it speaks what editor plugins need.
 //! [`run`] does the same for a program without async code, until a signal comes.
 //!
 //! There are two [`Doors`]: a public one on an address, and a [`Private`] one on a Unix socket for
@@ -34,6 +34,7 @@ mod query;
 mod responses;
 mod router;
 mod socket;
+mod tokens;
 mod watched;
 
 pub use accept::{Doors, run, serve};

@@ -207,7 +207,7 @@ fn begin(
         let own = before.own(&whole).enumerate();
         input = own.map(|(n, item)| keep(item, |prefix| fresh(n, prefix))).collect();
     }
-    Ok(Begun { stream: Watched::new(stream, busy), asked, input })
+    Ok(Begun { stream: Watched::new(stream.into(), busy), asked, input })
 }
 
 async fn answer(app: &Arc<App>, begun: Begun, plan: Plan) -> Result<Response, ErrorBody> {
@@ -217,14 +217,14 @@ async fn answer(app: &Arc<App>, begun: Begun, plan: Plan) -> Result<Response, Er
         if streams {
             return Ok(events(stream, Events::new(echo), Vec::new(), &app.options));
         }
-        let response = stream.finish().await?;
-        return Ok(json(StatusCode::OK, &ResponseObject::finished(&response, &echo)));
+        let candidates = stream.finish().await?;
+        return Ok(json(StatusCode::OK, &ResponseObject::finished(&candidates[0], &echo)));
     };
     let mut narrator = Events::new(echo);
     // The first event is there already: nothing is computed yet.
     let mut told = Vec::new();
-    if let Some(event) = stream.next().await {
-        narrator.tell(event, &mut told);
+    if let Some((index, event)) = stream.next().await {
+        narrator.tell(index, event, &mut told);
     }
     let Plan { previous: parent, conversation, background, .. } = plan;
     let opening = Opening { told: told.clone(), input, parent, conversation };
@@ -248,11 +248,11 @@ async fn answer(app: &Arc<App>, begun: Begun, plan: Plan) -> Result<Response, Er
 /// Tells a response to its record alone; gives the error that ended it.
 async fn tell_all<N: Narrator>(mut stream: Watched, mut narrator: N) -> Option<ErrorBody> {
     let (mut lines, mut failed) = (Vec::new(), None);
-    while let Some(event) = stream.next().await {
+    while let Some((index, event)) = stream.next().await {
         if let Event::Failed(error) = &event {
             failed = Some(error.clone());
         }
-        narrator.tell(event, &mut lines);
+        narrator.tell(index, event, &mut lines);
         lines.clear();
     }
     failed

@@ -7,6 +7,7 @@ use crate::body::Bodies;
 use crate::door::Door;
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, json};
 use crate::options::ServerOptions;
+use crate::tokens::{detokenize, tokenize};
 use crate::{conversations, responses, socket};
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -15,7 +16,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cerium_protocol::wire::models::{Model, ModelList};
-use cerium_protocol::wire::{chat, completions};
+use cerium_protocol::wire::{chat, completions, llama};
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_session::Service;
 use std::hash::{BuildHasher, RandomState};
@@ -106,6 +107,9 @@ pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, door: Option<Door>) 
         .route("/v1/completions", post(answer::<completions::Parsed>))
         .merge(responses::routes())
         .merge(conversations::routes())
+        .route("/infill", post(answer::<llama::Parsed>))
+        .route("/tokenize", post(tokenize))
+        .route("/detokenize", post(detokenize))
         .merge(more)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)

@@ -1,24 +1,27 @@
-//! A session's stream with one log line at its end, however it ends.
+//! A session's candidates with a log line at the end of each, however it ends.
 
 use crate::activity::Busy;
 use cerium_protocol::{ErrorBody, Event, Response, Status, SteerResponse};
-use cerium_session::Stream;
+use cerium_session::Candidates;
 
-/// Events of one answer, and what is known of it so far.
+/// Events of one answer's candidates, and what is known of it so far.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    stream: Stream,
+    candidates: Candidates,
     busy: Busy,
+    /// That of the first one.
     id: String,
     cancelled: bool,
-    over: bool,
+    /// Candidates that have not ended.
+    n_open: usize,
     /// Whether whoever reads it is the person whose engine this is.
     is_own: bool,
 }
 
 impl Watched {
-    pub(crate) fn new(stream: Stream, busy: Busy) -> Self {
-        Self { stream, busy, id: String::new(), cancelled: false, over: false, is_own: false }
+    pub(crate) fn new(candidates: Candidates, busy: Busy) -> Self {
+        let n_open = candidates.count();
+        Self { candidates, busy, id: String::new(), cancelled: false, n_open, is_own: false }
     }
 
     /// It is read by the person whose engine this is.
@@ -27,51 +30,53 @@ impl Watched {
         self
     }
 
-    /// The next event. Dropping the future loses none.
-    pub(crate) async fn next(&mut self) -> Option<Event> {
+    /// The next event, with its candidate's number. Dropping the future loses none.
+    pub(crate) async fn next(&mut self) -> Option<(usize, Event)> {
         let mut event = loop {
             tokio::select! {
-                event = self.stream.next_async() => break event,
+                event = self.candidates.next_async() => break event,
                 () = self.busy.cancelled(), if !self.cancelled => {
                     self.cancelled = true;
-                    self.stream.cancel();
+                    self.candidates.cancel();
                 }
             }
         };
         match &mut event {
-            Some(Event::Created(response)) => {
+            Some((0, Event::Created(response))) => {
                 self.id.clone_from(&response.id);
                 self.busy.name(&response.id);
             }
-            Some(
-                Event::Queued { .. }
-                | Event::Added { .. }
-                | Event::TextDelta(_)
-                | Event::CallDelta(_)
-                | Event::ReasoningDelta(_),
-            ) => {}
-            Some(Event::Steered(steered)) => {
+            Some((_, Event::Steered(steered))) => {
                 self.id.clone_from(&steered.successor.id);
                 self.conceal(&mut steered.ended);
             }
-            Some(Event::Done(response)) => {
-                self.over = true;
+            Some((_, Event::Done(response))) => {
+                self.n_open -= 1;
                 self.busy.answered(response);
                 log(response);
                 self.conceal(response);
             }
-            Some(Event::Failed(error)) => {
-                self.over = true;
+            Some((_, Event::Failed(error))) => {
+                self.n_open -= 1;
                 tracing::warn!(id = self.id, message = %error.message, "answer failed");
             }
-            None => self.over = true,
+            Some((
+                _,
+                Event::Created(_)
+                | Event::Queued { .. }
+                | Event::Added { .. }
+                | Event::TextDelta(_)
+                | Event::CallDelta(_)
+                | Event::ReasoningDelta(_),
+            )) => {}
+            None => self.n_open = 0,
         }
         event
     }
 
-    /// Has the answer go on otherwise.
+    /// Has an answer without other candidates go on otherwise.
     pub(crate) fn steer(&mut self, asked: &SteerResponse) -> Result<(), ErrorBody> {
-        self.stream.steer(asked)
+        self.candidates.steer(asked)
     }
 
     /// What others asked is nobody else's business.
@@ -85,25 +90,26 @@ impl Watched {
     /// Ends it early, unless it has ended.
     pub(crate) fn cancel(&mut self) {
         self.cancelled = true;
-        self.stream.cancel();
+        self.candidates.cancel();
     }
 
-    /// The whole response.
-    pub(crate) async fn finish(mut self) -> Result<Response, ErrorBody> {
-        loop {
-            match self.next().await {
-                Some(Event::Done(response)) => return Ok(response),
-                Some(Event::Failed(error)) => return Err(error),
-                Some(_) => {}
-                None => unreachable!("a stream ends with Done or Failed"),
+    /// The whole responses, in the order of candidates.
+    pub(crate) async fn finish(mut self) -> Result<Vec<Response>, ErrorBody> {
+        let mut done: Vec<Option<Response>> = vec![None; self.candidates.count()];
+        while let Some((index, event)) = self.next().await {
+            match event {
+                Event::Done(response) => done[index] = Some(response),
+                Event::Failed(error) => return Err(error),
+                _ => {}
             }
         }
+        Ok(done.into_iter().map(|it| it.expect("a stream ends with Done or Failed")).collect())
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if !self.over {
+        if self.n_open > 0 {
             tracing::info!(id = self.id, "answer cancelled: the client went away");
         }
     }

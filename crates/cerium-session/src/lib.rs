@@ -8,6 +8,7 @@
 //! Text becomes ids only here, and text of people, files and tools never becomes a control token.
 
 mod calls;
+mod candidates;
 mod constraint;
 mod conversation;
 mod generator;
@@ -21,6 +22,7 @@ mod stream;
 mod text;
 mod why;
 
+pub use candidates::Candidates;
 pub use generator::{Generator, Steps};
 pub use predict::Prediction;
 pub use service::Service;

@@ -6,7 +6,7 @@ use cerium_engine::{Drafter, Drafts, Sampling};
 use cerium_model::template::{ChatTemplate, TemplateError};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, DraftSource, ErrorBody, Extensions, Input, Item,
+    CompletionRequest, ContextFile, CreateResponse, DraftSource, ErrorBody, Extensions, Input, Item,
 };
 use std::error::Error as _;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ fn shown_bytes(item: &Item) -> usize {
 /// Bytes of a completion's text.
 pub(crate) fn completion_bytes(request: &CompletionRequest) -> usize {
     let suffix = request.suffix.as_ref().map_or(0, String::len);
-    request.prompt.len() + suffix + request.cerium.prefix.len()
+    let files = request.cerium.files.iter().map(|file| file.filename.len() + file.text.len());
+    request.prompt.len() + suffix + request.cerium.prefix.len() + files.sum::<usize>()
 }
 
 /// Token ids of a conversation, up to where an answer begins.
@@ -81,6 +82,7 @@ pub(crate) fn completion(
                 format!("model `{}` has no infill tokens", request.model),
             ));
         };
+        ids.extend(files(&request.cerium.files, tokenizer));
         // Prefix, suffix, middle: the order these models were trained on; the answer comes last.
         ids.push(infill.prefix);
         ids.extend(tokenizer.encode(&request.prompt));
@@ -95,11 +97,41 @@ pub(crate) fn completion(
     Ok((ids, ends))
 }
 
+/// Tokens that open a repository and each of its files, in models that were shown whole ones.
+const REPOSITORY: [&str; 4] = ["<|repo_name|>", "<|fim_repo|>", "<repo_name>", "<reponame>"];
+const FILE: [&str; 2] = ["<|file_sep|>", "<file_sep>"];
+
+/// Other files before the one with the gap, whose name is not known. Models without tokens for them get
+/// their texts. Source: Hui et al. 2024 (Qwen2.5-Coder), section 3.2.2, and llama.cpp's server.
+fn files(files: &[ContextFile], tokenizer: &Tokenizer) -> Vec<u32> {
+    let special = |texts: &[&str]| texts.iter().find_map(|text| tokenizer.special(text));
+    let mut ids = Vec::new();
+    if files.is_empty() {
+        return ids;
+    }
+    let (repository, file) = (special(&REPOSITORY), special(&FILE));
+    if let Some(repository) = repository {
+        ids.push(repository);
+        ids.extend(tokenizer.encode("myproject\n"));
+    }
+    let named = |name: &str| match file {
+        Some(file) => [vec![file], tokenizer.encode(&format!("{name}\n"))].concat(),
+        None => Vec::new(),
+    };
+    for ContextFile { filename, text } in files {
+        ids.extend(named(filename));
+        ids.extend(tokenizer.encode(text));
+    }
+    ids.extend(named("filename"));
+    ids
+}
+
 /// How tokens are drawn, from the settings of a request.
 pub(crate) fn sampling(
     temperature: Option<f32>,
     top_p: Option<f32>,
     extensions: &Extensions,
+    n_vocab: usize,
     fresh_seed: impl FnOnce() -> u64,
 ) -> Result<Sampling, ErrorBody> {
     let temperature = within("temperature", temperature.unwrap_or(0.0), 0.0, 2.0)?;
@@ -111,7 +143,12 @@ pub(crate) fn sampling(
         0.01,
         100.0,
     )?;
+    let presence_penalty = within("presence_penalty", extensions.presence_penalty, -2.0, 2.0)?;
+    let frequency_penalty = within("frequency_penalty", extensions.frequency_penalty, -2.0, 2.0)?;
     Ok(Sampling {
+        presence_penalty,
+        frequency_penalty,
+        logit_bias: logit_bias(extensions, n_vocab)?,
         temperature,
         top_k: extensions.top_k as usize,
         top_p,
@@ -131,6 +168,25 @@ pub(crate) fn likelihoods(name: &str, n_top: Option<u32>) -> Result<Option<usize
         return Err(ErrorBody::invalid(name, what));
     }
     Ok(n_top.map(|n| n as usize))
+}
+
+/// Most tokens whose logits a request may change.
+const BIASED_MAX: usize = 1024;
+
+fn logit_bias(extensions: &Extensions, n_vocab: usize) -> Result<Vec<(u32, f32)>, ErrorBody> {
+    let asked = &extensions.logit_bias;
+    if asked.len() > BIASED_MAX {
+        let what = format!("{} tokens; at most {BIASED_MAX} are served", asked.len());
+        return Err(ErrorBody::invalid("logit_bias", what));
+    }
+    let bias = asked.iter().map(|(&id, &bias)| {
+        if id as usize >= n_vocab {
+            let what = format!("{id} is no token; this model has {n_vocab}");
+            return Err(ErrorBody::invalid("logit_bias", what));
+        }
+        Ok((id, within(&format!("logit_bias[{id}]"), bias, -100.0, 100.0)?))
+    });
+    bias.collect()
 }
 
 /// What the answer may be drafted from.

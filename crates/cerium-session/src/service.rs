@@ -1,6 +1,7 @@
 //! The door of the session: requests in, streams of events out.
 
 use crate::calls::{Reader, Style};
+use crate::candidates::Candidates;
 use crate::constraint::{Asked, Constraints, Thinks};
 use crate::conversation::Conversation;
 use crate::generator::{Generator, Steps};
@@ -18,6 +19,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+
+/// The mask of a job; absent where every token may come.
+type NewMask = Result<Option<Box<dyn Mask>>, ErrorBody>;
+
+/// Most candidates of an answer.
+const CANDIDATES_MAX: u32 = 16;
 
 /// One model, ready to answer. A cheap handle: clones share everything.
 #[derive(Clone)]
@@ -84,6 +91,28 @@ impl Service {
         self.0.tokenizer.encode(text).len()
     }
 
+    /// Ids of a text.
+    ///
+    /// * `begins`: with the token that begins a sequence, where the model has it so
+    /// * `reads_special`: texts of special tokens become those tokens
+    pub fn tokenize(&self, text: &str, begins: bool, reads_special: bool) -> Vec<u32> {
+        let tokenizer = self.tokenizer();
+        let first = tokenizer.bos().filter(|_| begins && tokenizer.adds_bos());
+        let rest =
+            if reads_special { tokenizer.encode_special(text) } else { tokenizer.encode(text) };
+        first.into_iter().chain(rest).collect()
+    }
+
+    /// The bytes that a token stands for.
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.0.tokenizer.token_bytes(id)
+    }
+
+    /// The text of ids.
+    pub fn detokenize(&self, ids: &[u32]) -> String {
+        String::from_utf8_lossy(&self.0.tokenizer.decode(ids)).into_owned()
+    }
+
     /// Begins an answer to a conversation, or only has it computed for one that will be asked for
     /// (`generate: false`), while nothing else is to be done. Tokenising a long one takes a while, so async callers
     /// want a thread for it. The model's name in the request is not looked at.
@@ -92,9 +121,31 @@ impl Service {
     /// `context_length_exceeded` when the prompt leaves no room for an answer, `invalid_value` for
     /// settings out of range, `server_is_overloaded` when the engine takes no more work.
     pub fn respond(&self, request: &CreateResponse) -> Result<Stream, ErrorBody> {
+        let class = if request.generate { Class::Interactive } else { Class::Background };
+        let (origin, mask) = self.origin_of(request)?;
+        self.start(origin, class, None, mask()?)
+    }
+
+    /// Begins `n` answers to a conversation, which is computed once. The first is the one that
+    /// [`Service::respond`] gives; the draws of the one with number `i` are those of the request's seed plus `i`, at
+    /// a temperature of 1, the published default, if the request names none.
+    ///
+    /// # Errors
+    /// As [`Service::respond`]; `invalid_value` for more than 16.
+    pub fn respond_all(&self, request: &CreateResponse, n: u32) -> Result<Candidates, ErrorBody> {
+        let (origin, mask) = self.origin_of(request)?;
+        self.start_all(&origin, n, request.temperature.is_none(), mask)
+    }
+
+    /// What an answer goes on from, and what makes the masks of its candidates.
+    fn origin_of<'a>(
+        &'a self,
+        request: &'a CreateResponse,
+    ) -> Result<(Origin, impl Fn() -> NewMask + 'a), ErrorBody> {
         let extensions = &request.cerium;
-        let sampling =
-            prompt::sampling(request.temperature, request.top_p, extensions, fresh_number)?;
+        let (temperature, top_p) = (request.temperature, request.top_p);
+        let n_vocab = self.tokenizer().n_vocab();
+        let sampling = prompt::sampling(temperature, top_p, extensions, n_vocab, fresh_number)?;
         let stops = prompt::stops(extensions.stop.iter())?;
         self.check_bytes("input", prompt::conversation_bytes(request))?;
         let conversation = Conversation::new(request, self.template());
@@ -103,9 +154,6 @@ impl Service {
         let prefix = self.tokenizer().encode(&extensions.prefix);
         prompt.extend(&prefix);
         let asked = Asked::of(request, self.0.style, thinks);
-        let follower = self.0.constraints.follow(&asked, &prefix)?;
-        let mask = follower.map(|follower| Box::new(follower) as Box<dyn Mask>);
-        let class = if request.generate { Class::Interactive } else { Class::Background };
         let origin = Origin {
             param: "input",
             n_instructions: conversation.messages.len().saturating_sub(n_items(&request.input)),
@@ -117,10 +165,14 @@ impl Service {
             likelihoods: prompt::likelihoods("top_logprobs", request.logprobs())?,
             stops,
             extensions: extensions.clone(),
-            tools: asked.tools.into_iter().cloned().collect(),
+            tools: asked.tools.iter().copied().cloned().collect(),
             parallel: request.parallel_tool_calls,
         };
-        self.start(origin, class, mask)
+        let mask = move || {
+            let follower = self.0.constraints.follow(&asked, &prefix)?;
+            Ok(follower.map(|follower| Box::new(follower) as Box<dyn Mask>))
+        };
+        Ok((origin, mask))
     }
 
     /// How many tokens the prompt of a request has; it may have more than fit.
@@ -149,13 +201,32 @@ impl Service {
     /// # Errors
     /// As [`Service::respond`]; `unsupported_parameter` for a suffix when the model knows no infill.
     pub fn complete(&self, request: &CompletionRequest) -> Result<Stream, ErrorBody> {
+        let class = if request.generate { Class::Interactive } else { Class::Background };
+        self.start(self.origin_of_text(request)?, class, None, None)
+    }
+
+    /// Begins `n` ways of going on, as [`Service::respond_all`] does.
+    ///
+    /// # Errors
+    /// As [`Service::complete`]; `invalid_value` for more than 16.
+    pub fn complete_all(
+        &self,
+        request: &CompletionRequest,
+        n: u32,
+    ) -> Result<Candidates, ErrorBody> {
+        let origin = self.origin_of_text(request)?;
+        self.start_all(&origin, n, request.temperature.is_none(), || Ok(None))
+    }
+
+    fn origin_of_text(&self, request: &CompletionRequest) -> Result<Origin, ErrorBody> {
         let extensions = &request.cerium;
-        let sampling =
-            prompt::sampling(request.temperature, request.top_p, extensions, fresh_number)?;
+        let (temperature, top_p) = (request.temperature, request.top_p);
+        let n_vocab = self.tokenizer().n_vocab();
+        let sampling = prompt::sampling(temperature, top_p, extensions, n_vocab, fresh_number)?;
         let stops = prompt::stops(request.stop.iter().chain(&extensions.stop))?;
         self.check_bytes("prompt", prompt::completion_bytes(request))?;
         let (prompt, end_tokens) = prompt::completion(request, &self.0.tokenizer)?;
-        let origin = Origin {
+        Ok(Origin {
             param: "prompt",
             conversation: None,
             n_instructions: 0,
@@ -168,8 +239,7 @@ impl Service {
             extensions: extensions.clone(),
             tools: Vec::new(),
             parallel: true,
-        };
-        self.start(origin, Class::Interactive, None)
+        })
     }
 
     /// Refuses text that cannot fit whatever its tokens are, before time and memory go into them.
@@ -216,10 +286,35 @@ impl Service {
         &self.0.template
     }
 
+    fn start_all(
+        &self,
+        origin: &Origin,
+        n: u32,
+        draws_by_itself: bool,
+        mask: impl Fn() -> NewMask,
+    ) -> Result<Candidates, ErrorBody> {
+        if !(1..=CANDIDATES_MAX).contains(&n) {
+            let what = format!("`n` is {n}; it must be from 1 to {CANDIDATES_MAX}");
+            return Err(ErrorBody::invalid("n", what));
+        }
+        let family = (n > 1).then(fresh_number);
+        let start = |i: u32| {
+            let mut origin = origin.clone();
+            let sampling = &mut origin.sampling;
+            sampling.seed = sampling.seed.wrapping_add(u64::from(i));
+            if i > 0 && draws_by_itself {
+                sampling.temperature = 1.0;
+            }
+            self.start(origin, Class::Interactive, family, mask()?)
+        };
+        Ok(Candidates::new((0..n).map(start).collect::<Result<_, _>>()?))
+    }
+
     fn start(
         &self,
         origin: Origin,
         class: Class,
+        family: Option<u64>,
         mask: Option<Box<dyn Mask>>,
     ) -> Result<Stream, ErrorBody> {
         if origin.max_tokens == Some(0) {
@@ -232,7 +327,7 @@ impl Service {
         let drafts = prompt::drafts(&origin.extensions, self.tokenizer());
         let max_tokens = if warms { 0 } else { limit.max_tokens };
         let job = self.job(&origin, origin.prompt.clone(), max_tokens, drafts);
-        let steps = self.submit(Job { class, mask, ..job }, origin.param)?;
+        let steps = self.submit(Job { class, family, mask, ..job }, origin.param)?;
         let (response, service) = (self.response(n_prompt), self.clone());
         Ok(Stream::new(StreamParts { service, steps, origin, limit, warms, response }))
     }

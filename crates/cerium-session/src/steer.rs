@@ -104,7 +104,9 @@ impl Origin {
         let temperature = changes.temperature.unwrap_or(temperature);
         let extensions = Extensions { seed: changes.seed, ..self.extensions.clone() };
         let seed = self.sampling.seed;
-        origin.sampling = prompt::sampling(Some(temperature), Some(top_p), &extensions, || seed)?;
+        let n_vocab = tokenizer.n_vocab();
+        origin.sampling =
+            prompt::sampling(Some(temperature), Some(top_p), &extensions, n_vocab, || seed)?;
 
         let shown = same(shown, &written.bytes);
         let kept = &shown[..boundary::n_kept(shown, changes.keep)];

@@ -161,6 +161,11 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether nothing comes any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over && self.ready.is_empty()
+    }
+
     /// Asks for an early end: `Done` with status `Cancelled` follows soon, unless the answer had
     /// ended by itself.
     pub fn cancel(&mut self) {

@@ -29,13 +29,19 @@ impl Drafter for Guess {
     }
 }
 
-pub(crate) fn samplings() -> [Sampling; 4] {
+pub(crate) fn samplings() -> [Sampling; 5] {
     let plain = Sampling::default;
     [
         plain(),
         Sampling { temperature: 0.7, top_p: 0.9, seed: 11, ..plain() },
         Sampling { temperature: 1.2, min_p: 0.02, repetition_penalty: 1.2, seed: 5, ..plain() },
         Sampling { repetition_penalty: 1.4, ..plain() },
+        Sampling {
+            frequency_penalty: 0.3,
+            presence_penalty: 0.2,
+            logit_bias: vec![(260, 1.5), (28, -2.0)],
+            ..plain()
+        },
     ]
 }
 
@@ -154,10 +160,10 @@ fn neighbours_with_drafts_do_not_disturb_each_other() {
         let sampling = samplings()[i].clone();
         Job { sampling, ..job(40 * i as u32, 20 + 50 * i as u32, 70) }
     };
-    let truths: Vec<_> = (0..4).map(|i| drain(&engine, plain(make(i))).0).collect();
+    let truths: Vec<_> = (0..5).map(|i| drain(&engine, plain(make(i))).0).collect();
     std::thread::scope(|scope| {
         for (i, truth) in truths.iter().enumerate() {
-            let (engine, job) = (engine.clone(), guessed(make(i), truth, [0, 1, 3, 9][i], 40));
+            let (engine, job) = (engine.clone(), guessed(make(i), truth, [0, 1, 3, 9, 4][i], 40));
             scope.spawn(move || assert_eq!(drain(&engine, job).0, *truth, "job {i}"));
         }
     });

@@ -6,8 +6,10 @@ mod request;
 pub use render::{Completion, Frame, Frames};
 pub use request::{Parsed, read};
 
-use crate::{Item, Response, Status, Usage};
+use crate::wire::unserved::{WORD_CHARS, shorten};
+use crate::{ErrorBody, Extensions, Item, Response, Status, Usage};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Token counts by their names in the chat and completions dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -85,12 +87,51 @@ impl ChunkUsage {
 }
 
 /// What an answer of either dialect must hold beside its text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extras {
+    /// Candidates.
+    pub n: u32,
     /// Whether a stream ends with a chunk of token counts.
     pub usage: bool,
     /// Log-probabilities, of so many of the likeliest tokens beside the chosen ones.
     pub logprobs: Option<u32>,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        Self { n: 1, usage: false, logprobs: None }
+    }
+}
+
+/// Token counts of candidates that have ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tally {
+    n_open: u32,
+    sum: Option<Usage>,
+}
+
+impl Tally {
+    pub(super) fn new(extras: Extras) -> Self {
+        Self { n_open: extras.n, sum: None }
+    }
+
+    /// Counts one; the sum after the last.
+    pub(super) fn add(&mut self, usage: Usage) -> Option<Usage> {
+        self.n_open = self.n_open.saturating_sub(1);
+        match &mut self.sum {
+            Some(sum) => sum.add_candidate(usage),
+            none => *none = Some(usage),
+        }
+        self.sum.filter(|_| self.n_open == 0)
+    }
+}
+
+/// The counts of all candidates.
+pub(super) fn total(responses: &[Response]) -> Usage {
+    let mut counts = responses.iter().map(|response| response.usage);
+    let mut total = counts.next().unwrap_or_default();
+    counts.for_each(|usage| total.add_candidate(usage));
+    total
 }
 
 /// What both dialects ask of a stream.
@@ -98,6 +139,24 @@ pub struct Extras {
 #[serde(default)]
 pub(super) struct StreamOptions {
     pub(super) include_usage: Option<bool>,
+}
+
+/// Fields of both dialects that say what an answer should rather hold, or not; presence first.
+pub(super) fn prefer(
+    cerium: &mut Extensions,
+    (presence, frequency): (Option<f32>, Option<f32>),
+    logit_bias: Option<BTreeMap<String, f32>>,
+) -> Result<(), ErrorBody> {
+    cerium.presence_penalty = presence.unwrap_or(cerium.presence_penalty);
+    cerium.frequency_penalty = frequency.unwrap_or(cerium.frequency_penalty);
+    for (id, bias) in logit_bias.into_iter().flatten() {
+        let Ok(id) = id.parse() else {
+            let what = format!("`{}` is no id of a token", shorten(&id, WORD_CHARS));
+            return Err(ErrorBody::invalid("logit_bias", what));
+        };
+        cerium.logit_bias.insert(id, bias);
+    }
+    Ok(())
 }
 
 /// `stop` when the model or a stop text ended the answer, `tool_calls` if it called something, else `length`.

@@ -5,14 +5,14 @@ mod reading;
 
 pub use reading::{Reader, body};
 
-use crate::wire::chat::{ChunkUsage, Extras, StreamOptions, finish_reason};
+use crate::wire::chat::{ChunkUsage, Extras, StreamOptions, Tally, finish_reason, prefer, total};
 use crate::wire::measured::Measured;
 use crate::wire::texts::Texts;
-use crate::wire::unserved::Asked;
 use crate::wire::{ErrorEnvelope, json};
 use crate::{CompletionRequest, ErrorBody, Event, Extensions, Response, TextDelta, Usage};
 use logprobs::Logprobs;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A request, and what its stream must hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Parsed {
     pub request: CompletionRequest,
     /// What the answer must hold.
     pub extras: Extras,
+    /// What it is to begin with.
+    pub echo: Option<String>,
 }
 
 /// Answer's length in tokens when the request names none: the published default.
@@ -38,10 +40,13 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let max_tokens =
         json::token_limit(body.max_tokens, "max_tokens")?.unwrap_or(MAX_TOKENS_DEFAULT);
     let mut cerium = body.cerium.unwrap_or_default();
+    prefer(&mut cerium, (body.presence_penalty, body.frequency_penalty), body.logit_bias)?;
     cerium.seed = cerium.seed.or(body.seed.map(|seed| seed as u64));
+    let echo = body.echo.unwrap_or(false).then(|| prompt.clone());
     let usage = body.stream_options.and_then(|o| o.include_usage).unwrap_or(false);
     Ok(Parsed {
-        extras: Extras { usage, logprobs: body.logprobs },
+        echo,
+        extras: Extras { n: body.n.unwrap_or(1), usage, logprobs: body.logprobs },
         request: CompletionRequest {
             model,
             prompt,
@@ -53,6 +58,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             logprobs: body.logprobs,
             stop: body.stop.unwrap_or_default().0,
             stream: body.stream.unwrap_or(false),
+            generate: true,
             cerium,
         },
     })
@@ -74,28 +80,26 @@ struct Body {
     logprobs: Option<u32>,
     cerium: Option<Extensions>,
 
-    n: Option<u64>,
-    best_of: Option<u64>,
-    echo: Asked,
-    presence_penalty: Asked,
-    frequency_penalty: Asked,
-    logit_bias: Asked,
+    n: Option<u32>,
+    best_of: Option<u32>,
+    echo: Option<bool>,
+    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f32>,
+    logit_bias: Option<BTreeMap<String, f32>>,
 }
 
 impl Body {
     fn refuse_unserved(&self) -> Result<(), ErrorBody> {
-        for (name, count) in [("n", self.n), ("best_of", self.best_of)] {
-            if let Some(n) = count.filter(|&n| n != 1) {
-                return Err(ErrorBody::not_served(
-                    name,
-                    format!("`{name}` is {n}; one answer is served"),
-                ));
-            }
+        let n = self.n.unwrap_or(1);
+        if let Some(best_of) = self.best_of.filter(|&best_of| best_of != n) {
+            let what = format!("`best_of` is {best_of}; all {n} answers are served, not the best");
+            return Err(ErrorBody::not_served("best_of", what));
         }
-        self.echo.refuse("echo")?;
-        self.presence_penalty.refuse("presence_penalty")?;
-        self.frequency_penalty.refuse("frequency_penalty")?;
-        self.logit_bias.refuse("logit_bias")
+        if self.echo == Some(true) && (self.logprobs.is_some() || self.suffix.is_some()) {
+            let what = "`echo` is served without log-probabilities and without a suffix";
+            return Err(ErrorBody::not_served("echo", what));
+        }
+        Ok(())
     }
 }
 
@@ -123,22 +127,32 @@ struct Choice {
 }
 
 impl Completion {
-    /// The completion that a finished response stands for. `created` is in seconds since 1970.
-    pub fn new(response: &Response, created: u64, extras: Extras) -> Self {
-        let choice = Choice {
-            text: response.text(),
-            index: 0,
-            logprobs: extras.logprobs.map(|n_top| Logprobs::new(&response.logprobs, n_top, &mut 0)),
-            finish_reason: Some(finish_reason(response)),
+    /// The completion that finished candidates stand for. `created` is in seconds since 1970.
+    ///
+    /// # Panics
+    /// Without a candidate.
+    pub fn new(candidates: &[Response], created: u64, extras: Extras, echo: Option<&str>) -> Self {
+        let choice = |(index, response): (usize, &Response)| {
+            let logprobs = |n_top| Logprobs::new(&response.logprobs, n_top, &mut 0);
+            Choice {
+                text: [echo.unwrap_or_default(), &response.text()].concat(),
+                index,
+                logprobs: extras.logprobs.map(logprobs),
+                finish_reason: Some(finish_reason(response)),
+            }
+        };
+        let alone = match candidates {
+            [response] => Some(Measured::of(response)),
+            _ => None,
         };
         Self {
-            id: completion_id(response),
+            id: completion_id(&candidates[0]),
             object: "text_completion",
             created,
-            model: response.model.clone(),
-            choices: vec![choice],
-            usage: ChunkUsage::Now(response.usage.into()),
-            cerium: Some(Measured::of(response)),
+            model: candidates[0].model.clone(),
+            choices: candidates.iter().enumerate().map(choice).collect(),
+            usage: ChunkUsage::Now(total(candidates).into()),
+            cerium: alone,
         }
     }
 }
@@ -153,36 +167,47 @@ pub enum Frame {
     Error(ErrorEnvelope),
 }
 
-/// Turns what happens to one response into the lines of its stream.
+/// Turns what happens to the candidates of an answer into the lines of its stream.
 #[derive(Debug)]
 pub struct Frames {
+    /// That of the candidate that was created first.
     id: String,
     created: u64,
     model: String,
     extras: Extras,
-    /// Characters of the text so far.
-    n_chars: usize,
+    /// Characters of each candidate's text so far.
+    n_chars: Vec<usize>,
+    tally: Tally,
+    /// What each candidate begins with.
+    echo: Option<String>,
 }
 
 impl Frames {
     /// Frames of a request accepted at `created`, in seconds since 1970.
-    pub fn new(created: u64, extras: Extras) -> Self {
-        Self { id: String::new(), created, model: String::new(), extras, n_chars: 0 }
+    pub fn new(created: u64, extras: Extras, echo: Option<String>) -> Self {
+        let (n_chars, tally) = (Vec::new(), Tally::new(extras));
+        Self { id: String::new(), created, model: String::new(), extras, n_chars, tally, echo }
     }
 
-    /// The lines that stand for `event`, in order.
-    pub fn push(&mut self, event: Event) -> Vec<Frame> {
+    /// The lines that stand for an event of candidate `index`, in order.
+    pub fn push(&mut self, index: usize, event: Event) -> Vec<Frame> {
         match event {
             Event::Created(response) => {
-                self.id = completion_id(&response);
-                self.model = response.model;
-                Vec::new()
+                if self.id.is_empty() {
+                    self.id = completion_id(&response);
+                    self.model = response.model;
+                }
+                let echo = self.echo.clone().into_iter();
+                echo.map(|text| Frame::Chunk(self.piece(index, text, None).into())).collect()
             }
             Event::TextDelta(TextDelta { text, logprobs }) => {
                 let n_top = self.extras.logprobs;
-                let logprobs = n_top.map(|n| Logprobs::new(&logprobs, n, &mut self.n_chars));
-                let choice = Choice { text, index: 0, logprobs, finish_reason: None };
-                vec![Frame::Chunk(self.chunk(vec![choice], None).into())]
+                if self.n_chars.len() <= index {
+                    self.n_chars.resize(index + 1, 0);
+                }
+                let n_chars = &mut self.n_chars[index];
+                let logprobs = n_top.map(|n| Logprobs::new(&logprobs, n, n_chars));
+                vec![Frame::Chunk(self.piece(index, text, logprobs).into())]
             }
             // One message is all there is, there is no word for waiting, and nothing redirects an answer.
             Event::Queued { .. }
@@ -192,17 +217,21 @@ impl Frames {
             | Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
                 let finish_reason = Some(finish_reason(&response));
-                let last = Choice { text: String::new(), index: 0, logprobs: None, finish_reason };
-                let cerium = Some(Measured::of(&response));
+                let last = Choice { text: String::new(), index, logprobs: None, finish_reason };
+                let cerium = (self.extras.n == 1).then(|| Measured::of(&response));
                 let last = Completion { cerium, ..self.chunk(vec![last], None) };
                 let mut frames = vec![Frame::Chunk(last.into())];
-                if self.extras.usage {
-                    frames.push(Frame::Chunk(self.chunk(Vec::new(), Some(response.usage)).into()));
-                }
+                let total = self.tally.add(response.usage).filter(|_| self.extras.usage);
+                let total = total.map(|total| self.chunk(Vec::new(), Some(total)));
+                frames.extend(total.map(|chunk| Frame::Chunk(chunk.into())));
                 frames
             }
             Event::Failed(error) => vec![Frame::Error(ErrorEnvelope { error })],
         }
+    }
+
+    fn piece(&self, index: usize, text: String, logprobs: Option<Logprobs>) -> Completion {
+        self.chunk(vec![Choice { text, index, logprobs, finish_reason: None }], None)
     }
 
     fn chunk(&self, choices: Vec<Choice>, counts: Option<Usage>) -> Completion {

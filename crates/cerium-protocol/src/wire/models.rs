@@ -10,8 +10,13 @@ pub struct Model {
     object: &'static str,
     created: u64,
     owned_by: &'static str,
-    /// Longest sequence, prompt and answer together, in tokens; an extension.
+    /// Longest sequence, prompt and answer together, in tokens; an extension, by the name that hosted
+    /// catalogues have for it.
     context_length: usize,
+    /// The same by the name that vLLM has for it.
+    max_model_len: usize,
+    /// What it can do; an extension.
+    capabilities: Vec<&'static str>,
 }
 
 impl Model {
@@ -23,6 +28,11 @@ impl Model {
             created,
             owned_by: "cerium",
             context_length: model.context_tokens,
+            max_model_len: model.context_tokens,
+            capabilities: ["chat", "completion", "logprobs"]
+                .into_iter()
+                .chain(model.infill.then_some("infill"))
+                .collect(),
         }
     }
 }

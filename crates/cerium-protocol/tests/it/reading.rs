@@ -397,7 +397,7 @@ fn a_chat_is_read() {
         "prediction": {"type": "content", "content": [{"type": "text", "text": "b"}]},
     }))
     .unwrap();
-    assert_eq!(parsed.extras, Extras { usage: true, logprobs: None });
+    assert_eq!(parsed.extras, Extras { n: 1, usage: true, logprobs: None });
     let request = parsed.request;
     insta::assert_snapshot!(items(&request), @r#"
     System: "be brief"
@@ -424,8 +424,23 @@ fn log_probabilities_are_asked_for_in_three_ways() {
     assert_eq!((asked.request.logprobs(), asked.extras.logprobs), (Some(20), Some(20)));
     let asked = chat(json!({"logprobs": true})).unwrap();
     assert_eq!((asked.request.logprobs(), asked.extras.logprobs), (Some(0), Some(0)));
-    let asked = completions(json!({"logprobs": 0})).unwrap();
+    let asked = completions(json!({"n": 3, "best_of": 3, "logprobs": 0})).unwrap();
+    assert_eq!(asked.extras.n, 3);
     assert_eq!((asked.request.logprobs, asked.extras.logprobs), (Some(0), Some(0)));
+}
+
+#[test]
+fn preferences_are_read_in_both_dialects() {
+    let body = json!({"presence_penalty": 0.5, "frequency_penalty": -1, "echo": true,
+                      "logit_bias": {"50256": -100, "7": 1.5}});
+    let parsed = completions(body.clone()).unwrap();
+    assert_eq!(parsed.echo.as_deref(), Some("hi"));
+    for cerium in [chat(body).unwrap().request.cerium, parsed.request.cerium] {
+        assert_eq!((cerium.presence_penalty, cerium.frequency_penalty), (0.5, -1.0));
+        assert_eq!(cerium.logit_bias.into_iter().collect::<Vec<_>>(), [(7, 1.5), (50256, -100.0)]);
+    }
+    let error = refusal(chat(json!({"logit_bias": {"the": 1}})));
+    assert!(error.starts_with("logit_bias"), "{error}");
 }
 
 #[test]
@@ -433,11 +448,8 @@ fn what_chat_does_not_serve_is_refused_by_name() {
     let message = |message: Value| json!({"messages": [message]});
     let cases = [
         json!({"messages": []}),
-        json!({"n": 2}),
         json!({"functions": [{"name": "f"}]}),
         json!({"response_format": {"type": "xml"}}),
-        json!({"presence_penalty": 0.5}),
-        json!({"logit_bias": {"50256": -100}}),
         json!({"modalities": ["text", "audio"]}),
         json!({"web_search_options": {}}),
         json!({"store": true}),
@@ -450,11 +462,8 @@ fn what_chat_does_not_serve_is_refused_by_name() {
     let told = cases.map(|case| refusal(chat(case))).join("\n");
     insta::assert_snapshot!(told, @r"
     messages | invalid_value | `messages` is empty
-    n | unsupported_parameter | `n` is 2; one answer is served
     functions | unsupported_parameter | `functions` is not served here
     response_format.type | unsupported_parameter | `response_format.type` of `xml` is not served here
-    presence_penalty | unsupported_parameter | `presence_penalty` is not served here
-    logit_bias | unsupported_parameter | `logit_bias` is not served here
     modalities[1] | unsupported_parameter | `modalities[1]` of `audio` is not served here
     web_search_options | unsupported_parameter | `web_search_options` is not served here
     store | unsupported_parameter | `store` is not served here
@@ -484,9 +493,8 @@ fn what_completions_does_not_serve_is_refused_by_name() {
         json!({"prompt": null}),
         json!({"prompt": ["a", "b"]}),
         json!({"prompt": [1, 2]}),
-        json!({"n": 2}),
         json!({"best_of": 3}),
-        json!({"echo": true}),
+        json!({"echo": true, "logprobs": 1}),
         json!({"max_tokens": 0}),
     ];
     let told = cases.map(|case| refusal(completions(case))).join("\n");
@@ -494,9 +502,8 @@ fn what_completions_does_not_serve_is_refused_by_name() {
     prompt | missing_required_parameter | missing required parameter `prompt`
     prompt | unsupported_parameter | `prompt` must hold exactly one text
     prompt[0] | invalid_type | prompt[0]: invalid type: integer `1`, expected a string at line 1 column 24
-    n | unsupported_parameter | `n` is 2; one answer is served
-    best_of | unsupported_parameter | `best_of` is 3; one answer is served
-    echo | unsupported_parameter | `echo` is not served here
+    best_of | unsupported_parameter | `best_of` is 3; all 1 answers are served, not the best
+    echo | unsupported_parameter | `echo` is served without log-probabilities and without a suffix
     max_tokens | invalid_value | `max_tokens` is 0; it must be at least 1
     ");
 }

@@ -7,8 +7,9 @@ use cerium_protocol::{
     Response, Role, Status, Steered, TextDelta, Timings, TokenLogprob, Usage,
 };
 use serde::Serialize;
+use std::slice;
 
-const WITH_USAGE: Extras = Extras { usage: true, logprobs: None };
+const WITH_USAGE: Extras = Extras { n: 1, usage: true, logprobs: None };
 
 pub(crate) fn response(status: Status, text: &str) -> Response {
     Response {
@@ -258,7 +259,7 @@ fn a_finished_response_has_every_published_field() {
 #[test]
 fn a_chat_streams_role_first_and_usage_last() {
     let mut frames = chat::Frames::new(5, WITH_USAGE);
-    let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(e)));
+    let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(0, e)));
     insta::assert_snapshot!(told, @r#"
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}],"usage":null}
@@ -267,7 +268,7 @@ fn a_chat_streams_role_first_and_usage_last() {
     {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}}}
     "#);
     let mut frames = chat::Frames::new(5, Extras::default());
-    let told = lines(answer(Status::Incomplete).into_iter().flat_map(|e| frames.push(e)));
+    let told = lines(answer(Status::Incomplete).into_iter().flat_map(|e| frames.push(0, e)));
     assert!(!told.contains("usage"), "{told}");
     assert!(told.contains(r#""finish_reason":"length""#), "{told}");
 }
@@ -275,7 +276,7 @@ fn a_chat_streams_role_first_and_usage_last() {
 #[test]
 fn a_chat_completion() {
     let completion =
-        chat::Completion::new(&response(Status::Completed, "hi"), 5, Extras::default());
+        chat::Completion::new(&[response(Status::Completed, "hi")], 5, Extras::default());
     insta::assert_snapshot!(serde_json::to_string_pretty(&completion).unwrap(), @r#"
     {
       "id": "chatcmpl-1",
@@ -317,11 +318,15 @@ fn a_chat_completion() {
 
 #[test]
 fn a_text_completion_whole_and_in_pieces() {
-    let whole =
-        completions::Completion::new(&response(Status::Incomplete, "hi"), 5, Extras::default());
+    let whole = completions::Completion::new(
+        &[response(Status::Incomplete, "hi")],
+        5,
+        Extras::default(),
+        None,
+    );
     insta::assert_snapshot!(lines([whole]), @r#"{"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"hi","index":0,"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}},"cerium":{"status":"incomplete","incomplete_reason":"context","prompt_tokens":120,"cached_tokens":100,"output_tokens":7,"output_steps":2,"drafted_tokens":4,"accepted_tokens":3,"drafts":{"copied":{"drafted_tokens":3,"accepted_tokens":3},"changed":{"drafted_tokens":0,"accepted_tokens":0},"repeated":{"drafted_tokens":1,"accepted_tokens":0},"forced":{"drafted_tokens":0,"accepted_tokens":0}},"prefill_ms":1.5,"ttft_ms":2.5,"decode_ms":10.0,"total_ms":13.0}}"#);
-    let mut frames = completions::Frames::new(5, WITH_USAGE);
-    let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(e)));
+    let mut frames = completions::Frames::new(5, WITH_USAGE, None);
+    let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(0, e)));
     insta::assert_snapshot!(told, @r#"
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"Hel","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"lo","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
@@ -360,16 +365,16 @@ pub(crate) fn likely_answer() -> [Event; 5] {
 
 #[test]
 fn log_probabilities_come_with_the_text_of_their_tokens() {
-    let extras = Extras { usage: false, logprobs: Some(1) };
+    let extras = Extras { n: 1, usage: false, logprobs: Some(1) };
     let happened = likely_answer();
     let [.., Event::Done(response)] = &happened else { unreachable!() };
     let show = |it: Vec<serde_json::Value>| {
         it.iter().map(|it| it["choices"][0]["logprobs"].to_string()).collect::<Vec<_>>().join("\n")
     };
     let mut frames = chat::Frames::new(5, extras);
-    let pieces = happened.iter().cloned().flat_map(|e| frames.push(e));
+    let pieces = happened.iter().cloned().flat_map(|e| frames.push(0, e));
     let mut told: Vec<_> = pieces.map(json).collect();
-    told.push(json(chat::Completion::new(response, 5, extras)));
+    told.push(json(chat::Completion::new(slice::from_ref(response), 5, extras)));
     insta::assert_snapshot!(show(told), @r#"
     null
     {"content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]}],"refusal":null}
@@ -377,12 +382,12 @@ fn log_probabilities_come_with_the_text_of_their_tokens() {
     null
     {"content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]},{"token":"�","logprob":-1.5,"bytes":[195],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]},{"token":"�","logprob":-0.125,"bytes":[169],"top_logprobs":[{"token":"no","logprob":-0.25,"bytes":[110,111]}]}],"refusal":null}
     "#);
-    let mut frames = completions::Frames::new(5, extras);
-    let pieces = happened.iter().cloned().flat_map(|e| frames.push(e));
+    let mut frames = completions::Frames::new(5, extras, None);
+    let pieces = happened.iter().cloned().flat_map(|e| frames.push(0, e));
     let mut told: Vec<_> = pieces.map(json).collect();
-    told.push(json(completions::Completion::new(response, 5, extras)));
+    told.push(json(completions::Completion::new(slice::from_ref(response), 5, extras, None)));
     let chosen = Extras { logprobs: Some(0), ..extras };
-    told.push(json(completions::Completion::new(response, 5, chosen)));
+    told.push(json(completions::Completion::new(slice::from_ref(response), 5, chosen, None)));
     insta::assert_snapshot!(show(told), @r#"
     {"tokens":["a"],"token_logprobs":[-0.5],"top_logprobs":[{"a":-0.5,"no":-0.25}],"text_offset":[0]}
     {"tokens":["bytes:\\xc3","bytes:\\xa9"],"token_logprobs":[-1.5,-0.125],"top_logprobs":[{"bytes:\\xc3":-1.5,"no":-0.25},{"bytes:\\xa9":-0.125,"no":-0.25}],"text_offset":[1,2]}
@@ -392,10 +397,90 @@ fn log_probabilities_come_with_the_text_of_their_tokens() {
     "#);
 }
 
+/// Two candidates, interleaved: their pieces by index, one id, the counts of both at the end.
+#[test]
+fn an_echo_comes_first() {
+    let whole = completions::Completion::new(
+        &[response(Status::Completed, "hi")],
+        5,
+        Extras::default(),
+        Some("say "),
+    );
+    assert_eq!(json(whole)["choices"][0]["text"], "say hi");
+    let mut frames = completions::Frames::new(5, Extras::default(), Some("say ".into()));
+    let told = answer(Status::Completed).into_iter().flat_map(|e| frames.push(0, e)).map(json);
+    let texts: Vec<_> = told.map(|it| it["choices"][0]["text"].clone()).collect();
+    assert_eq!(texts, ["say ", "Hel", "lo", ""]);
+}
+
+#[test]
+fn candidates_are_told_by_index() {
+    let extras = Extras { n: 2, ..WITH_USAGE };
+    let happened = |status| {
+        answer(status).map(|event| match event {
+            Event::Created(response) => {
+                Event::Created(Response { id: "resp_2".into(), ..response })
+            }
+            other => other,
+        })
+    };
+    let both = || {
+        let (one, other) = (answer(Status::Completed), happened(Status::Incomplete));
+        one.into_iter().zip(other).flat_map(|(a, b)| [(0, a), (1, b)])
+    };
+    let brief = |frame: serde_json::Value| {
+        let (choice, usage) = (&frame["choices"][0], &frame["usage"]);
+        let text = choice["delta"].get("content").or(choice.get("text"));
+        let text = text.map_or("-".to_owned(), serde_json::Value::to_string);
+        let (index, reason) = (&choice["index"], &choice["finish_reason"]);
+        let (prompt, output) = (&usage["prompt_tokens"], &usage["completion_tokens"]);
+        format!("{} {index} {text} {reason} {prompt}+{output}", frame["id"])
+    };
+    let mut frames = chat::Frames::new(5, extras);
+    let told = both().flat_map(|(i, e)| frames.push(i, e)).map(|frame| brief(json(frame)));
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
+    "chatcmpl-1" 0 "" null null+null
+    "chatcmpl-1" 1 "" null null+null
+    "chatcmpl-1" 0 "Hel" null null+null
+    "chatcmpl-1" 1 "Hel" null null+null
+    "chatcmpl-1" 0 "lo" null null+null
+    "chatcmpl-1" 1 "lo" null null+null
+    "chatcmpl-1" 0 - "stop" null+null
+    "chatcmpl-1" 1 - "length" null+null
+    "chatcmpl-1" null - null 120+14
+    "#);
+    let mut frames = completions::Frames::new(5, extras, None);
+    let told = both().flat_map(|(i, e)| frames.push(i, e)).map(|frame| brief(json(frame)));
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
+    "cmpl-1" 0 "Hel" null null+null
+    "cmpl-1" 1 "Hel" null null+null
+    "cmpl-1" 0 "lo" null null+null
+    "cmpl-1" 1 "lo" null null+null
+    "cmpl-1" 0 "" "stop" null+null
+    "cmpl-1" 1 "" "length" null+null
+    "cmpl-1" null - null 120+14
+    "#);
+    let ended = [response(Status::Completed, "one"), response(Status::Incomplete, "other")];
+    let chat = json(chat::Completion::new(&ended, 5, extras));
+    let text = json(completions::Completion::new(&ended, 5, extras, None));
+    for (index, (want, reason)) in [("one", "stop"), ("other", "length")].into_iter().enumerate() {
+        assert_eq!(chat["choices"][index]["message"]["content"], want);
+        assert_eq!(text["choices"][index]["text"], want);
+        for choice in [&chat["choices"][index], &text["choices"][index]] {
+            assert_eq!(
+                (&choice["index"], &choice["finish_reason"]),
+                (&index.into(), &reason.into())
+            );
+        }
+    }
+    assert_eq!(chat["usage"]["completion_tokens"], 14);
+    assert_eq!(chat["usage"], text["usage"]);
+}
+
 #[test]
 fn an_error_in_a_chat_stream_is_the_usual_envelope() {
     let error = ErrorBody::new(ErrorKind::ServerError, "gone");
-    insta::assert_snapshot!(lines(chat::Frames::new(5, WITH_USAGE).push(Event::Failed(error))), @r#"{"error":{"message":"gone","type":"server_error","param":null,"code":null}}"#);
+    insta::assert_snapshot!(lines(chat::Frames::new(5, WITH_USAGE).push(0, Event::Failed(error))), @r#"{"error":{"message":"gone","type":"server_error","param":null,"code":null}}"#);
 }
 
 /// An answer that thinks, speaks, and calls two tools.
@@ -460,7 +545,7 @@ fn items_follow_each_other_whole() {
 #[test]
 fn chat_counts_calls_alone() {
     let mut frames = chat::Frames::new(5, Extras::default());
-    let told = lines(calling().into_iter().flat_map(|event| frames.push(event)));
+    let told = lines(calling().into_iter().flat_map(|event| frames.push(0, event)));
     let head = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"#;
     insta::assert_snapshot!(told.replace(head, ""), @r#"
     "delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}
@@ -474,7 +559,7 @@ fn chat_counts_calls_alone() {
     "delta":{},"logprobs":null,"finish_reason":"tool_calls"}]}
     "#);
     let Some(Event::Done(done)) = calling().pop() else { unreachable!() };
-    let whole = serde_json::to_value(chat::Completion::new(&done, 5, Extras::default())).unwrap();
+    let whole = serde_json::to_value(chat::Completion::new(&[done], 5, Extras::default())).unwrap();
     insta::assert_snapshot!(whole["choices"][0].to_string(), @r#"{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null,"annotations":[],"reasoning_content":"hm","tool_calls":[{"id":"call_1","type":"function","function":{"name":"run","arguments":"{\"a\":1}"}},{"id":"call_2","type":"custom","custom":{"name":"apply_patch","input":"x\n"}}]},"logprobs":null,"finish_reason":"tool_calls"}"#);
 }
 
@@ -482,7 +567,7 @@ fn chat_counts_calls_alone() {
 fn models_name_their_context() {
     let info = ModelInfo { name: "m".into(), context_tokens: 4096, infill: true };
     let list = models::ModelList::new(vec![models::Model::new(&info, 5)]);
-    insta::assert_snapshot!(lines([list]), @r#"{"object":"list","data":[{"id":"m","object":"model","created":5,"owned_by":"cerium","context_length":4096}]}"#);
+    insta::assert_snapshot!(lines([list]), @r#"{"object":"list","data":[{"id":"m","object":"model","created":5,"owned_by":"cerium","context_length":4096,"max_model_len":4096,"capabilities":["chat","completion","logprobs","infill"]}]}"#);
 }
 
 #[test]

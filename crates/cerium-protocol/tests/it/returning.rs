@@ -5,12 +5,12 @@ use cerium_protocol::wire::chat::{self, Extras};
 use cerium_protocol::wire::sse::EventReader;
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
-    Cause, CompletionRequest, CreateResponse, CustomFormat, DraftCounts, DraftSource, DraftUsage,
-    ErrorBody, ErrorKind, Event, Extensions, GrammarSyntax, Include, Input, Item, Json, PartRead,
-    Place, PromptPart, Response, Role, Status, TextFormat, Timings, Tool, ToolChoice, ToolKind,
-    ToolName, Usage, Why,
+    Cause, CompletionRequest, ContextFile, CreateResponse, CustomFormat, DraftCounts, DraftSource,
+    DraftUsage, ErrorBody, ErrorKind, Event, Extensions, GrammarSyntax, Include, Input, Item, Json,
+    PartRead, Place, PromptPart, Response, Role, Status, TextFormat, Timings, Tool, ToolChoice,
+    ToolKind, ToolName, Usage, Why,
 };
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use serde::Serialize;
@@ -26,30 +26,39 @@ fn extensions() -> impl Strategy<Value = Extensions> {
         DraftSource::Repeats,
     ]);
     let texts = (text(), vec(text(), 0..3), option::of(text()), option::of(vec(sources, 0..4)));
+    let file = (text(), text()).prop_map(|(filename, text)| ContextFile { filename, text });
     let numbers = (
         any::<u32>(),
         0f32..1.0,
         option::of(0.01f32..100.0),
         option::of(any::<u64>()),
         any::<bool>(),
+        (-2f32..2.0, -2f32..2.0, btree_map(any::<u32>(), -100f32..100.0, 0..3)),
     );
     let part = (0..4usize, any::<usize>(), text());
     let parts = vec(part.prop_map(|(item, byte, name)| PromptPart { item, byte, name }), 0..3);
-    (texts, numbers, parts).prop_map(|((prefix, stop, prediction, drafts), numbers, parts)| {
-        let (top_k, min_p, repetition_penalty, seed, infill) = numbers;
-        Extensions {
-            prefix,
-            stop,
-            prediction,
-            drafts,
-            infill,
-            top_k,
-            min_p,
-            repetition_penalty,
-            seed,
-            parts,
-        }
-    })
+    (texts, numbers, parts, vec(file, 0..2)).prop_map(
+        |((prefix, stop, prediction, drafts), numbers, parts, files)| {
+            let (top_k, min_p, repetition_penalty, seed, infill, preferences) = numbers;
+            let (presence_penalty, frequency_penalty, logit_bias) = preferences;
+            Extensions {
+                prefix,
+                stop,
+                prediction,
+                drafts,
+                infill,
+                files,
+                top_k,
+                min_p,
+                repetition_penalty,
+                presence_penalty,
+                frequency_penalty,
+                logit_bias,
+                seed,
+                parts,
+            }
+        },
+    )
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -147,7 +156,7 @@ prop_compose! {
         let suffix = suffix.filter(|suffix| !suffix.is_empty() || cerium.infill);
         CompletionRequest {
             model: "m".into(), prompt, suffix, max_tokens, temperature, top_p, logprobs, stop,
-            stream: true, cerium,
+            stream: true, generate: true, cerium,
         }
     }
 }
@@ -233,8 +242,8 @@ fn an_answer_is_read_as_it_was_told() {
     for status in [Status::Completed, Status::Incomplete, Status::Cancelled] {
         let mut events = responses::Events::new(responses::Echo::default());
         let told = stream(answer(status).into_iter().flat_map(|event| events.push(event)), "");
-        let mut frames = completions::Frames::new(5, Extras::default());
-        let lines = answer(status).into_iter().flat_map(|event| frames.push(event));
+        let mut frames = completions::Frames::new(5, Extras::default(), None);
+        let lines = answer(status).into_iter().flat_map(|event| frames.push(0, event));
         let lines = stream(lines, "data: [DONE]\n\n");
         for n in [1, 7, 1 << 20] {
             let back =
@@ -288,9 +297,9 @@ fn an_answer_that_waits_says_behind_how_many() {
     let other = br#"{"type": "response.queued", "response": {"id": "r"}, "sequence_number": 1}"#;
     assert_eq!(responses::read_event(other), Ok(Some(Event::Queued { n_before: 0 })));
     // The other dialects have no word for it.
-    assert_eq!(chat::Frames::new(5, Extras::default()).push(Event::Queued { n_before: 1 }), []);
+    assert_eq!(chat::Frames::new(5, Extras::default()).push(0, Event::Queued { n_before: 1 }), []);
     assert_eq!(
-        completions::Frames::new(5, Extras::default()).push(Event::Queued { n_before: 1 }),
+        completions::Frames::new(5, Extras::default(), None).push(0, Event::Queued { n_before: 1 }),
         []
     );
 }
@@ -307,8 +316,8 @@ fn a_failure_is_read_as_one() {
             read(&told, 64, |data| responses::read_event(data).unwrap().into_iter().collect());
         assert_eq!(back.last(), Some(&Event::Failed(error.clone())));
     }
-    let mut frames = completions::Frames::new(5, Extras::default());
-    let told = stream(frames.push(Event::Failed(error.clone())), "");
+    let mut frames = completions::Frames::new(5, Extras::default(), None);
+    let told = stream(frames.push(0, Event::Failed(error.clone())), "");
     let mut reader = completions::Reader::default();
     assert_eq!(read(&told, 64, |data| reader.read(data).unwrap()), [Event::Failed(error)]);
 }

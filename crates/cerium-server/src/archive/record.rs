@@ -64,9 +64,9 @@ impl<N: Narrator> Narrator for Recorded<N> {
     const END: &'static str = N::END;
     const RECORDS: bool = true;
 
-    fn tell(&mut self, event: Event, out: &mut Vec<u8>) {
+    fn tell(&mut self, index: usize, event: Event, out: &mut Vec<u8>) {
         let before = out.len();
-        self.narrator.tell(event, out);
+        self.narrator.tell(index, event, out);
         self.record.tell(&out[before..]);
     }
 }

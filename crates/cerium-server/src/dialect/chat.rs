@@ -3,7 +3,7 @@
 use super::{Dialect, Narrator, line};
 use cerium_protocol::wire::chat::{Completion, Frames, Parsed, read};
 use cerium_protocol::{ErrorBody, Event, Response};
-use cerium_session::{Service, Stream};
+use cerium_session::{Candidates, Service};
 
 impl Dialect for Parsed {
     type Narrator = Frames;
@@ -13,16 +13,16 @@ impl Dialect for Parsed {
         read(body)
     }
 
-    fn model(&self) -> &str {
-        &self.request.model
+    fn model(&self) -> Option<&str> {
+        Some(&self.request.model)
     }
 
     fn streams(&self) -> bool {
         self.request.stream
     }
 
-    fn start(&self, service: &Service) -> Result<Stream, ErrorBody> {
-        service.respond(&self.request).map_err(|mut error| {
+    fn start(&self, service: &Service) -> Result<Candidates, ErrorBody> {
+        service.respond_all(&self.request, self.extras.n).map_err(|mut error| {
             // The session speaks as the Responses dialect does.
             for (theirs, ours) in [("input", "messages"), ("text.format", "response_format")] {
                 if let Some(rest) = error.param.as_deref().and_then(|p| p.strip_prefix(theirs)) {
@@ -37,16 +37,16 @@ impl Dialect for Parsed {
         Frames::new(created, self.extras)
     }
 
-    fn whole(self, response: &Response, created: u64) -> Completion {
-        Completion::new(response, created, self.extras)
+    fn whole(self, candidates: &[Response], created: u64) -> Completion {
+        Completion::new(candidates, created, self.extras)
     }
 }
 
 impl Narrator for Frames {
     const END: &'static str = "data: [DONE]\n\n";
 
-    fn tell(&mut self, event: Event, out: &mut Vec<u8>) {
-        for frame in self.push(event) {
+    fn tell(&mut self, index: usize, event: Event, out: &mut Vec<u8>) {
+        for frame in self.push(index, event) {
             line(out, None, &frame);
         }
     }

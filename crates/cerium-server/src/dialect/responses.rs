@@ -8,7 +8,7 @@ use cerium_protocol::wire::responses::Events;
 impl Narrator for Events {
     const END: &'static str = "";
 
-    fn tell(&mut self, event: Event, out: &mut Vec<u8>) {
+    fn tell(&mut self, _index: usize, event: Event, out: &mut Vec<u8>) {
         for event in self.push(event) {
             line(out, Some(event.name()), &event);
         }

@@ -107,7 +107,7 @@ impl Turn {
             asked.request.input = Input::Items(items.clone());
             let stream = truncate::start(&app.service, &mut asked, memory.truncates)?;
             asked.echo.created_at = now();
-            Ok((Watched::new(stream, busy), asked.echo, items))
+            Ok((Watched::new(stream.into(), busy), asked.echo, items))
         });
         let begun = begun.await.unwrap_or_else(|panic| {
             tracing::error!(%panic, "a request could not be prepared");
@@ -122,7 +122,7 @@ impl Turn {
     async fn tell(&mut self, mut stream: Watched, mut events: Events) -> Option<()> {
         loop {
             let event = tokio::select! {
-                event = stream.next() => event?,
+                event = stream.next() => event?.1,
                 Some(asked) = self.steers.recv() => {
                     self.steer(&mut stream, asked).await?;
                     continue;

@@ -1,9 +1,11 @@
 //! What is served, path by path.
 
-use crate::client::scripted;
+use crate::client::{post, scripted, wait_until};
 use crate::script::{Act, spell};
-use cerium_engine::FinishReason;
+use cerium_engine::{Class, FinishReason};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::sync::atomic::Ordering::SeqCst;
 
 const HELLO: Act = Act::Say("Hi 🦀", FinishReason::Stop);
 
@@ -102,6 +104,117 @@ fn a_completion_whole_and_as_a_stream() {
     let answer = server.post("/v1/completions", &body);
     assert_eq!(answer.data().last(), Some(&"[DONE]"));
     assert_eq!(answer.data().len(), 4, "{}", answer.body);
+}
+
+#[test]
+fn candidates_come_in_one_answer() {
+    let (server, seen) = scripted(HELLO);
+    let body = |stream: bool, n: u32| {
+        json!({"model": "scripted", "messages": [{"role": "user", "content": "a"}], "n": n,
+               "seed": 5, "temperature": 0.5, "stream": stream,
+               "stream_options": {"include_usage": true}})
+    };
+    let whole = server.post("/v1/chat/completions", &body(false, 3)).json();
+    let choices = whole["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), 3);
+    for (index, choice) in choices.iter().enumerate() {
+        assert_eq!(choice["index"], index);
+        assert_eq!(choice["message"]["content"], "Hi 🦀");
+    }
+    let answer = server.post("/v1/chat/completions", &body(true, 3));
+    let mut data = answer.data();
+    assert_eq!(data.pop(), Some("[DONE]"));
+    let chunks: Vec<Value> = data.iter().map(|data| serde_json::from_str(data).unwrap()).collect();
+    for index in 0..3 {
+        let mine = chunks.iter().filter(|c| c["choices"][0]["index"] == index);
+        let text: String =
+            mine.filter_map(|c| c["choices"][0]["delta"]["content"].as_str()).collect();
+        assert_eq!(text, "Hi 🦀");
+    }
+    assert!(chunks.iter().all(|chunk| chunk["id"] == chunks[0]["id"]));
+    assert_eq!(chunks[chunks.len() - 1]["usage"], whole["usage"]);
+    let jobs = seen.jobs.lock().unwrap();
+    let drawn: Vec<_> = jobs.iter().map(|job| (job.sampling.seed, job.family)).collect();
+    assert_eq!(drawn.iter().map(|it| it.0).collect::<Vec<_>>(), [5, 6, 7, 5, 6, 7]);
+    assert!(drawn[0].1.is_some() && drawn[..3].iter().all(|it| it.1 == drawn[0].1));
+    assert_ne!(drawn[0].1, drawn[3].1);
+    drop(jobs);
+    let refused = server.post("/v1/chat/completions", &body(false, 17));
+    assert_eq!(refused.error(), "400 invalid_value");
+    assert_eq!(refused.json()["error"]["param"], "n");
+}
+
+#[test]
+fn a_client_that_leaves_drops_all_candidates() {
+    let (server, seen) = scripted(Act::Hang("ab"));
+    let body = json!({"model": "scripted", "prompt": "x", "n": 4, "stream": true});
+    let mut stream = server.connect();
+    stream.write_all(&post("/v1/completions", &body)).unwrap();
+    wait_until("all of them write", || seen.n_tokens.load(SeqCst) == 8);
+    drop(stream);
+    wait_until("all of them are let go of", || seen.n_dropped.load(SeqCst) == 4);
+}
+
+/// As llama.vim asks: <https://github.com/ggml-org/llama.vim>.
+#[test]
+fn an_editor_plugin_of_llama_cpp_gets_its_infill() {
+    let (server, seen) = scripted(Act::Say("ab", FinishReason::Stop));
+    let body = |stream: bool| {
+        json!({"input_prefix": "x\n", "input_suffix": "\ny", "prompt": "  z", "n_predict": 64,
+               "input_extra": [{"text": "extra", "time": [1, 2], "filename": "a.c"}],
+               "n_indent": 2, "top_k": 40, "top_p": 0.99, "stream": stream,
+               "samplers": ["top_k", "top_p", "infill"], "cache_prompt": true,
+               "t_max_prompt_ms": 500, "t_max_predict_ms": 1500,
+               "response_fields": ["content", "timings/prompt_n", "tokens_cached", "no/such"]})
+    };
+    let whole = server.post("/infill", &body(false));
+    let job = seen.jobs.lock().unwrap().remove(0);
+    let prompt = "extra«fim_prefix»x\n«fim_suffix»\ny«fim_middle»  z";
+    assert_eq!((spell(&job.prompt).as_str(), job.max_tokens), (prompt, 64));
+    assert_eq!((job.sampling.top_k, job.sampling.temperature), (40, 0.0));
+    let n = job.prompt.len() as u64 - 3;
+    assert_eq!(whole.json(), json!({"content": "ab", "timings/prompt_n": n, "tokens_cached": 3}));
+    let answer = server.post("/infill", &body(true));
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let lines: Vec<Value> =
+        answer.data().iter().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let pieces: Vec<_> = lines.iter().map(|l| (l["content"].clone(), l["stop"].clone())).collect();
+    assert_eq!(pieces[..2], [(json!("a"), json!(false)), (json!("b"), json!(false))]);
+    assert_eq!(pieces[2].0, "");
+    // Everything, where nothing is said of it; and nothing but reading ahead.
+    let mut plain = body(false);
+    plain.as_object_mut().unwrap().remove("response_fields");
+    let all = server.post("/infill", &plain).json();
+    assert_eq!((&all["stop"], &all["stop_type"]), (&json!(true), &json!("eos")));
+    assert_eq!(all["timings"]["predicted_n"], 2);
+    plain["n_predict"] = json!(0);
+    plain["response_fields"] = json!([""]);
+    assert_eq!(server.post("/infill", &plain).json(), json!({}));
+    let warmed = seen.jobs.lock().unwrap().pop().unwrap();
+    assert_eq!((warmed.max_tokens, warmed.class), (0, Class::Background));
+    assert_eq!(
+        server.post("/infill", &json!({"prompt": "a"})).error(),
+        "400 missing_required_parameter"
+    );
+}
+
+#[test]
+fn texts_become_tokens_and_texts_again() {
+    let (server, _) = scripted(HELLO);
+    let tokenize = |body: Value| server.post("/tokenize", &body).json();
+    assert_eq!(tokenize(json!({"content": "ab"})), json!({"tokens": [97, 98]}));
+    let special = json!({"content": "<|im_end|>"});
+    assert_eq!(tokenize(special.clone()), json!({"tokens": [257]}));
+    let mut plain = special;
+    plain["parse_special"] = json!(false);
+    assert_eq!(tokenize(plain)["tokens"].as_array().unwrap().len(), 10);
+    let pieces = tokenize(json!({"content": "aé", "with_pieces": true}));
+    let want =
+        json!([{"id": 97, "piece": "a"}, {"id": 195, "piece": [195]}, {"id": 169, "piece": [169]}]);
+    assert_eq!(pieces["tokens"], want);
+    let text = server.post("/detokenize", &json!({"tokens": [97, 195, 169]})).json();
+    assert_eq!(text, json!({"content": "aé"}));
+    assert_eq!(server.post("/detokenize", &json!({"tokens": "a"})).error(), "400 invalid_type");
 }
 
 #[test]

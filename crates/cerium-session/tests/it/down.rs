@@ -5,6 +5,7 @@ use cerium_engine::{FinishReason, Job, Sampling};
 use cerium_protocol::{
     CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Extensions, Input, Item, Role,
 };
+use std::collections::BTreeMap;
 
 fn request(input: Input) -> CreateResponse {
     CreateResponse::new("scripted".into(), input)
@@ -78,6 +79,9 @@ fn settings_reach_the_engine() {
         top_k: 7,
         min_p: 0.125,
         repetition_penalty: Some(1.5),
+        presence_penalty: 0.5,
+        frequency_penalty: -0.25,
+        logit_bias: BTreeMap::from([(3, -100.0), (7, 2.0)]),
         seed: Some(9),
         ..Extensions::default()
     };
@@ -89,6 +93,9 @@ fn settings_reach_the_engine() {
         top_p: 0.25,
         min_p: 0.125,
         repetition_penalty: 1.5,
+        presence_penalty: 0.5,
+        frequency_penalty: -0.25,
+        logit_bias: vec![(3, -100.0), (7, 2.0)],
         seed: 9,
     };
     assert_eq!(sampling, wanted);
@@ -97,6 +104,20 @@ fn settings_reach_the_engine() {
     assert_ne!(job(&request).sampling.seed, job(&request).sampling.seed, "a fresh one each time");
     request.max_output_tokens = Some(u32::MAX);
     assert_eq!(job(&request).max_tokens, plain.max_tokens);
+}
+
+#[test]
+fn preferences_out_of_range_are_refused_by_name() {
+    let asked = |change: &dyn Fn(&mut Extensions)| {
+        let mut request = request(Input::Text("a".into()));
+        change(&mut request.cerium);
+        refusal(&request).param.unwrap()
+    };
+    assert_eq!(asked(&|it| it.presence_penalty = 2.5), "presence_penalty");
+    assert_eq!(asked(&|it| it.frequency_penalty = f32::NAN), "frequency_penalty");
+    assert_eq!(asked(&|it| it.logit_bias = BTreeMap::from([(3, 101.0)])), "logit_bias[3]");
+    assert_eq!(asked(&|it| it.logit_bias = BTreeMap::from([(u32::MAX, 1.0)])), "logit_bias");
+    assert_eq!(asked(&|it| it.logit_bias = (0..2000).map(|id| (id, 1.0)).collect()), "logit_bias");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What happens to a chat request: one completion object, or chunks.
 
-use super::{ChunkUsage, Extras, WireUsage, finish_reason};
+use super::{ChunkUsage, Extras, Tally, WireUsage, finish_reason, total};
 use crate::wire::ErrorEnvelope;
 use crate::{Event, Item, Response, TextDelta, TokenLogprob, Usage};
 use serde::Serialize;
@@ -12,7 +12,7 @@ pub struct Completion {
     object: &'static str,
     created: u64,
     model: String,
-    choices: [Choice; 1],
+    choices: Vec<Choice>,
     usage: WireUsage,
     service_tier: &'static str,
 }
@@ -114,20 +114,24 @@ impl Extras {
 }
 
 impl Completion {
-    /// The completion that a finished response stands for. `created` is in seconds since 1970.
-    pub fn new(response: &Response, created: u64, extras: Extras) -> Self {
+    /// The completion that finished candidates stand for. `created` is in seconds since 1970.
+    ///
+    /// # Panics
+    /// Without a candidate.
+    pub fn new(candidates: &[Response], created: u64, extras: Extras) -> Self {
+        let choice = |(index, response): (usize, &Response)| Choice {
+            index,
+            message: Message::new(response),
+            logprobs: extras.show(&response.logprobs),
+            finish_reason: finish_reason(response),
+        };
         Self {
-            id: completion_id(response),
+            id: completion_id(&candidates[0]),
             object: "chat.completion",
             created,
-            model: response.model.clone(),
-            choices: [Choice {
-                index: 0,
-                message: Message::new(response),
-                logprobs: extras.show(&response.logprobs),
-                finish_reason: finish_reason(response),
-            }],
-            usage: response.usage.into(),
+            model: candidates[0].model.clone(),
+            choices: candidates.iter().enumerate().map(choice).collect(),
+            usage: total(candidates).into(),
             service_tier: "default",
         }
     }
@@ -175,86 +179,106 @@ struct Delta {
     tool_calls: Option<[ToolCall; 1]>,
 }
 
-/// Turns what happens to one response into the lines of its stream.
+/// Turns what happens to the candidates of an answer into the lines of its stream.
 #[derive(Debug)]
 pub struct Frames {
+    /// That of the candidate that was created first.
     id: String,
     created: u64,
     model: String,
     extras: Extras,
-    /// Calls that were begun, and whether the last of them is of a tool that takes text.
-    n_calls: usize,
+    tally: Tally,
+    /// What each candidate has called.
+    calls: Vec<Calls>,
+}
+
+/// Calls that were begun, and whether the last of them is of a tool that takes text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calls {
+    n: usize,
     is_custom: bool,
 }
 
 impl Frames {
     /// Frames of a request accepted at `created`, in seconds since 1970.
     pub fn new(created: u64, extras: Extras) -> Self {
-        let (id, model) = (String::new(), String::new());
-        Self { id, created, model, extras, n_calls: 0, is_custom: false }
+        let (tally, calls) = (Tally::new(extras), Vec::new());
+        Self { id: String::new(), created, model: String::new(), extras, tally, calls }
     }
 
-    /// The lines that stand for `event`, in order.
-    pub fn push(&mut self, event: Event) -> Vec<Frame> {
+    /// The lines that stand for an event of candidate `index`, in order.
+    pub fn push(&mut self, index: usize, event: Event) -> Vec<Frame> {
         match event {
             Event::Created(response) => {
-                self.id = completion_id(&response);
-                self.model = response.model;
+                if self.id.is_empty() {
+                    self.id = completion_id(&response);
+                    self.model = response.model;
+                }
                 let content = Some(String::new());
-                vec![self.piece(Delta { role: Some("assistant"), content, ..Delta::default() })]
+                let first = Delta { role: Some("assistant"), content, ..Delta::default() };
+                vec![self.piece(index, first)]
             }
             Event::Added { item, .. } => {
                 let Some(call) = ToolCall::new(&item) else { return Vec::new() };
-                self.n_calls += 1;
-                self.is_custom = matches!(call.called, Called::Custom { .. });
-                vec![self.call(call)]
+                let calls = self.calls_of(index);
+                calls.n += 1;
+                calls.is_custom = matches!(call.called, Called::Custom { .. });
+                vec![self.call(index, call)]
             }
             Event::TextDelta(TextDelta { text, logprobs }) => {
                 let delta = Delta { content: Some(text), ..Delta::default() };
-                vec![self.chunk(delta, self.extras.show(&logprobs), None)]
+                vec![self.chunk(index, delta, self.extras.show(&logprobs), None)]
             }
             Event::CallDelta(text) => {
-                let called = if self.is_custom {
+                let called = if self.calls_of(index).is_custom {
                     Called::Custom { name: None, input: text }
                 } else {
                     Called::Function { name: None, arguments: text }
                 };
-                vec![self.call(ToolCall { index: None, id: None, r#type: None, called })]
+                vec![self.call(index, ToolCall { index: None, id: None, r#type: None, called })]
             }
             Event::ReasoningDelta(text) => {
-                vec![self.piece(Delta { reasoning_content: Some(text), ..Delta::default() })]
+                let delta = Delta { reasoning_content: Some(text), ..Delta::default() };
+                vec![self.piece(index, delta)]
             }
             // This dialect has no word for waiting, and no request of it redirects an answer.
             Event::Queued { .. } | Event::Steered(_) => Vec::new(),
             Event::Done(response) => {
                 let reason = Some(finish_reason(&response));
-                let mut frames = vec![self.chunk(Delta::default(), None, reason)];
-                if self.extras.usage {
-                    frames.push(self.frame(Vec::new(), Some(response.usage)));
-                }
+                let mut frames = vec![self.chunk(index, Delta::default(), None, reason)];
+                let total = self.tally.add(response.usage).filter(|_| self.extras.usage);
+                frames.extend(total.map(|total| self.frame(Vec::new(), Some(total))));
                 frames
             }
             Event::Failed(error) => vec![Frame::Error(ErrorEnvelope { error })],
         }
     }
 
-    /// A piece of the call that was begun last.
-    fn call(&self, call: ToolCall) -> Frame {
-        let call = ToolCall { index: Some(self.n_calls - 1), ..call };
-        self.piece(Delta { tool_calls: Some([call]), ..Delta::default() })
+    fn calls_of(&mut self, index: usize) -> &mut Calls {
+        if self.calls.len() <= index {
+            self.calls.resize(index + 1, Calls::default());
+        }
+        &mut self.calls[index]
     }
 
-    fn piece(&self, delta: Delta) -> Frame {
-        self.chunk(delta, None, None)
+    /// A piece of the call that was begun last.
+    fn call(&mut self, index: usize, call: ToolCall) -> Frame {
+        let call = ToolCall { index: self.calls_of(index).n.checked_sub(1), ..call };
+        self.piece(index, Delta { tool_calls: Some([call]), ..Delta::default() })
+    }
+
+    fn piece(&self, index: usize, delta: Delta) -> Frame {
+        self.chunk(index, delta, None, None)
     }
 
     fn chunk(
         &self,
+        index: usize,
         delta: Delta,
         logprobs: Option<Logprobs>,
         finish_reason: Option<&'static str>,
     ) -> Frame {
-        self.frame(vec![ChunkChoice { index: 0, delta, logprobs, finish_reason }], None)
+        self.frame(vec![ChunkChoice { index, delta, logprobs, finish_reason }], None)
     }
 
     fn frame(&self, choices: Vec<ChunkChoice>, counts: Option<Usage>) -> Frame {

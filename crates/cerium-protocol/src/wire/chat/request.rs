@@ -1,12 +1,13 @@
 //! Body of `POST /v1/chat/completions` to a [`CreateResponse`].
 
-use super::{Extras, StreamOptions};
+use super::{Extras, StreamOptions, prefer};
 use crate::wire::content::{self, Content, Items, Raw};
 use crate::wire::texts::Texts;
 use crate::wire::unserved::Asked;
 use crate::wire::{format, json, tools};
 use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Item, Json};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A request, and what its stream must hold.
@@ -29,6 +30,8 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
         .or(json::token_limit(body.max_tokens, "max_tokens")?);
     let mut cerium = body.cerium.unwrap_or_default();
     cerium.stop.extend(body.stop.unwrap_or_default().0);
+    let penalties = (body.presence_penalty, body.frequency_penalty);
+    prefer(&mut cerium, penalties, body.logit_bias)?;
     // Only its identity matters, so a negative seed may become any other number.
     cerium.seed = cerium.seed.or(body.seed.map(|seed| seed as u64));
     if let Some(prediction) = body.prediction {
@@ -39,7 +42,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let tools = tools::tools(body.tools.as_ref(), "tools")?;
     let tool_choice = tools::choice(body.tool_choice.as_ref(), &tools)?;
     Ok(Parsed {
-        extras: Extras { usage, logprobs },
+        extras: Extras { n: body.n.unwrap_or(1), usage, logprobs },
         request: CreateResponse {
             model,
             input: Input::Items(items),
@@ -75,21 +78,21 @@ struct Body {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     prediction: Option<Prediction>,
+    n: Option<u32>,
     tools: Option<Json>,
     tool_choice: Option<Json>,
     parallel_tool_calls: Option<bool>,
     response_format: Option<Json>,
     logprobs: Option<bool>,
     top_logprobs: Option<u32>,
+    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f32>,
+    logit_bias: Option<BTreeMap<String, f32>>,
     cerium: Option<Extensions>,
 
     store: Asked,
-    n: Option<u64>,
     functions: Asked,
     function_call: Asked,
-    presence_penalty: Asked,
-    frequency_penalty: Asked,
-    logit_bias: Asked,
     modalities: Option<Vec<String>>,
     audio: Asked,
     web_search_options: Option<serde::de::IgnoredAny>,
@@ -107,14 +110,8 @@ struct Prediction {
 impl Body {
     fn refuse_unserved(&self) -> Result<(), ErrorBody> {
         self.store.refuse("store")?;
-        if let Some(n) = self.n.filter(|&n| n != 1) {
-            return Err(ErrorBody::not_served("n", format!("`n` is {n}; one answer is served")));
-        }
         self.functions.refuse("functions")?;
         self.function_call.refuse_unless("function_call", &["auto", "none"])?;
-        self.presence_penalty.refuse("presence_penalty")?;
-        self.frequency_penalty.refuse("frequency_penalty")?;
-        self.logit_bias.refuse("logit_bias")?;
         for (index, modality) in self.modalities.iter().flatten().enumerate() {
             Asked::Word(modality.clone())
                 .refuse_unless(&format!("modalities[{index}]"), &["text"])?;
