@@ -20,6 +20,10 @@ use llguidance::{Matcher, ParserFactory};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+/// Stack for reading a grammar: some hundred bytes for each byte of the longest that is served.
+const STACK_BYTES: usize = 512 << 20;
 
 /// Grammars that are kept ready: clients send the same one again and again.
 const N_KEPT: usize = 8;
@@ -79,10 +83,7 @@ impl Constraints {
         drop(kept);
         let factory = self.factory.get_or_init(|| vocabulary::factory(&self.tokenizer, &self.ends));
         let factory = factory.as_ref().ok_or("this model's tokens cannot be followed")?;
-        let matcher = Matcher::new(factory.create_parser(grammar.top_level()));
-        if let Some(why) = matcher.get_error() {
-            return Err(why);
-        }
+        let matcher = read(factory, grammar)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         while kept.len() >= N_KEPT {
             kept.pop_front();
@@ -103,6 +104,21 @@ impl Constraints {
 impl fmt::Debug for Constraints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Constraints").finish_non_exhaustive()
+    }
+}
+
+/// Reads a grammar, on a thread of its own: that recurses as deep as the grammar nests. Unused stack takes no
+/// memory.
+fn read(factory: &ParserFactory, grammar: &grammar::Grammar) -> Result<Matcher, String> {
+    let work = || Matcher::new(factory.create_parser(grammar.top_level()));
+    let matcher = thread::scope(|scope| {
+        let thread = thread::Builder::new().name("grammar".to_owned()).stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, work).map_err(|error| error.to_string())?;
+        thread.join().map_err(|_| "it cannot be read".to_owned())
+    })?;
+    match matcher.get_error() {
+        Some(why) => Err(why),
+        None => Ok(matcher),
     }
 }
 

@@ -290,6 +290,24 @@ fn what_cannot_be_followed_is_refused_with_the_reason() {
     );
 }
 
+#[test]
+fn grammars_that_nest_deep_do_no_harm() {
+    let lark = |definition: String| CreateResponse {
+        tools: vec![custom("c", GrammarSyntax::Lark, &definition)],
+        ..request()
+    };
+    let brackets = format!("start: {}\"a\"{}", "(".repeat(100_000), ")".repeat(100_000));
+    let mut chain = String::from("start: r0\n");
+    for i in 0..20_000 {
+        chain += &format!("r{i}: r{} \"a\"\n", i + 1);
+    }
+    chain += "r20000: \"b\"\n";
+    for definition in [brackets, chain] {
+        // Followed or refused: what counts is that somebody hears of it.
+        let _ = follow(&lark(definition), Style::Hermes, Thinks::No);
+    }
+}
+
 /// Codex's grammar of `apply_patch`.
 const PATCH: &str = r#"start: begin_patch hunk+ end_patch
 begin_patch: "*** Begin Patch" LF
