@@ -17,8 +17,8 @@ const N: usize = 30;
 const END: u32 = 7;
 
 impl Pattern {
-    fn new(tells: bool) -> Box<Self> {
-        Box::new(Self { n: 0, tells, words: Vec::new() })
+    fn new(tells: bool) -> Self {
+        Self { n: 0, tells, words: Vec::new() }
     }
 
     fn only(n: usize) -> Option<u32> {
@@ -55,7 +55,7 @@ impl Mask for Pattern {
 }
 
 fn masked(job: Job, tells: bool) -> Job {
-    Job { mask: Some(Pattern::new(tells)), stop_tokens: vec![END], ..job }
+    Job { mask: Some(Box::new(Pattern::new(tells))), stop_tokens: vec![END], ..job }
 }
 
 fn check(engine: &Engine, make: &dyn Fn() -> Job) {

@@ -7,6 +7,7 @@ use crate::ErrorBody;
 use crate::wire::json;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -139,8 +140,7 @@ impl<'a> Asked<'a> {
         whole.push(b']');
         for (name, value) in fields.iter().filter(|(name, _)| name.as_ref() != "input") {
             whole.push(b',');
-            let name = serde_json::to_vec(name).expect("a string can be written");
-            whole.extend_from_slice(&name);
+            whole.extend_from_slice(Value::from(name.as_ref()).to_string().as_bytes());
             whole.push(b':');
             whole.extend_from_slice(value.get().as_bytes());
         }
