@@ -181,7 +181,8 @@ mod tests {
 
     /// So many tokens before, none of which is among those that are chosen from.
     fn others(n: usize) -> Before<'static> {
-        Before { tokens: &[u32::MAX; 40_000][..n], n_prompt: 0 }
+        static TOKENS: [u32; 40_000] = [u32::MAX; 40_000];
+        Before { tokens: &TOKENS[..n], n_prompt: 0 }
     }
 
     fn sampling(temperature: f32) -> Sampling {
@@ -276,7 +277,7 @@ mod tests {
     fn a_bias_is_added_before_anything_else() {
         let biased = |bias: &[(u32, f32)], repetition_penalty, tokens: &[u32]| {
             let logit_bias = bias.to_vec();
-            at(&Sampling { logit_bias, repetition_penalty, ..sampling(0.0) }, &[4.0, 3.0], tokens)
+            at(&Sampling { repetition_penalty, logit_bias, ..sampling(0.0) }, &[4.0, 3.0], tokens)
         };
         assert_eq!(biased(&[(0, -100.0)], 1.0, &[]), 1);
         assert_eq!(biased(&[(1, 1.5), (9, 100.0)], 1.0, &[]), 1);

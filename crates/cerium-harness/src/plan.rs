@@ -123,12 +123,11 @@ pub fn revise(
     let mut talk = plan.talk.clone();
     let changes = talk.notice(workspace);
     let asked = prompt::revise_on(backend, &talk, &changes, old, request);
-    let asked = match asked {
-        Some(asked) => asked,
-        None => {
-            talk = Talk::default();
-            prompt::revise(backend, &tree, plan, old, request)?
-        }
+    let asked = if let Some(asked) = asked {
+        asked
+    } else {
+        talk = Talk::default();
+        prompt::revise(backend, &tree, plan, old, request)?
     };
     let (reply, response) = generate(backend, &asked.request, on_text)?;
     // A small model writes the steps around it too: the number tells them apart.

@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn of_a_change_what_was_seen_is_told_and_little_of_it() {
-        let old: String = (0..100).map(|i| format!("line {i}\n")).collect();
+        let lines: Vec<String> = (0..100).map(|i| format!("line {i}\n")).collect();
+        let old = lines.concat();
         let new = old.replace("line 10\n", "LINE 10\n").replace("line 90\n", "LINE 90\n");
         let told = hunks("a.py", &old, &new, &[LineSpan { start: 5, end: 20 }], 1000);
         let want = "=== a.py has changed\n@@ -9,5 +9,5 @@\n line 8\n line 9\n-line 10\n+LINE 10\n line 11\n \

@@ -268,10 +268,10 @@ impl Service {
 
     /// Whether an answer begins with a thought: some templates begin one for the model.
     fn thinks(&self, prompt: &[u32], prefix: &str) -> Thinks {
+        const N_TOKENS: usize = 6;
         if !prefix.is_empty() || !self.0.template.source().contains("<think>") {
             return Thinks::No;
         }
-        const N_TOKENS: usize = 6;
         let tail = &prompt[prompt.len().saturating_sub(N_TOKENS)..];
         let bytes = |id| self.mark(id).unwrap_or_else(|| self.tokenizer().token_bytes(id));
         let tail: Vec<u8> = tail.iter().flat_map(|&id| bytes(id)).copied().collect();

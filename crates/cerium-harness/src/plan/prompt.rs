@@ -34,7 +34,7 @@ pub(super) struct Asked {
     /// Its last message.
     told: String,
     /// The end of it, which does not speak of the tree.
-    asked: String,
+    wish: String,
     excerpts: Vec<Excerpt>,
 }
 
@@ -42,7 +42,7 @@ impl Asked {
     /// The conversation with this and its answer.
     pub(super) fn said(self, mut talk: Talk, workspace: &Workspace, answer: &str) -> Talk {
         talk.show(workspace, &self.excerpts);
-        talk.add(self.asked, self.told, answer.to_owned());
+        talk.add(self.wish, self.told, answer.to_owned());
         talk
     }
 }
@@ -62,7 +62,7 @@ pub(super) fn write(
     let text = about.then("goal", &last);
     let told = text.text.clone();
     let request = request(backend, text, PLAN_TOKENS_MAX, "1.", stop);
-    Ok(Asked { request, told, asked: last, excerpts })
+    Ok(Asked { request, told, wish: last, excerpts })
 }
 
 /// Asks for one step anew.
@@ -83,7 +83,7 @@ pub(super) fn revise(
     let (about, excerpts) = about(backend, tree, "request", &last, STEP_TOKENS_MAX)?;
     let text = about.then("request", &last);
     let told = text.text.clone();
-    Ok(Asked { request: step(backend, text, number), told, asked: last, excerpts })
+    Ok(Asked { request: step(backend, text, number), told, wish: last, excerpts })
 }
 
 /// Asks for one step anew, behind all that was said of the plan before; `None` if nothing was, or too much.
@@ -115,7 +115,7 @@ pub(super) fn revise_on(
     request.cerium.parts.iter_mut().for_each(|part| part.item = items.len());
     items.push(Item::message(Role::User, told.clone()));
     request.input = Input::Items(items);
-    Some(Asked { request, told, asked: last, excerpts: Vec::new() })
+    Some(Asked { request, told, wish: last, excerpts: Vec::new() })
 }
 
 /// Asks for one step.

@@ -259,12 +259,11 @@ impl Builder<'_> {
             format!("{} {arguments} \"}}\"", literal(&format!("{{\"name\": {quoted}, \"{key}\": ")))
         };
         match self.asked.style {
-            Style::Hermes => object("arguments"),
             Style::Llama => object("parameters"),
             Style::Mistral if self.is_token("[ARGS]") => {
                 format!("{} {} {arguments}", literal(name), self.mark("[ARGS]"))
             }
-            Style::Mistral => object("arguments"),
+            Style::Hermes | Style::Mistral => object("arguments"),
             Style::Harmony => {
                 let to = literal(&format!("commentary to=functions.{name} "));
                 let (constrain, message) = (self.mark("<|constrain|>"), self.mark("<|message|>"));

@@ -10,6 +10,7 @@ use cerium_protocol::{
     CreateResponse, CustomFormat, GrammarSyntax, Input, Json, TextFormat, Tool, ToolChoice,
     ToolKind, ToolName,
 };
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 const SPECIALS: [&str; 4] = ["<|im_end|>", "[TOOL_CALLS]", "<|channel|>", "<|message|>"];
@@ -257,7 +258,7 @@ fn what_cannot_be_followed_is_refused_with_the_reason() {
     let loose = CreateResponse { tools: vec![function("f", r#"{"type":"strin"}"#)], ..request() };
     let refused = [
         of(r#"{"type":"strin"}"#),
-        of(r##"{"$ref":"http://elsewhere/schema"}"##),
+        of(r#"{"$ref":"http://elsewhere/schema"}"#),
         of(r#"{"type":"string","pattern":"(a"}"#),
         of(r#"{"allOf":[{"type":"string"},{"type":"integer"}]}"#),
         strict(r#"{"properties":{"a":{"type":7}}}"#),
@@ -299,7 +300,7 @@ fn grammars_that_nest_deep_do_no_harm() {
     let brackets = format!("start: {}\"a\"{}", "(".repeat(100_000), ")".repeat(100_000));
     let mut chain = String::from("start: r0\n");
     for i in 0..20_000 {
-        chain += &format!("r{i}: r{} \"a\"\n", i + 1);
+        writeln!(chain, "r{i}: r{} \"a\"", i + 1).expect("a string takes all");
     }
     chain += "r20000: \"b\"\n";
     for definition in [brackets, chain] {
