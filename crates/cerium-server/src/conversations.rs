@@ -46,7 +46,7 @@ async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Respons
     let id = format!("conv_{:016x}{:016x}", fresh(), fresh());
     let metadata = check_metadata(body.metadata.unwrap_or_default())?;
     let metadata = serde_json::to_string(&metadata).expect("strings can be written");
-    let items = &kept(body.items.unwrap_or_default())?;
+    let items = &kept(&body.items.unwrap_or_default())?;
     let now = seconds();
     let new = NewConversation { id: &id, metadata: &metadata, items, now };
     archive.store.begin_conversation(new).await.map_err(|error| unavailable(&error))?;
@@ -97,7 +97,7 @@ async fn add(
     request: Request,
 ) -> Result<Response, Refusal> {
     let body: Body = read(&app, request).await?;
-    let items = kept(body.items.unwrap_or_default())?;
+    let items = kept(&body.items.unwrap_or_default())?;
     let store = &archive(&app)?.store;
     store.add_items(&id, &items, seconds()).await.map_err(|error| match error {
         StoreError::Missing(id) => missing_conversation(&id),
@@ -149,7 +149,7 @@ fn object(id: &str, conversation: &Conversation) -> Response {
 }
 
 /// Items as they are kept.
-fn kept(items: Vec<Box<RawValue>>) -> Result<Vec<Item>, ErrorBody> {
+fn kept(items: &[Box<RawValue>]) -> Result<Vec<Item>, ErrorBody> {
     if items.len() > N_ITEMS_MAX {
         let what = format!("{} items; at most {N_ITEMS_MAX} are taken at a time", items.len());
         return Err(ErrorBody::invalid("items", what));

@@ -148,7 +148,7 @@ impl Connection {
                         Some(Err(error)) => return unreadable(error),
                     }
                 }
-                Some(ended) = self.turns.join_next_with_id() => self.ended(ended).await,
+                Some(ended) = self.turns.join_next_with_id() => self.ended(ended),
                 _ = look.tick() => {
                     if heard.elapsed() > options.idle_max {
                         return End::Gone;
@@ -185,7 +185,7 @@ impl Connection {
                     None => self.queue(event, text),
                 };
                 match queued {
-                    Ok(()) => self.start().await,
+                    Ok(()) => self.start(),
                     Err(error) => self.refuse(&error, lane.as_deref()).await,
                 }
             }
@@ -210,7 +210,7 @@ impl Connection {
     }
 
     /// Begins whatever may begin.
-    async fn start(&mut self) {
+    fn start(&mut self) {
         while let Some(create) = self.lanes.next() {
             let parent = create.previous.as_deref().and_then(|id| self.kept.find(id));
             let (running, steers) = Running::new(create.lane.clone());
@@ -230,7 +230,7 @@ impl Connection {
     }
 
     /// A response has come to its end.
-    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match ended {
             Ok((id, ())) => id,
             Err(panic) => {
@@ -241,7 +241,7 @@ impl Connection {
         if let Some(running) = self.running.remove(&id) {
             self.lanes.rest(&running.lane);
         }
-        self.start().await;
+        self.start();
     }
 
     /// Hands a redirection to the response that it is meant for.

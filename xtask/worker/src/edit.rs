@@ -1,7 +1,6 @@
 //! One edit through the harness, and what was asked of the engine for it: the ids that another engine can
 //! be asked for, too.
 
-use anyhow::Result;
 use cerium_engine::{Engine, Job, Steer, Step, SubmitError};
 use cerium_harness::edit::{EditRequest, plan_text, run_edit};
 use cerium_harness::files::SourceFile;
@@ -34,39 +33,34 @@ impl Door {
     }
 
     /// Makes an edit: whether it left the file as it was, or why there is none, and the answers.
-    pub(crate) fn edit(&self, path: &str, before: String, instruction: &str) -> Result<Value> {
-        let file = SourceFile::from_text(PathBuf::new(), path.to_owned(), before.clone(), false);
+    pub(crate) fn edit(&self, path: &str, before: &str, instruction: &str) -> Value {
+        let file = SourceFile::from_text(PathBuf::new(), path.to_owned(), before.to_owned(), false);
         let made = plan_text(file, EditRequest::new(path, instruction))
             .and_then(|prepared| run_edit(self, &prepared, &mut |_| ControlFlow::Continue(())));
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner).split_off(0);
-        Ok(match made {
+        match made {
             Ok(made) => json!({ "answers": answers, "unchanged": made.after == before }),
             Err(error) => {
                 json!({ "answers": answers, "unchanged": true, "why": error.to_string() })
             }
-        })
-    }
-
-    fn read(
-        &self,
-        stream: Result<Stream, ErrorBody>,
-        on_text: &mut OnText<'_>,
-    ) -> Result<Response, ErrorBody> {
-        let mut stream = stream?;
-        let mut cancelled = false;
-        while let Some(event) = stream.next() {
-            match event {
-                Event::TextDelta(delta) if !cancelled && on_text(&delta.text).is_break() => {
-                    cancelled = true;
-                    stream.cancel();
-                }
-                Event::Done(response) => return Ok(response),
-                Event::Failed(error) => return Err(error),
-                _ => {}
-            }
         }
-        Err(ErrorBody::new(ErrorKind::ServerError, "the answer ended without an end"))
     }
+}
+
+fn read(mut stream: Stream, on_text: &mut OnText<'_>) -> Result<Response, ErrorBody> {
+    let mut cancelled = false;
+    while let Some(event) = stream.next() {
+        match event {
+            Event::TextDelta(delta) if !cancelled && on_text(&delta.text).is_break() => {
+                cancelled = true;
+                stream.cancel();
+            }
+            Event::Done(response) => return Ok(response),
+            Event::Failed(error) => return Err(error),
+            _ => {}
+        }
+    }
+    Err(ErrorBody::new(ErrorKind::ServerError, "the answer ended without an end"))
 }
 
 impl Backend for Door {
@@ -75,7 +69,7 @@ impl Backend for Door {
         request: &CreateResponse,
         on_text: &mut OnText<'_>,
     ) -> Result<Response, ErrorBody> {
-        self.read(self.service.respond(request), on_text)
+        read(self.service.respond(request)?, on_text)
     }
 
     fn complete(
@@ -83,7 +77,7 @@ impl Backend for Door {
         request: &CompletionRequest,
         on_text: &mut OnText<'_>,
     ) -> Result<Response, ErrorBody> {
-        self.read(self.service.complete(request), on_text)
+        read(self.service.complete(request)?, on_text)
     }
 
     fn model(&self) -> ModelInfo {

@@ -101,7 +101,8 @@ fn answer(line: &str, loaded: &mut Option<Loaded>) -> Result<Value> {
             run(&loaded.as_ref().context("no model is loaded")?.engine, prompt, n_output)
         }
         Request::Edit { path, before, instruction } => {
-            loaded.as_ref().context("no model is loaded")?.door.edit(&path, before, &instruction)
+            let loaded = loaded.as_ref().context("no model is loaded")?;
+            Ok(loaded.door.edit(&path, &before, &instruction))
         }
     }
 }
