@@ -136,13 +136,20 @@ mod tests {
 
     #[test]
     fn drafts_that_are_right_grow_and_wrong_ones_end() {
-        let mut right = governor(40);
-        let first = length(&mut right, ROOM);
+        let mut mixed = governor(40);
+        let first = length(&mut mixed, ROOM);
+        let far = |n| Draft { ids: vec![7; n], kind: DraftKind::Copy, support: 40 };
+        (0..4).for_each(|_| mixed.saw(&far(first), 3));
+        let after_wrong = length(&mut mixed, ROOM);
         for _ in 0..4 {
-            let n = length(&mut right, ROOM);
-            right.saw(&Draft { ids: vec![7; n], kind: DraftKind::Copy, support: 40 }, n);
+            let n = length(&mut mixed, ROOM);
+            mixed.saw(&far(n), n);
         }
-        assert!(first > 8 && length(&mut right, ROOM) > first);
+        let after_right = length(&mut mixed, ROOM);
+        assert!(
+            first > after_wrong && after_wrong < after_right,
+            "{first}, {after_wrong}, {after_right}"
+        );
 
         let mut wrong = governor(0);
         let mut n_wasted = 0;

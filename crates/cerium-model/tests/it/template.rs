@@ -167,11 +167,11 @@ fn calls_and_tools_are_shown_as_the_template_has_them() {
 
 #[test]
 fn calls_have_the_ids_that_templates_want() {
-    let template = "{% for m in messages %}{% for c in m.tool_calls %}{{ c.id }}{{ c.function.arguments.a }}{% endfor %}{{ m.tool_call_id }};{% endfor %}{{ tools[0].function.parameters.properties | list }}";
+    let template = "{% for m in messages %}{% for c in m.tool_calls %}{{ c.id }}{{ c.function.arguments.a }}{% endfor %}{{ m.tool_call_id }};{% endfor %}{{ tools[0].function.parameters.properties | join('+') }}";
     let loaded = with_template(Some(template)).unwrap();
     let (chat, tools) = with_tools([r#"{"a":7}"#, "no JSON"]);
     let ids = loaded.template.encode(&loaded.tokenizer, &chat, &tools, true).unwrap();
-    let shown = ";call000007call00001;call00000;call00001;[\"z\", \"a\"]";
+    let shown = ";call000007call00001;call00000;call00001;z+a";
     assert_eq!(loaded.show(&ids), shown);
 }
 

@@ -11,6 +11,7 @@ use cerium_harness::workspace::StateHome;
 use cerium_server::{Doors, Place, Retention, ServerOptions, StoreError, StoreOptions};
 use serde_json::json;
 use std::env;
+use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -43,8 +44,11 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     let doors = Doors { public: Some(listener), private };
     let options = ServerOptions { store, ..ServerOptions::default() };
     cerium_server::run(doors, service, options).map_err(|error| {
-        let of_the_store = error.get_ref().is_some_and(|why| why.is::<StoreError>());
-        if of_the_store { unusable(&error) } else { anyhow::Error::new(error).context("serving") }
+        if error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<StoreError>) {
+            unusable(&error)
+        } else {
+            anyhow::Error::new(error).context("serving")
+        }
     })?;
     Ok(Exit::Done)
 }
@@ -54,14 +58,13 @@ fn store(table: &StoreTable, args: &Serve) -> Result<Option<StoreOptions>> {
     if args.no_store || table.enabled == Some(false) && args.store.is_none() {
         return Ok(None);
     }
-    let place = match args.store.as_ref().or(table.url.as_ref()) {
-        Some(text) => Place::parse(text),
-        None => {
-            let home = StateHome::from_env().map_err(|error| {
-                advice(error.to_string(), "name a file with --store, or keep none: --no-store")
-            })?;
-            Place::File(home.root().join("store.sqlite"))
-        }
+    let place = if let Some(text) = args.store.as_ref().or(table.url.as_ref()) {
+        Place::parse(text)
+    } else {
+        let home = StateHome::from_env().map_err(|error| {
+            advice(error.to_string(), "name a file with --store, or keep none: --no-store")
+        })?;
+        Place::File(home.root().join("store.sqlite"))
     };
     let usual = Retention::default();
     let retention = Retention {
