@@ -183,8 +183,8 @@ Examples:
   cerium ask 'how does a request reach the engine?' src docs/design.md
   cerium ask --continue 'and who wakes it up?'
 
-A question that goes on from the last one is put behind all that was said before, with what changed in
-the files since, so that only what is new is read.")]
+A question that goes on from the last one is put behind all that was said before, with what
+changed in the files since, so that only what is new is read.")]
 pub(crate) struct Ask {
     /// The question
     pub(crate) text: String,
