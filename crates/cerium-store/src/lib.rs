@@ -1,5 +1,5 @@
-//! What a server remembers: responses, what they were asked and answered, their events, and
-//! conversations.
+//! What a server remembers: responses, what they were asked and answered, their events,
+//! conversations, and the keys of those who may ask.
 //!
 //! A [`Store`] is an SQLite file, or a PostgreSQL database that several servers share. It knows
 //! nothing of the protocol: objects, items and events are texts that come back as they were given.
@@ -13,11 +13,13 @@
 //!   go with the last of those.
 //! * Events are only appended, so a replay gives the bytes that were told.
 //! * What a server was writing when it died is known to be lost once its lease has run out.
+//! * Of a key only a digest is kept, by which it is known again and not found out.
 //! * There is an end to what is kept: [`Retention`].
 
 mod conversations;
 mod error;
 mod events;
+mod keys;
 mod leases;
 mod place;
 mod responses;
@@ -26,6 +28,7 @@ mod retention;
 pub use conversations::{Conversation, NewConversation};
 pub use error::StoreError;
 pub use events::Frames;
+pub use keys::{Key, SecretKey, name_of};
 pub use place::{Place, Store, StoreOptions};
 pub use responses::{Extent, Found, Item, NewResponse, Outcome};
 pub use retention::{Retention, Swept};

@@ -3,6 +3,7 @@
 use crate::NOW;
 use cerium_store::{
     Extent, Frames, Item, NewConversation, NewResponse, Outcome, Retention, Store, StoreError,
+    name_of,
 };
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,8 +44,29 @@ pub(crate) fn all() -> Vec<Case> {
         conversations_grow_and_shrink,
         a_thousand_responses_are_swept,
         the_longest_unused_goes_first,
-        many_write_at_once
+        many_write_at_once,
+        a_key_is_known_again_until_it_is_revoked
     ]
+}
+
+async fn a_key_is_known_again_until_it_is_revoked(store: Arc<Store>) {
+    let (key, secret) = store.create_key("ci", "preview", NOW).await.unwrap();
+    let (other, _) = store.create_key("ci", "partner", NOW + 1).await.unwrap();
+    assert_eq!(name_of(secret.reveal()), Some(key.id.as_str()));
+    assert_eq!(store.keys().await.unwrap(), [key.clone(), other.clone()]);
+    let kept = &store.keys().await.unwrap()[0];
+    assert!(kept.is(secret.reveal()) && !other.is(secret.reveal()));
+    let shown = format!("{kept:?} {secret:?}");
+    assert!(!shown.contains(&secret.reveal()[key.id.len()..]), "{shown}");
+    assert!(store.revoke_key(&key.id, NOW + 5).await.unwrap());
+    assert!(!store.revoke_key(&key.id, NOW + 6).await.unwrap(), "it is revoked already");
+    assert!(!store.revoke_key("cer-nothing", NOW).await.unwrap());
+    let revoked: Vec<_> =
+        store.keys().await.unwrap().into_iter().map(|key| key.revoked_at).collect();
+    assert_eq!(revoked, [Some(NOW + 5), None]);
+    for bad in ["", "cer-", "cer-12", secret.reveal().trim_start_matches("cer-")] {
+        assert_eq!(name_of(bad), None, "{bad}");
+    }
 }
 
 fn items(texts: &[&str]) -> Vec<Item> {
