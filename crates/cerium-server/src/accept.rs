@@ -3,9 +3,10 @@
 use crate::activity::Ledger;
 use crate::archive::Archive;
 use crate::door::Door;
+use crate::guests::Guests;
 use crate::options::ServerOptions;
 use crate::private::{self, Leaving, Private, Socket};
-use crate::router::{App, router};
+use crate::router::{App, Gate, router};
 use axum::Router;
 use cerium_session::Service;
 use hyper::server::conn::http1;
@@ -81,7 +82,7 @@ fn signals(n: usize) -> io::Result<impl Future<Output = ()>> {
 /// a server with a private door leaves by itself. Dropping the future ends everything at once.
 ///
 /// # Errors
-/// When a listener cannot be used.
+/// When a listener cannot be used, or other machines could use it without a key.
 pub async fn serve(
     doors: Doors,
     service: Service,
@@ -94,6 +95,12 @@ pub async fn serve(
         Some(store) => Some(Archive::open(store, Arc::clone(&ledger)).await?),
         None => None,
     };
+    let guests = match options.keys.clone() {
+        Some(keys) => Some(Guests::open(keys).await?),
+        None => None,
+    };
+    let looker =
+        guests.clone().map(|guests| AbortOnDrop(tokio::spawn(guests.keep()).abort_handle()));
     let keeper =
         archive.clone().map(|archive| AbortOnDrop(tokio::spawn(archive.keep()).abort_handle()));
     let app = Arc::new(App::new(service, options, ledger, archive));
@@ -118,12 +125,14 @@ pub async fn serve(
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
-        if !address.ip().is_loopback() {
-            tracing::warn!(%address, "other machines may reach this server, and it asks for no key");
+        if !address.ip().is_loopback() && guests.is_none() {
+            let what = "other machines may reach this address, and no key is asked for";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
         tracing::info!(%address, model = app.service.model().name, "serving");
         let door = Door::new(address, &app.options.host_names);
-        let router = router(Arc::clone(&app), Router::new(), Some(door));
+        let gate = Gate { door, guests };
+        let router = router(Arc::clone(&app), Router::new(), Some(gate));
         keep(listener, router, &app.options, closed.clone()).await;
         Ok(())
     };
@@ -141,7 +150,7 @@ pub async fn serve(
         done = &mut kept => done,
         () = end => kept.await,
     };
-    drop(keeper);
+    drop((keeper, looker));
     if let Some(archive) = &app.archive {
         archive.close().await;
     }

@@ -1,6 +1,7 @@
 //! What a server is doing: requests in progress, by the names of their answers, and what earlier
 //! ones came to.
 
+use crate::guests::Guest;
 use crate::router::now;
 use cerium_protocol::Response;
 use cerium_protocol::wire::engine::{Activity, Explained};
@@ -46,8 +47,13 @@ impl Ledger {
 
     /// A request begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        self.begin_for(None)
+    }
+
+    /// A request begins, of somebody who has entered.
+    pub(crate) fn begin_for(self: &Arc<Self>, guest: Option<Arc<Guest>>) -> Busy {
         self.lock().running += 1;
-        Busy { ledger: Arc::clone(self), cancel: Arc::default(), id: String::new() }
+        Busy { ledger: Arc::clone(self), cancel: Arc::default(), id: String::new(), guest }
     }
 
     /// Tells an answer to end; false when there is none of that name.
@@ -94,6 +100,8 @@ pub(crate) struct Busy {
     ledger: Arc<Ledger>,
     cancel: Arc<Notify>,
     id: String,
+    /// Whose it is, where keys are asked for.
+    guest: Option<Arc<Guest>>,
 }
 
 impl Busy {
@@ -110,6 +118,9 @@ impl Busy {
 
     /// It came to this.
     pub(crate) fn answered(&self, response: &Response) {
+        if let Some(guest) = &self.guest {
+            guest.charge(response.usage.prompt_tokens + response.usage.output_tokens);
+        }
         let mut counts = self.ledger.lock();
         let totals = &mut counts.totals;
         totals.answers += 1;
@@ -139,6 +150,9 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        if let Some(guest) = &self.guest {
+            guest.leave();
+        }
         let mut counts = self.ledger.lock();
         counts.cancels.remove(&self.id);
         counts.running -= 1;

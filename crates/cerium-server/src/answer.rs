@@ -3,7 +3,7 @@
 use crate::dialect::{Dialect, Narrator};
 use crate::error::{Refusal, json};
 use crate::options::ServerOptions;
-use crate::router::{App, Own, now};
+use crate::router::{App, Own, asker, now};
 use crate::watched::Watched;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -23,7 +23,7 @@ pub(crate) async fn answer<D: Dialect>(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let busy = app.ledger.begin();
+    let busy = asker(&request).begin(&app.ledger)?;
     let is_own = request.extensions().get::<Own>().is_some();
     let body = app.bodies.read(request).await?;
     let created = now();

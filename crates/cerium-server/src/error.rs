@@ -14,6 +14,7 @@ pub fn to_wire(error: &ErrorBody) -> (StatusCode, ErrorEnvelope) {
         (ErrorKind::InvalidRequestError, Some(UPLOAD_TIMEOUT)) => StatusCode::REQUEST_TIMEOUT,
         (ErrorKind::InvalidRequestError, Some(BODY_TOO_LARGE)) => StatusCode::PAYLOAD_TOO_LARGE,
         (ErrorKind::InvalidRequestError, Some(MEDIA_TYPE)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        (ErrorKind::InvalidRequestError, Some(INVALID_API_KEY)) => StatusCode::UNAUTHORIZED,
         (ErrorKind::InvalidRequestError, _) => StatusCode::BAD_REQUEST,
         (ErrorKind::NotFoundError, _) => StatusCode::NOT_FOUND,
         (ErrorKind::PermissionError, _) => StatusCode::FORBIDDEN,
@@ -28,6 +29,7 @@ pub fn to_wire(error: &ErrorBody) -> (StatusCode, ErrorEnvelope) {
 pub(crate) const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
 pub(crate) const UPLOAD_TIMEOUT: &str = "request_timeout";
 pub(crate) const BODY_TOO_LARGE: &str = "request_too_large";
+pub(crate) const INVALID_API_KEY: &str = "invalid_api_key";
 pub(crate) const MEDIA_TYPE: &str = "unsupported_media_type";
 
 /// An error on its way out of a handler.
@@ -54,6 +56,10 @@ impl IntoResponse for Refusal {
         let mut response = json(status, &envelope);
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

@@ -13,6 +13,8 @@
 //! What holds here:
 //! * A browser page of another site gets nothing: its requests carry a foreign `Origin`, or, after
 //!   DNS rebinding, a foreign `Host`.
+//! * A door that other machines can reach opens to holders of keys alone ([`ServerOptions::keys`]),
+//!   and each of them gets what their tier allows.
 //! * Every error has one shape and is made in one place, [`error`].
 //! * A client that goes away cancels its request, one that stops reading blocks only itself and not
 //!   for long, and nothing a client sends makes memory grow without bound.
@@ -28,6 +30,7 @@ mod conversations;
 mod dialect;
 mod door;
 pub mod error;
+mod guests;
 mod options;
 mod private;
 mod query;
@@ -38,6 +41,6 @@ mod tokens;
 mod watched;
 
 pub use accept::{Doors, run, serve};
-pub use cerium_store::{Place, Retention, StoreError, StoreOptions};
-pub use options::ServerOptions;
+pub use cerium_store::{Key, Place, Retention, Store, StoreError, StoreOptions};
+pub use options::{KeyOptions, Limits, ServerOptions};
 pub use private::Private;

@@ -1,6 +1,7 @@
 //! Bounds and names of a server.
 
 use cerium_store::StoreOptions;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a server allows. The defaults suit one person's machine.
@@ -10,6 +11,8 @@ pub struct ServerOptions {
     pub host_names: Vec<String>,
     /// Where responses are kept; `None`: nowhere.
     pub store: Option<StoreOptions>,
+    /// Keys that are asked for; `None`: whoever reaches the server may ask.
+    pub keys: Option<KeyOptions>,
     /// Longest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// Connections open at once; further ones wait in the system's backlog.
@@ -30,11 +33,43 @@ pub struct ServerOptions {
     pub drain: Duration,
 }
 
+/// Which keys open the public door, and for how much.
+#[derive(Clone, Debug)]
+pub struct KeyOptions {
+    /// Where keys are kept.
+    pub store: StoreOptions,
+    /// What holders of keys may ask for, by the tier that a key is of.
+    pub tiers: BTreeMap<String, Limits>,
+}
+
+/// What the holder of one key may ask for; `None`: as much as the server can give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests for answers in a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens in a minute, of prompts and answers together.
+    pub tokens_per_minute: Option<u32>,
+    /// Requests in progress at once.
+    pub concurrency: Option<u32>,
+}
+
+impl KeyOptions {
+    /// The tier of keys that were made without naming one. Without limits, unless it has some.
+    pub const TIER: &str = "default";
+
+    /// What keys of a tier may ask for; `None` for a tier that there is not.
+    pub fn limits(&self, tier: &str) -> Option<Limits> {
+        let usual = (tier == Self::TIER).then(Limits::default);
+        self.tiers.get(tier).copied().or(usual)
+    }
+}
+
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             host_names: Vec::new(),
             store: None,
+            keys: None,
             // What WebSocket clients of the protocol take for granted too.
             body_bytes_max: 16 << 20,
             n_connections_max: 256,

@@ -12,7 +12,7 @@ use crate::answer::{events, name_model};
 use crate::archive::{Kept, Live, Opening, Recorded};
 use crate::dialect::Narrator;
 use crate::error::{Refusal, json, raw_json};
-use crate::router::{App, Own, now};
+use crate::router::{App, Own, asker, now};
 use crate::watched::Watched;
 use axum::Router;
 use axum::extract::Request;
@@ -43,7 +43,7 @@ pub(crate) async fn create(
     request: Request,
     keeps: bool,
 ) -> Result<Response, Refusal> {
-    let busy = app.ledger.begin();
+    let busy = asker(&request).begin(&app.ledger)?;
     let is_own = request.extensions().get::<Own>().is_some();
     let held = app.bodies.read(request).await?;
     let (body, keeps) = (held.bytes.clone(), keeps && app.archive.is_some());

@@ -6,6 +6,7 @@ use crate::archive::Archive;
 use crate::body::Bodies;
 use crate::door::Door;
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, json};
+use crate::guests::{Asker, Guests};
 use crate::options::ServerOptions;
 use crate::tokens::{detokenize, tokenize};
 use crate::{conversations, responses, socket};
@@ -89,11 +90,37 @@ impl App {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Own;
 
-/// What is served at a door, as a service of requests; `door` says who may come in, where that is not
+/// What a request passes at the public door.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) door: Door,
+    /// Who has a key, where one is asked for.
+    pub(crate) guests: Option<Arc<Guests>>,
+}
+
+impl Gate {
+    /// Lets a request in, or says why not.
+    fn check(&self, request: &Request) -> Result<Asker, ErrorBody> {
+        self.door.check(request.uri(), request.headers())?;
+        // Whoever keeps a server alive need not be one who may use it.
+        let is_open = matches!(request.uri().path(), "/health" | "/ready");
+        match &self.guests {
+            Some(guests) if !is_open => Ok(Asker(Some(guests.check(request.headers())?))),
+            _ => Ok(Asker::default()),
+        }
+    }
+}
+
+/// Who asks.
+pub(crate) fn asker(request: &Request) -> Asker {
+    request.extensions().get().cloned().unwrap_or_default()
+}
+
+/// What is served at a door, as a service of requests; `gate` says who may come in, where that is not
 /// known already.
-pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, door: Option<Door>) -> Router {
+pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, gate: Option<Gate>) -> Router {
     // Programs of the same person say what is to be kept; other clients expect it.
-    let keeps = door.is_some();
+    let keeps = gate.is_some();
     let create = async move |State(app): State<Arc<App>>, request: Request| {
         responses::create(app, request, keeps).await
     };
@@ -113,7 +140,7 @@ pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, door: Option<Door>) 
         .merge(more)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(middleware::from_fn_with_state(Arc::new(door), pass))
+        .layer(middleware::from_fn_with_state(Arc::new(gate), pass))
         .with_state(app)
 }
 
@@ -123,17 +150,24 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Checks who asks, and gives the request a name for headers and log lines.
-async fn pass(State(door): State<Arc<Option<Door>>>, mut request: Request, next: Next) -> Response {
-    if door.is_none() {
+async fn pass(State(gate): State<Arc<Option<Gate>>>, mut request: Request, next: Next) -> Response {
+    if gate.is_none() {
         request.extensions_mut().insert(Own);
     }
     let id = format!("req_{:016x}", RandomState::new().hash_one(()));
     let span = tracing::info_span!("request", id, method = %request.method());
     let begun = Instant::now();
     let handle = async {
-        match door.as_ref().as_ref().map(|door| door.check(request.uri(), request.headers())) {
-            None | Some(Ok(())) => next.run(request).await,
-            Some(Err(error)) => Refusal(error).into_response(),
+        let asker =
+            gate.as_ref().as_ref().map_or(Ok(Asker::default()), |gate| gate.check(&request));
+        match asker {
+            Ok(asker) => {
+                request.extensions_mut().insert(asker.clone());
+                let mut response = next.run(request).await;
+                asker.tell(&mut response);
+                response
+            }
+            Err(error) => Refusal(error).into_response(),
         }
     };
     let mut response = handle.instrument(span).await;

@@ -14,6 +14,7 @@ mod writer;
 
 use crate::accept::{Closed, Place};
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, to_wire};
+use crate::guests::Asker;
 use crate::router::App;
 use axum::Extension;
 use axum::body::Bytes;
@@ -43,6 +44,7 @@ const N_FRAMES: usize = 32;
 pub(crate) async fn connect(
     State(app): State<Arc<App>>,
     Extension(place): Extension<Place>,
+    Extension(asker): Extension<Asker>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -63,12 +65,13 @@ pub(crate) async fn connect(
     upgrade
         .max_message_size(max)
         .max_frame_size(max)
-        .on_upgrade(async move |socket| talk(app, socket, place).await)
+        .on_upgrade(async move |socket| talk(app, asker, socket, place).await)
 }
 
 /// One connection: what waits on it, runs on it and is kept for it.
 struct Connection {
     app: Arc<App>,
+    asker: Asker,
     out: mpsc::Sender<Message>,
     lanes: Lanes,
     kept: Arc<Kept>,
@@ -85,12 +88,13 @@ enum End {
 }
 
 /// One connection, from its first frame to its last.
-async fn talk(app: Arc<App>, socket: WebSocket, place: Place) {
+async fn talk(app: Arc<App>, asker: Asker, socket: WebSocket, place: Place) {
     let (sink, frames) = socket.split();
     let (out, queue) = mpsc::channel(N_FRAMES);
     let mut writing = tokio::spawn(writer::write(sink, queue, app.options.unread_max));
     let mut connection = Connection {
         app,
+        asker,
         out,
         lanes: Lanes::default(),
         kept: Arc::default(),
@@ -216,6 +220,7 @@ impl Connection {
             let (running, steers) = Running::new(create.lane.clone());
             let turn = Turn {
                 app: Arc::clone(&self.app),
+                asker: self.asker.clone(),
                 out: self.out.clone(),
                 kept: Arc::clone(&self.kept),
                 lane: create.lane,

@@ -4,6 +4,7 @@ use cerium_harness::complete::{CompleteError, Point, parse_place};
 use cerium_harness::edit::CANDIDATES_MAX;
 use cerium_harness::journal::EntryId;
 use cerium_harness::lines::LineSpan;
+use cerium_server::KeyOptions;
 use clap::builder::{Styles, styling::AnsiColor};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -97,6 +98,8 @@ pub(crate) enum Command {
     Complete(Complete),
     /// Serve the OpenAI protocol to editors and agents
     Serve(Serve),
+    /// Make, list and revoke keys of a server that others may use
+    Keys(Keys),
     /// Stop the engine that commands share; it leaves by itself when it is idle
     Stop,
     /// The engine itself: commands start it
@@ -250,6 +253,62 @@ pub(crate) struct Serve {
     /// Keep no responses
     #[arg(long, conflicts_with = "store")]
     pub(crate) no_store: bool,
+    /// Ask for keys (see `cerium keys`); always done where other machines can reach the address
+    #[arg(long)]
+    pub(crate) keys: bool,
+}
+
+/// `cerium keys`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium keys create ci --tier partner
+  cerium keys list
+  cerium keys revoke cer-0123456789ab
+
+A key is shown once, when it is made; only a digest of it is kept, where `cerium serve` keeps
+responses. What the holder of a key may ask for is said by its tier, in config.toml:
+
+  [tiers.partner]
+  requests_per_minute = 60             what is not said is not limited
+  tokens_per_minute = 20000
+  concurrency = 2")]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+    /// Where keys are kept, as with `cerium serve --store`
+    #[arg(long, value_name = "URL|PATH", global = true)]
+    pub(crate) store: Option<String>,
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Make a key and show it, this once
+    Create {
+        /// Whose or what for: up to 64 characters
+        #[arg(value_parser = label)]
+        name: String,
+        /// What its holder may ask for
+        #[arg(long, default_value = KeyOptions::TIER)]
+        tier: String,
+    },
+    /// List the keys, those that were revoked too
+    List,
+    /// Have a key open nothing any more
+    Revoke {
+        /// The beginning of the key, as listed
+        id: String,
+    },
+}
+
+fn label(text: &str) -> Result<String, String> {
+    let n_chars = text.chars().count();
+    if (1..=64).contains(&n_chars) && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 64 characters on one line".to_owned())
+    }
 }
 
 /// `cerium engine`: what the commands that start it say.

@@ -8,6 +8,7 @@ mod completions;
 mod doctor;
 mod edit;
 mod journal;
+mod keys;
 mod models;
 mod plan;
 mod serve;
@@ -111,6 +112,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Ask(args)) => ask::run(&context, args),
         Some(Command::Plan(args)) => plan::run(&context, &args),
         Some(Command::Serve(args)) => serve::run(&context, &args),
+        Some(Command::Keys(args)) => keys::run(&context, &args),
         Some(Command::Stop) => stop::run(&context),
         Some(Command::Engine(args)) => engine::run(&args, &context.flags),
         Some(Command::Pull(args)) => models::pull(&context, &args),

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 pub(crate) use size::Size;
 use span::Span;
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -47,6 +48,10 @@ pub(crate) struct Settings {
     pub(crate) cache_bytes: Option<u64>,
     /// Where `serve` listens.
     pub(crate) listen: Option<SocketAddr>,
+    /// Whether `serve` asks for keys on this machine, too.
+    pub(crate) keys: bool,
+    /// What holders of keys may ask for, by tier.
+    pub(crate) tiers: BTreeMap<String, TierTable>,
     /// What `serve` keeps of responses.
     pub(crate) store: StoreTable,
     /// The model is loaded in the command's own process.
@@ -73,6 +78,7 @@ struct ConfigFile {
     kv: Option<Kv>,
     cache: Option<CacheTable>,
     serve: Option<ServeTable>,
+    tiers: Option<BTreeMap<String, TierTable>>,
     store: Option<StoreTable>,
     engine: Option<EngineTable>,
 }
@@ -86,6 +92,24 @@ struct CacheTable {
 #[derive(Debug, Default, Deserialize)]
 struct ServeTable {
     listen: Option<SocketAddr>,
+    keys: Option<bool>,
+}
+
+/// What the holder of a key may ask for; what is not said is not limited.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TierTable {
+    pub(crate) requests_per_minute: Option<u32>,
+    pub(crate) tokens_per_minute: Option<u32>,
+    pub(crate) concurrency: Option<u32>,
+}
+
+impl TierTable {
+    /// A limit that lets nothing through.
+    fn nothing(&self) -> bool {
+        let Self { requests_per_minute, tokens_per_minute, concurrency } = self;
+        [requests_per_minute, tokens_per_minute, concurrency].contains(&&Some(0))
+    }
 }
 
 /// Where and for how long responses are kept.
@@ -119,6 +143,8 @@ const KEYS: &[(&str, bool)] = &[
     ("cache.persist", false),
     ("cache.size", false),
     ("serve.listen", false),
+    ("serve.keys", false),
+    ("tiers", false),
     ("store.enabled", false),
     ("store.url", false),
     ("store.days", false),
@@ -154,6 +180,8 @@ pub(crate) enum ConfigError {
     Context,
     #[error("`store.{0}` is 0; `store.enabled = false` keeps nothing")]
     Store(&'static str),
+    #[error("a limit of `tiers.{0}` is 0; revoke its keys to let nothing through")]
+    Tier(String),
     #[error("longer than {FILE_BYTES_MAX} bytes")]
     TooLong,
     #[error("not a regular file")]
@@ -201,7 +229,10 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
                 settings.persist = cache.persist.or(settings.persist);
                 settings.cache_bytes = cache.size.map(|Size(n)| n).or(settings.cache_bytes);
             }
-            settings.listen = file.serve.and_then(|serve| serve.listen).or(settings.listen);
+            let serve = file.serve.unwrap_or_default();
+            settings.listen = serve.listen.or(settings.listen);
+            settings.keys |= serve.keys == Some(true);
+            settings.tiers.extend(file.tiers.unwrap_or_default());
             settings.store = file.store.unwrap_or(settings.store);
             let engine = file.engine.unwrap_or_default();
             settings.alone |= engine.shared == Some(false);
@@ -265,6 +296,10 @@ fn parse(text: &str, owner: Owner) -> Result<ConfigFile> {
             return Err(ConfigError::Store(key).into());
         }
     }
+    let tiers = file.tiers.iter().flatten();
+    if let Some((name, _)) = tiers.into_iter().find(|(_, tier)| tier.nothing()) {
+        return Err(ConfigError::Tier(name.clone()).into());
+    }
     match (file.threads, file.context) {
         (Some(n), _) if !(1..=1024).contains(&n) => Err(ConfigError::Threads(n).into()),
         (_, Some(0)) => Err(ConfigError::Context.into()),
@@ -318,7 +353,8 @@ mod tests {
     #[test]
     fn a_person_may_set_everything() {
         let text = "model = '/m.gguf'\nthreads = 3\ncontext = 131072\nkv = 'q8'\n\
-                    memory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\n\
+                    memory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\nkeys = true\n\
+                    [tiers.partner]\nrequests_per_minute = 60\n\
                     [engine]\nshared = false\nidle = '2h'\n\
                     [cache]\npersist = false\nsize = '1 GB'\n\
                     [store]\nurl = 'postgres://db/cerium'\ndays = 7\nsize = '2 GB'\n";
@@ -330,7 +366,10 @@ mod tests {
         assert_eq!((engine.shared, engine.idle.unwrap().0.as_secs()), (Some(false), 7200));
         let cache = file.cache.unwrap();
         assert_eq!((cache.persist, cache.size), (Some(false), Some(Size(1_000_000_000))));
-        assert_eq!(file.serve.unwrap().listen, Some("0.0.0.0:1".parse().unwrap()));
+        let serve = file.serve.unwrap();
+        assert_eq!(serve.listen, Some("0.0.0.0:1".parse().unwrap()));
+        assert_eq!(serve.keys, Some(true));
+        assert_eq!(file.tiers.unwrap()["partner"].requests_per_minute, Some(60));
         let store = file.store.unwrap();
         assert_eq!((store.url.as_deref(), store.days), (Some("postgres://db/cerium"), Some(7)));
         assert_eq!((store.enabled, store.size), (None, Some(Size(2_000_000_000))));
@@ -351,6 +390,8 @@ mod tests {
             ("kv = 'q8'", "kv"),
             ("[cache]\npersist = true", "cache.persist"),
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
+            ("serve.keys = false", "serve.keys"),
+            ("tiers.partner.concurrency = 9", "tiers"),
             ("store.url = 'postgres://evil/x'", "store.url"),
         ] {
             assert_eq!(refusal(text, Owner::Tree), ConfigError::NotFromATree(key.into()), "{text}");
@@ -384,6 +425,9 @@ mod tests {
             "x",
             "serve = 1",
             "kv = 'q4'",
+            "tiers.partner.requests = 15",
+            "tiers.partner = 15",
+            "tiers.partner.concurrency = -1",
             "engine.idle = 15",
             "engine.idle = '0m'",
         ] {
@@ -392,5 +436,7 @@ mod tests {
         assert_eq!(refusal("threads = 0", Owner::Person), ConfigError::Threads(0));
         assert_eq!(refusal("context = 0", Owner::Person), ConfigError::Context);
         assert_eq!(refusal("store.days = 0", Owner::Person), ConfigError::Store("days"));
+        let tier = refusal("tiers.x.concurrency = 0", Owner::Person);
+        assert_eq!(tier, ConfigError::Tier("x".to_owned()));
     }
 }

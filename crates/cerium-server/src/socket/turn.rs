@@ -5,6 +5,7 @@ use super::lanes::Lane;
 use super::{error_frame, frame};
 use crate::archive::previous_not_found;
 use crate::body::Held;
+use crate::guests::Asker;
 use crate::responses::truncate;
 use crate::router::{App, now};
 use crate::watched::Watched;
@@ -42,6 +43,7 @@ impl Running {
 /// A response in progress, as it sees itself.
 pub(super) struct Turn {
     pub(super) app: Arc<App>,
+    pub(super) asker: Asker,
     pub(super) out: mpsc::Sender<Message>,
     pub(super) kept: Arc<Kept>,
     pub(super) lane: Lane,
@@ -82,7 +84,7 @@ impl Turn {
         parent: Option<Arc<Vec<Item>>>,
     ) -> Result<(Watched, Events), ErrorBody> {
         let app = Arc::clone(&self.app);
-        let busy = app.ledger.begin();
+        let busy = self.asker.begin(&app.ledger)?;
         // What the connection does not remember may be stored.
         let stored = match (&parent, previous) {
             (None, Some(previous)) => match &app.archive {

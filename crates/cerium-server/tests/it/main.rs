@@ -7,6 +7,7 @@ mod compact;
 mod connections;
 mod conversations;
 mod door;
+mod keys;
 #[path = "../../../cerium-store/tests/it/postgres.rs"]
 mod postgres;
 mod private;

@@ -1,14 +1,15 @@
 //! `cerium serve`: the server in this process.
 
+use super::keys as access;
 use super::{Context, Exit};
 use crate::cli::Serve;
-use crate::config::{Size, StoreTable};
+use crate::config::{Settings, Size, StoreTable};
 use crate::failure::advice;
 use crate::output::{self, BOLD};
 use crate::{config, engine, interrupt};
 use anyhow::{Context as _, Result};
 use cerium_harness::workspace::StateHome;
-use cerium_server::{Doors, Place, Retention, ServerOptions, StoreError, StoreOptions};
+use cerium_server::{Doors, KeyOptions, Place, Retention, ServerOptions, StoreError, StoreOptions};
 use serde_json::json;
 use std::env;
 use std::error::Error;
@@ -23,6 +24,7 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     // A server serves whoever asks, from whatever tree: only the person's own settings count.
     let settings = config::load(None, &context.flags)?;
     let address = args.listen.or(settings.listen).unwrap_or(LISTEN_DEFAULT);
+    let keys = keys(&settings, args, address)?;
     // Before the model is loaded: a port in use should not take seconds to be noticed.
     let listener = TcpListener::bind(address).map_err(|error| refused(address, error))?;
     let address = listener.local_addr().context("finding the address")?;
@@ -42,7 +44,7 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     // to the end of the process: what else hears of the last one may be late.
     mem::forget(interrupt::defer());
     let doors = Doors { public: Some(listener), private };
-    let options = ServerOptions { store, ..ServerOptions::default() };
+    let options = ServerOptions { store, keys, ..ServerOptions::default() };
     cerium_server::run(doors, service, options).map_err(|error| {
         if error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<StoreError>) {
             unusable(&error)
@@ -58,14 +60,7 @@ fn store(table: &StoreTable, args: &Serve) -> Result<Option<StoreOptions>> {
     if args.no_store || table.enabled == Some(false) && args.store.is_none() {
         return Ok(None);
     }
-    let place = if let Some(text) = args.store.as_ref().or(table.url.as_ref()) {
-        Place::parse(text)
-    } else {
-        let home = StateHome::from_env().map_err(|error| {
-            advice(error.to_string(), "name a file with --store, or keep none: --no-store")
-        })?;
-        Place::File(home.root().join("store.sqlite"))
-    };
+    let place = place(table, args.store.as_ref())?;
     let usual = Retention::default();
     let retention = Retention {
         age_max: table.days.map_or(usual.age_max, |days| i64::from(days) * 24 * 3600),
@@ -73,6 +68,33 @@ fn store(table: &StoreTable, args: &Serve) -> Result<Option<StoreOptions>> {
         bytes_max: table.size.map_or(usual.bytes_max, |Size(bytes)| bytes),
     };
     Ok(Some(StoreOptions { retention, ..StoreOptions::new(place) }))
+}
+
+/// Where a store is: as typed, as set, or under the state directory.
+pub(super) fn place(table: &StoreTable, typed: Option<&String>) -> Result<Place> {
+    if let Some(text) = typed.or(table.url.as_ref()) {
+        return Ok(Place::parse(text));
+    }
+    let home = StateHome::from_env().map_err(|error| {
+        advice(error.to_string(), "name a file with --store, or keep none: --no-store")
+    })?;
+    Ok(Place::File(home.root().join("store.sqlite")))
+}
+
+/// Which keys are asked for: where other machines can reach the address, always some.
+fn keys(settings: &Settings, args: &Serve, address: SocketAddr) -> Result<Option<KeyOptions>> {
+    if address.ip().is_loopback() && !args.keys && !settings.keys {
+        return Ok(None);
+    }
+    let options = access::options(settings, args.store.as_ref())?;
+    if !access::any(&options)? {
+        return Err(advice(
+            format!("there is no key, and who asks at {address} must have one"),
+            "make one with `cerium keys create NAME`, or listen where only this machine comes: \
+             --listen 127.0.0.1:8383",
+        ));
+    }
+    Ok(Some(options))
 }
 
 fn unusable(error: &io::Error) -> anyhow::Error {

@@ -1,0 +1,182 @@
+//! Who asks: keys, and how much the holder of each may ask for.
+//!
+//! What is known of keys is read again every few seconds, so that a key that was made or revoked
+//! elsewhere is one, or none, soon; while the store is away, what was known last holds.
+
+mod allowance;
+
+use crate::activity::{Busy, Ledger};
+use crate::error::INVALID_API_KEY;
+use crate::options::KeyOptions;
+use allowance::Allowance;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use cerium_protocol::{ErrorBody, ErrorKind};
+use cerium_store::{Key, Store, name_of};
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// How often keys are read.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Everybody who has a key.
+#[derive(Debug)]
+pub(crate) struct Guests {
+    store: Store,
+    options: KeyOptions,
+    known: RwLock<HashMap<String, Arc<Guest>>>,
+}
+
+/// The holder of a key.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    key: Key,
+    /// `None`: this server knows no tier of that name.
+    allowance: Option<Mutex<Allowance>>,
+    /// Connections outlive keys.
+    revoked: AtomicBool,
+}
+
+impl Guests {
+    /// Reads all keys.
+    ///
+    /// # Errors
+    /// When that is not possible: nobody could come in.
+    pub(crate) async fn open(options: KeyOptions) -> io::Result<Arc<Self>> {
+        let store = Store::open(options.store.clone()).await.map_err(io::Error::other)?;
+        let guests = Arc::new(Self { store, options, known: RwLock::default() });
+        guests.look().await.map_err(io::Error::other)?;
+        Ok(guests)
+    }
+
+    /// Keeps to what the store says.
+    pub(crate) async fn keep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "keys cannot be read; those known are still taken");
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), cerium_store::StoreError> {
+        let keys = self.store.keys().await?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut last = std::mem::take(&mut *known);
+        for key in keys.into_iter().filter(|key| key.revoked_at.is_none()) {
+            // Whoever was here goes on with what is left to them.
+            let guest = last.remove(&key.id).unwrap_or_else(|| {
+                let limits = self.options.limits(&key.tier);
+                let allowance = limits.map(|limits| Mutex::new(Allowance::new(limits)));
+                Arc::new(Guest { key: key.clone(), allowance, revoked: AtomicBool::new(false) })
+            });
+            known.insert(key.id, guest);
+        }
+        last.values().for_each(|guest| guest.revoked.store(true, Ordering::Release));
+        Ok(())
+    }
+
+    /// The one who holds the key of a request.
+    ///
+    /// # Errors
+    /// `invalid_api_key`, or `tier_not_served`.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<Arc<Guest>, ErrorBody> {
+        let Some(text) = bearer(headers) else {
+            return Err(unknown("this server asks for a key: `Authorization: Bearer KEY`"));
+        };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let guest = name_of(text).and_then(|id| known.get(id)).filter(|guest| guest.key.is(text));
+        let Some(guest) = guest else {
+            return Err(unknown("the key is not known here, or was revoked"));
+        };
+        if guest.allowance.is_none() {
+            let what =
+                format!("this server has no tier `{:.60}`, which the key is of", guest.key.tier);
+            let error = ErrorBody::new(ErrorKind::PermissionError, what);
+            return Err(error.with_code("tier_not_served"));
+        }
+        Ok(Arc::clone(guest))
+    }
+}
+
+impl Guest {
+    /// What the key is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.key.name
+    }
+
+    /// A request begins, and counts.
+    fn enter(&self) -> Result<(), ErrorBody> {
+        if self.revoked.load(Ordering::Acquire) {
+            return Err(unknown("the key was revoked"));
+        }
+        self.allowance().map_or(Ok(()), |mut allowance| allowance.enter(Instant::now()))
+    }
+
+    /// A request has ended.
+    pub(crate) fn leave(&self) {
+        if let Some(mut allowance) = self.allowance() {
+            allowance.leave();
+        }
+    }
+
+    /// An answer took so many tokens.
+    pub(crate) fn charge(&self, n_tokens: u64) {
+        if let Some(mut allowance) = self.allowance() {
+            allowance.charge(n_tokens, Instant::now());
+        }
+    }
+
+    fn allowance(&self) -> Option<MutexGuard<'_, Allowance>> {
+        Some(self.allowance.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Who asks, as far as that is asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asker(pub(crate) Option<Arc<Guest>>);
+
+impl Asker {
+    /// Begins a request, if one more is allowed.
+    ///
+    /// # Errors
+    /// `rate_limit_exceeded`, `invalid_api_key`.
+    pub(crate) fn begin(&self, ledger: &Arc<Ledger>) -> Result<Busy, ErrorBody> {
+        if let Some(guest) = &self.0 {
+            guest.enter()?;
+        }
+        Ok(ledger.begin_for(self.0.clone()))
+    }
+
+    /// Says in the head of an answer what is left, and when to come again.
+    pub(crate) fn tell(&self, response: &mut Response) {
+        let Some(allowance) = self.0.as_ref().and_then(|guest| guest.allowance()) else { return };
+        let now = Instant::now();
+        let mut lines = allowance.headers(now);
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            let wait = allowance.wait(now).max(Duration::from_millis(1));
+            let seconds = wait.as_millis().div_ceil(1000);
+            lines.push(("retry-after", seconds.to_string()));
+            lines.push(("retry-after-ms", wait.as_millis().to_string()));
+            lines.push(("x-should-retry", "true".to_owned()));
+        }
+        for (name, value) in lines {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+fn unknown(what: &str) -> ErrorBody {
+    ErrorBody::new(ErrorKind::InvalidRequestError, what).with_code(INVALID_API_KEY)
+}
