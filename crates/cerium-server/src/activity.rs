@@ -2,6 +2,7 @@
 //! ones came to.
 
 use crate::guests::Guest;
+use crate::metrics::Metrics;
 use crate::router::now;
 use cerium_protocol::Response;
 use cerium_protocol::wire::engine::{Activity, Explained};
@@ -17,6 +18,7 @@ const EXPLAINED_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     counts: Mutex<Counts>,
+    pub(crate) metrics: Metrics,
     /// The last request in progress ended.
     rests: Notify,
 }
@@ -42,7 +44,7 @@ impl Ledger {
             totals: Activity::default(),
             explained: VecDeque::new(),
         };
-        Self { counts: Mutex::new(counts), rests: Notify::new() }
+        Self { counts: Mutex::new(counts), metrics: Metrics::new(), rests: Notify::new() }
     }
 
     /// A request begins.
@@ -121,6 +123,8 @@ impl Busy {
         if let Some(guest) = &self.guest {
             guest.charge(response.usage.prompt_tokens + response.usage.output_tokens);
         }
+        let key = self.guest.as_ref().map(|guest| guest.name());
+        self.ledger.metrics.answered(response, key);
         let mut counts = self.ledger.lock();
         let totals = &mut counts.totals;
         totals.answers += 1;

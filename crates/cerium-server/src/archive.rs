@@ -106,6 +106,12 @@ impl Archive {
         }))
     }
 
+    /// Whether the store does, within a time that somebody would wait for that.
+    pub(crate) async fn answers(&self) -> bool {
+        let check = self.store.check();
+        tokio::time::timeout(Duration::from_secs(1), check).await.is_ok_and(|ok| ok.is_ok())
+    }
+
     /// Begins the record of a response.
     ///
     /// # Errors

@@ -75,7 +75,9 @@ impl Guests {
             });
             known.insert(key.id, guest);
         }
-        last.values().for_each(|guest| guest.revoked.store(true, Ordering::Release));
+        for guest in last.values() {
+            guest.revoked.store(true, Ordering::Release);
+        }
         Ok(())
     }
 

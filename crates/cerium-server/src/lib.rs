@@ -31,6 +31,7 @@ mod dialect;
 mod door;
 pub mod error;
 mod guests;
+mod metrics;
 mod options;
 mod private;
 mod query;

@@ -1,5 +1,6 @@
 //! Paths to handlers, and what every request passes on its way.
 
+use crate::accept::Place;
 use crate::activity::Ledger;
 use crate::answer::answer;
 use crate::archive::Archive;
@@ -10,12 +11,12 @@ use crate::guests::{Asker, Guests};
 use crate::options::ServerOptions;
 use crate::tokens::{detokenize, tokenize};
 use crate::{conversations, responses, socket};
-use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use cerium_protocol::wire::models::{Model, ModelList};
 use cerium_protocol::wire::{chat, completions, llama};
 use cerium_protocol::{ErrorBody, ErrorKind};
@@ -126,6 +127,8 @@ pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, gate: Option<Gate>) 
     };
     Router::new()
         .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
         .route("/v1/models", get(models))
         // Names of models may hold slashes.
         .route("/v1/models/{*name}", get(model))
@@ -140,7 +143,7 @@ pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, gate: Option<Gate>) 
         .merge(more)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(middleware::from_fn_with_state(Arc::new(gate), pass))
+        .layer(middleware::from_fn_with_state((Arc::clone(&app), Arc::new(gate)), pass))
         .with_state(app)
 }
 
@@ -150,7 +153,11 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Checks who asks, and gives the request a name for headers and log lines.
-async fn pass(State(gate): State<Arc<Option<Gate>>>, mut request: Request, next: Next) -> Response {
+async fn pass(
+    State((app, gate)): State<(Arc<App>, Arc<Option<Gate>>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if gate.is_none() {
         request.extensions_mut().insert(Own);
     }
@@ -171,6 +178,7 @@ async fn pass(State(gate): State<Arc<Option<Gate>>>, mut request: Request, next:
         }
     };
     let mut response = handle.instrument(span).await;
+    app.ledger.metrics.told(response.status().as_u16());
     let headers = response.headers_mut();
     let mut set = |name, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -185,6 +193,29 @@ async fn pass(State(gate): State<Arc<Option<Gate>>>, mut request: Request, next:
 
 async fn health() -> Response {
     json(StatusCode::OK, &serde_json::json!({"status": "ok"}))
+}
+
+/// Whether a request that comes now can be served: for those that spread requests over servers.
+async fn ready(State(app): State<Arc<App>>, Extension(place): Extension<Place>) -> Response {
+    let status = if place.closed.has_begun() {
+        "stopping"
+    } else if answers(app.archive.as_deref()).await {
+        return json(StatusCode::OK, &serde_json::json!({"status": "ready"}));
+    } else {
+        "store unavailable"
+    };
+    json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({"status": status}))
+}
+
+async fn answers(archive: Option<&Archive>) -> bool {
+    match archive {
+        Some(archive) => archive.answers().await,
+        None => true,
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    app.ledger.metrics.page(app.ledger.activity().running)
 }
 
 async fn models(State(app): State<Arc<App>>) -> Response {

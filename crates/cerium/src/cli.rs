@@ -256,6 +256,16 @@ pub(crate) struct Serve {
     /// Ask for keys (see `cerium keys`); always done where other machines can reach the address
     #[arg(long)]
     pub(crate) keys: bool,
+    /// How the log on standard error is written; it never holds text of prompts or answers
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Formats of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 /// `cerium keys`

@@ -7,7 +7,9 @@ mod compact;
 mod connections;
 mod conversations;
 mod door;
+mod hostile;
 mod keys;
+mod operating;
 #[path = "../../../cerium-store/tests/it/postgres.rs"]
 mod postgres;
 mod private;

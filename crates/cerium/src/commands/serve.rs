@@ -2,7 +2,7 @@
 
 use super::keys as access;
 use super::{Context, Exit};
-use crate::cli::Serve;
+use crate::cli::{LogFormat, Serve};
 use crate::config::{Settings, Size, StoreTable};
 use crate::failure::advice;
 use crate::output::{self, BOLD};
@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     let store = store(&settings.store, args)?;
     let (loaded, private) = engine::open_public(context.output, &settings, address)?;
     let service = loaded.service();
-    log(context.output.quiet);
+    log(context.output.quiet, args.log_format);
     if context.output.json {
         output::object(&json!({ "address": address.to_string(), "model": service.model().name }))?;
     } else {
@@ -116,11 +116,14 @@ fn refused(address: SocketAddr, error: io::Error) -> anyhow::Error {
 }
 
 /// The server's log goes to standard error; it never holds text of prompts or answers.
-fn log(quiet: bool) {
+fn log(quiet: bool, format: LogFormat) {
     let level = if quiet { LevelFilter::ERROR } else { LevelFilter::INFO };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(env::var_os("NO_COLOR").is_none() && io::IsTerminal::is_terminal(&io::stderr()))
-        .init();
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+    match format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let is_shown = io::IsTerminal::is_terminal(&io::stderr());
+            log.with_ansi(env::var_os("NO_COLOR").is_none() && is_shown).init();
+        }
+    }
 }

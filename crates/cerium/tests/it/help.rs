@@ -5,7 +5,8 @@ use crate::world::World;
 #[test]
 fn help_is_a_contract() {
     let world = World::new();
-    for command in ["", "edit", "ask", "plan", "complete", "serve", "pull", "cache", "bench", "why"]
+    for command in
+        ["", "edit", "ask", "plan", "complete", "serve", "keys", "pull", "cache", "bench", "why"]
     {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let ran = world.run(&args).ok();
@@ -49,6 +50,9 @@ fn what_cannot_be_read_exits_with_2() {
         &["bench", "verify", "--k", "0"],
         &["bench", "prefill", "--rounds", "0"],
         &["rm"],
+        &["keys", "create"],
+        &["keys", "create", "a\nb"],
+        &["keys", "revoke", "cer-0"],
     ] {
         let ran = world.run(args).exits(2).says("error:");
         assert_eq!(ran.stdout, "", "{args:?}");

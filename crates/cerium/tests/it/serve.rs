@@ -133,3 +133,44 @@ fn what_it_answered_is_found_after_a_restart() {
     let ran = crate::world::Ran::of(command.arg(model));
     ran.exits(2).says("the store is damaged").says("hint: put the store aside");
 }
+
+#[test]
+fn other_machines_are_served_with_keys_alone() {
+    let world = World::new();
+    let everywhere = ["serve", "--listen", "0.0.0.0:0"];
+    // No model is on this machine: keys are looked for first.
+    world
+        .run(&everywhere)
+        .exits(2)
+        .says("there is no key")
+        .says("hint: make one with `cerium keys");
+    std::fs::create_dir_all(world.path("config/cerium")).unwrap();
+    let tiers = "[tiers.preview]\nrequests_per_minute = 1\n";
+    std::fs::write(world.path("config/cerium/config.toml"), tiers).unwrap();
+    let create = ["keys", "create", "ci", "--tier", "preview", "--json"];
+    let made = world.run(&create).ok().json();
+    let key = made["key"].as_str().unwrap();
+    let refused = world.run(&["keys", "create", "ci", "--tier", "partner"]).exits(2);
+    refused.says("there is no tier `partner`").says("preview");
+    let listed = world.run(&["keys", "list"]).ok().stdout;
+    assert!(listed.contains(made["id"].as_str().unwrap()) && !listed.contains(key), "{listed}");
+
+    let server = start_with(&world, &["--keys"]);
+    assert_eq!(server.request("GET", "/v1/models", "").0, 401);
+    let with_key = |server: &Server| {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        let head = format!("Host: localhost\r\nConnection: close\r\nAuthorization: Bearer {key}");
+        write!(stream, "GET /v1/models HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(with_key(&server), "200");
+    world.run(&["keys", "revoke", made["id"].as_str().unwrap()]).ok();
+    let begun = std::time::Instant::now();
+    while with_key(&server) != "401" {
+        assert!(begun.elapsed().as_secs() < 60, "a revoked key still opens the server");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    world.run(&everywhere).exits(2).says("there is no key");
+}

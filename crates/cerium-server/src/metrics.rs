@@ -1,0 +1,161 @@
+//! What an operator sees: counts and times in Prometheus' text form, under the names that servers of
+//! models have for them.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response as HttpResponse};
+use cerium_protocol::{Response, Status};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Whose it is: the name of a key, or nothing where none is asked for.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Whose {
+    key: String,
+}
+
+/// Whose it is and how it ended.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Ended {
+    key: String,
+    status: How,
+}
+
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "spelled as in the protocol")]
+enum How {
+    completed,
+    incomplete,
+    cancelled,
+    failed,
+}
+
+/// Status of answers over HTTP.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Code {
+    code: u16,
+}
+
+/// All that is counted.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    answers: Family<Ended, Counter>,
+    prompt: Family<Whose, Counter>,
+    cached: Family<Whose, Counter>,
+    generated: Family<Whose, Counter>,
+    drafted: Counter,
+    accepted: Counter,
+    first: Histogram,
+    each: Histogram,
+    whole: Histogram,
+    running: Gauge,
+    codes: Family<Code, Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        // 10 ms to 11 minutes.
+        let seconds = || Histogram::new(exponential_buckets(0.01, 2.0, 17));
+        let metrics = Self {
+            registry: Registry::with_prefix("cerium"),
+            answers: Family::default(),
+            prompt: Family::default(),
+            cached: Family::default(),
+            generated: Family::default(),
+            drafted: Counter::default(),
+            accepted: Counter::default(),
+            first: seconds(),
+            // 1 ms to 4 s.
+            each: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
+            whole: seconds(),
+            running: Gauge::default(),
+            codes: Family::default(),
+        };
+        metrics.named()
+    }
+
+    fn named(mut self) -> Self {
+        let to = &mut self.registry;
+        to.register("answers", "Answers that ended", self.answers.clone());
+        to.register("prompt_tokens", "Tokens of prompts", self.prompt.clone());
+        to.register(
+            "prompt_tokens_cached",
+            "Tokens of prompts whose keys and values were there already",
+            self.cached.clone(),
+        );
+        to.register("generation_tokens", "Tokens generated", self.generated.clone());
+        to.register("spec_decode_num_draft_tokens", "Tokens drafted", self.drafted.clone());
+        to.register(
+            "spec_decode_num_accepted_tokens",
+            "Drafted tokens that the model agreed to",
+            self.accepted.clone(),
+        );
+        to.register_with_unit(
+            "time_to_first_token",
+            "From the request to its first token",
+            Unit::Seconds,
+            self.first.clone(),
+        );
+        to.register_with_unit(
+            "time_per_output_token",
+            "From one token to the next, the mean of an answer",
+            Unit::Seconds,
+            self.each.clone(),
+        );
+        to.register_with_unit(
+            "e2e_request_latency",
+            "From the request to the end of its answer",
+            Unit::Seconds,
+            self.whole.clone(),
+        );
+        to.register("num_requests_running", "Requests in progress", self.running.clone());
+        to.register("http_responses", "Answers over HTTP", self.codes.clone());
+        self
+    }
+
+    /// An answer ended so, which `key` had asked for.
+    pub(crate) fn answered(&self, response: &Response, key: Option<&str>) {
+        let key = key.unwrap_or_default().to_owned();
+        let Response { status, usage, timings, .. } = response;
+        let status = match status {
+            Status::Completed | Status::InProgress => How::completed,
+            Status::Incomplete => How::incomplete,
+            Status::Cancelled => How::cancelled,
+            Status::Failed => How::failed,
+        };
+        self.answers.get_or_create(&Ended { key: key.clone(), status }).inc();
+        let whose = Whose { key };
+        self.prompt.get_or_create(&whose).inc_by(usage.prompt_tokens);
+        self.cached.get_or_create(&whose).inc_by(usage.cached_tokens);
+        self.generated.get_or_create(&whose).inc_by(usage.output_tokens);
+        self.drafted.inc_by(usage.drafted_tokens);
+        self.accepted.inc_by(usage.accepted_tokens);
+        self.whole.observe(timings.total_ms / 1e3);
+        if usage.output_tokens > 0 {
+            self.first.observe(timings.ttft_ms / 1e3);
+        }
+        if usage.output_tokens > 1 {
+            let n_gaps = (usage.output_tokens - 1) as f64;
+            self.each.observe(timings.decode_ms / 1e3 / n_gaps);
+        }
+    }
+
+    /// An answer over HTTP had this status.
+    pub(crate) fn told(&self, code: u16) {
+        self.codes.get_or_create(&Code { code }).inc();
+    }
+
+    /// All of it, with so many requests in progress.
+    pub(crate) fn page(&self, n_running: usize) -> HttpResponse {
+        self.running.set(i64::try_from(n_running).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a string takes all that is written");
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
+    }
+}
