@@ -11,6 +11,7 @@ mod command;
 mod needle;
 mod rewrite;
 mod score;
+mod shapes;
 
 use crate::peer::cores;
 use crate::project;
@@ -20,6 +21,7 @@ use anyhow::{Context, Result};
 use cases::Case;
 use clap::ValueEnum;
 pub(crate) use needle::Needle;
+pub(crate) use shapes::Shapes;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -46,6 +46,9 @@ enum Eval {
     Edits(eval::Edits),
     /// Facts planted in a long prompt, asked for on forks of its cache; the speed along the way
     Needle(eval::Needle),
+    /// Answers that must keep to a JSON schema or to the grammar of patches: how many do, and how fast they
+    /// are written beside answers of any shape
+    Shapes(eval::Shapes),
 }
 
 fn main() -> Result<()> {
@@ -55,5 +58,6 @@ fn main() -> Result<()> {
         Task::Bench(Bench::Edits(edits)) => edits.run(),
         Task::Eval(Eval::Edits(edits)) => edits.run(),
         Task::Eval(Eval::Needle(needle)) => needle.run(),
+        Task::Eval(Eval::Shapes(shapes)) => shapes.run(),
     }
 }

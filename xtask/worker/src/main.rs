@@ -2,18 +2,20 @@
 //!
 //! One JSON object a line in, one out, as in `xtask/peers/driver.py`, and more: `load` takes a model's
 //! name and says which file that is and what a token costs, `encode` gives the ids of a text, `edit` makes an
-//! edit and gives the ids of its prompt and answer. So each
+//! edit and gives the ids of its prompt and answer, `respond` answers a request of the Responses API. So each
 //! engine has its own peak of memory, and rounds of several can take turns.
 
 mod edit;
 
 use anyhow::{Context, Result, bail};
 use cerium_engine::{Drafts, Engine, EngineOptions, Job, Step};
+use cerium_harness::Backend;
 use cerium_hub::{Home, Located, Sources};
 use cerium_model::file::ModelFile;
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
 use cerium_model::{Costs, Cpu, Model};
+use cerium_protocol::wire;
 use cerium_session::Service;
 use edit::Door;
 use serde::Deserialize;
@@ -21,6 +23,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +41,8 @@ enum Request {
     Run { prompt: Vec<u32>, n_output: usize },
     /// Makes an edit, with all drafts.
     Edit { path: String, before: String, instruction: String },
+    /// Answers a body of the Responses API; with a seed, if it draws.
+    Respond { body: Value, seed: Option<u64> },
 }
 
 struct Loaded {
@@ -103,6 +108,13 @@ fn answer(line: &str, loaded: &mut Option<Loaded>) -> Result<Value> {
         Request::Edit { path, before, instruction } => {
             let loaded = loaded.as_ref().context("no model is loaded")?;
             Ok(loaded.door.edit(&path, &before, &instruction))
+        }
+        Request::Respond { body, seed } => {
+            let loaded = loaded.as_ref().context("no model is loaded")?;
+            let mut request = wire::responses::read(&serde_json::to_vec(&body)?)?.request;
+            request.cerium.seed = seed;
+            let response = loaded.door.respond(&request, &mut |_| ControlFlow::Continue(()))?;
+            Ok(serde_json::to_value(response)?)
         }
     }
 }
