@@ -7,6 +7,7 @@ use crate::guests::Guests;
 use crate::options::ServerOptions;
 use crate::private::{self, Leaving, Private, Socket};
 use crate::router::{App, Gate, router};
+use crate::tls::Tls;
 use axum::Router;
 use cerium_session::Service;
 use hyper::server::conn::http1;
@@ -21,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 /// Threads for connections. The model wants the cores; moving bytes wants little.
 const N_THREADS: usize = 2;
@@ -129,18 +131,22 @@ pub async fn serve(
             let what = "other machines may reach this address, and no key is asked for";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
+        let tls = app.options.tls.as_ref().map(Tls::acceptor).transpose()?;
+        if !address.ip().is_loopback() && tls.is_none() {
+            tracing::warn!(%address, "keys and all that is said here can be read on the way");
+        }
         tracing::info!(%address, model = app.service.model().name, "serving");
         let door = Door::new(address, &app.options.host_names);
         let gate = Gate { door, guests };
         let router = router(Arc::clone(&app), Router::new(), Some(gate));
-        keep(listener, router, &app.options, closed.clone()).await;
+        keep(listener, tls, router, &app.options, closed.clone()).await;
         Ok(())
     };
     let private = async {
         let Some(Private { listener, path, about, .. }) = private else { return Ok(()) };
         tracing::info!(path = %path.display(), model = app.service.model().name, "serving");
         let router = router(Arc::clone(&app), private::routes(about), None);
-        keep(Socket::new(listener, path)?, router, &app.options, closed.clone()).await;
+        keep(Socket::new(listener, path)?, None, router, &app.options, closed.clone()).await;
         Ok(())
     };
     let kept = async { tokio::try_join!(public, private).map(drop) };
@@ -215,7 +221,13 @@ impl Listener for Socket {
 }
 
 /// Keeps a door until it is `closed`, and then for as long as that says.
-async fn keep<L: Listener>(listener: L, router: Router, options: &ServerOptions, closed: Closed) {
+async fn keep<L: Listener>(
+    listener: L,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    options: &ServerOptions,
+    closed: Closed,
+) {
     let mut ending = closed.clone();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(options.idle_max);
@@ -229,7 +241,21 @@ async fn keep<L: Listener>(listener: L, router: Router, options: &ServerOptions,
         tokio::select! {
             (stream, Some(permit)) = next => {
                 let place = Place { _permit: Arc::new(permit), closed: closed.clone() };
-                connections.spawn(connection(http.clone(), stream, router.clone(), place));
+                let (http, router) = (http.clone(), router.clone());
+                match tls.clone() {
+                    Some(tls) => {
+                        let patience = options.idle_max;
+                        connections.spawn(async move {
+                            // Whoever opens a connection may be silent; nobody else waits for them.
+                            match tokio::time::timeout(patience, tls.accept(stream)).await {
+                                Ok(Ok(stream)) => connection(http, stream, router, place).await,
+                                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+                                Err(_) => tracing::debug!("no TLS in time"),
+                            }
+                        });
+                    }
+                    None => drop(connections.spawn(connection(http, stream, router, place))),
+                }
             }
             Some(_) = connections.join_next() => {}
             grace = ending.begins() => break grace,

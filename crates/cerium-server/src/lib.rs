@@ -38,6 +38,7 @@ mod query;
 mod responses;
 mod router;
 mod socket;
+mod tls;
 mod tokens;
 mod watched;
 
@@ -45,3 +46,4 @@ pub use accept::{Doors, run, serve};
 pub use cerium_store::{Key, Place, Retention, Store, StoreError, StoreOptions};
 pub use options::{KeyOptions, Limits, ServerOptions};
 pub use private::Private;
+pub use tls::Tls;

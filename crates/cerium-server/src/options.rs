@@ -1,5 +1,6 @@
 //! Bounds and names of a server.
 
+use crate::tls::Tls;
 use cerium_store::StoreOptions;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +14,8 @@ pub struct ServerOptions {
     pub store: Option<StoreOptions>,
     /// Keys that are asked for; `None`: whoever reaches the server may ask.
     pub keys: Option<KeyOptions>,
+    /// By what certificate the public door is known; `None`: what is said there can be read on the way.
+    pub tls: Option<Tls>,
     /// Longest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// Connections open at once; further ones wait in the system's backlog.
@@ -70,6 +73,7 @@ impl Default for ServerOptions {
             host_names: Vec::new(),
             store: None,
             keys: None,
+            tls: None,
             // What WebSocket clients of the protocol take for granted too.
             body_bytes_max: 16 << 20,
             n_connections_max: 256,

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Option<SocketAddr>,
     /// Whether `serve` asks for keys on this machine, too.
     pub(crate) keys: bool,
+    /// By what certificate `serve` is known.
+    pub(crate) tls: Option<TlsTable>,
     /// What holders of keys may ask for, by tier.
     pub(crate) tiers: BTreeMap<String, TierTable>,
     /// What `serve` keeps of responses.
@@ -93,6 +95,14 @@ struct CacheTable {
 struct ServeTable {
     listen: Option<SocketAddr>,
     keys: Option<bool>,
+    tls: Option<TlsTable>,
+}
+
+/// Where the certificate of `serve` is, and its key: PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct TlsTable {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// What the holder of a key may ask for; what is not said is not limited.
@@ -144,6 +154,8 @@ const KEYS: &[(&str, bool)] = &[
     ("cache.size", false),
     ("serve.listen", false),
     ("serve.keys", false),
+    ("serve.tls.cert", false),
+    ("serve.tls.key", false),
     ("tiers", false),
     ("store.enabled", false),
     ("store.url", false),
@@ -231,6 +243,7 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             }
             let serve = file.serve.unwrap_or_default();
             settings.listen = serve.listen.or(settings.listen);
+            settings.tls = serve.tls.or(settings.tls);
             settings.keys |= serve.keys == Some(true);
             settings.tiers.extend(file.tiers.unwrap_or_default());
             settings.store = file.store.unwrap_or(settings.store);
@@ -354,6 +367,7 @@ mod tests {
     fn a_person_may_set_everything() {
         let text = "model = '/m.gguf'\nthreads = 3\ncontext = 131072\nkv = 'q8'\n\
                     memory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\nkeys = true\n\
+                    tls = { cert = '/c.pem', key = '/k.pem' }\n\
                     [tiers.partner]\nrequests_per_minute = 60\n\
                     [engine]\nshared = false\nidle = '2h'\n\
                     [cache]\npersist = false\nsize = '1 GB'\n\
@@ -369,6 +383,7 @@ mod tests {
         let serve = file.serve.unwrap();
         assert_eq!(serve.listen, Some("0.0.0.0:1".parse().unwrap()));
         assert_eq!(serve.keys, Some(true));
+        assert_eq!(serve.tls.unwrap().key, Path::new("/k.pem"));
         assert_eq!(file.tiers.unwrap()["partner"].requests_per_minute, Some(60));
         let store = file.store.unwrap();
         assert_eq!((store.url.as_deref(), store.days), (Some("postgres://db/cerium"), Some(7)));
@@ -391,6 +406,7 @@ mod tests {
             ("[cache]\npersist = true", "cache.persist"),
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
             ("serve.keys = false", "serve.keys"),
+            ("serve.tls.cert = 'c'", "serve.tls.cert"),
             ("tiers.partner.concurrency = 9", "tiers"),
             ("store.url = 'postgres://evil/x'", "store.url"),
         ] {

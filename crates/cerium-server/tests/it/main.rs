@@ -22,3 +22,4 @@ mod served;
 mod shared;
 mod socket;
 mod stored;
+mod tls;

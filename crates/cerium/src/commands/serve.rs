@@ -3,13 +3,15 @@
 use super::keys as access;
 use super::{Context, Exit};
 use crate::cli::{LogFormat, Serve};
-use crate::config::{Settings, Size, StoreTable};
+use crate::config::{Settings, Size, StoreTable, TlsTable};
 use crate::failure::advice;
 use crate::output::{self, BOLD};
 use crate::{config, engine, interrupt};
 use anyhow::{Context as _, Result};
 use cerium_harness::workspace::StateHome;
-use cerium_server::{Doors, KeyOptions, Place, Retention, ServerOptions, StoreError, StoreOptions};
+use cerium_server::{
+    Doors, KeyOptions, Place, Retention, ServerOptions, StoreError, StoreOptions, Tls,
+};
 use serde_json::json;
 use std::env;
 use std::error::Error;
@@ -25,6 +27,7 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     let settings = config::load(None, &context.flags)?;
     let address = args.listen.or(settings.listen).unwrap_or(LISTEN_DEFAULT);
     let keys = keys(&settings, args, address)?;
+    let tls = settings.tls.as_ref().map(tls).transpose()?;
     // Before the model is loaded: a port in use should not take seconds to be noticed.
     let listener = TcpListener::bind(address).map_err(|error| refused(address, error))?;
     let address = listener.local_addr().context("finding the address")?;
@@ -36,15 +39,16 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
         output::object(&json!({ "address": address.to_string(), "model": service.model().name }))?;
     } else {
         let name = &service.model().name;
-        context
-            .output
-            .note(format!("serving {BOLD}{name}{BOLD:#} at http://{address}/v1, Ctrl-C ends it"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        context.output.note(format!(
+            "serving {BOLD}{name}{BOLD:#} at {scheme}://{address}/v1, Ctrl-C ends it"
+        ));
     }
     // The server takes the signals itself, so that answers in progress may end. They stay its own
     // to the end of the process: what else hears of the last one may be late.
     mem::forget(interrupt::defer());
     let doors = Doors { public: Some(listener), private };
-    let options = ServerOptions { store, keys, ..ServerOptions::default() };
+    let options = ServerOptions { store, keys, tls, ..ServerOptions::default() };
     cerium_server::run(doors, service, options).map_err(|error| {
         if error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<StoreError>) {
             unusable(&error)
@@ -95,6 +99,17 @@ fn keys(settings: &Settings, args: &Serve, address: SocketAddr) -> Result<Option
         ));
     }
     Ok(Some(options))
+}
+
+/// By what certificate the server is known.
+fn tls(table: &TlsTable) -> Result<Tls> {
+    let tls = Tls { cert: table.cert.clone(), key: table.key.clone() };
+    tls.check().map_err(|error| {
+        let hint =
+            "`cert` and `key` under [serve.tls] in config.toml name PEM files that belong together";
+        advice(error.to_string(), hint)
+    })?;
+    Ok(tls)
 }
 
 fn unusable(error: &io::Error) -> anyhow::Error {
