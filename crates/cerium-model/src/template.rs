@@ -10,6 +10,7 @@
 
 mod conversation;
 mod engine;
+mod growth;
 mod guard;
 
 use std::fmt;
@@ -23,7 +24,10 @@ use crate::{
 };
 
 use conversation::Conversation;
+use growth::Growth;
 use guard::Guard;
+
+pub use growth::{Ending, Speaker};
 
 /// What models without a template of their own, but with its tokens, are used with.
 const CHATML: &str = "\
@@ -112,6 +116,7 @@ pub struct ChatTemplate {
     source: String,
     environment: Environment<'static>,
     guard: Guard,
+    growth: Growth,
     bos_token: String,
     eos_token: String,
 }
@@ -146,6 +151,7 @@ impl ChatTemplate {
             source: source.to_owned(),
             environment,
             guard: Guard::new(tokenizer, source)?,
+            growth: Growth::default(),
             bos_token: text(tokenizer.bos()),
             eos_token: text(tokenizer.eos()),
         })
@@ -175,12 +181,25 @@ impl ChatTemplate {
         tools: &[String],
         add_generation_prompt: bool,
     ) -> Result<Vec<u32>, TemplateError> {
-        if let Some(message) = messages.iter().find(|m| !ROLES.contains(&m.role.as_str())) {
+        self.encode_turns(tok, messages, (&[], 0), tools, add_generation_prompt)
+    }
+
+    /// * `more`: what follows the messages, and how many calls are before it
+    fn encode_turns(
+        &self,
+        tok: &Tokenizer,
+        messages: &[Message],
+        more: (&[Message], usize),
+        tools: &[String],
+        add_generation_prompt: bool,
+    ) -> Result<Vec<u32>, TemplateError> {
+        let turns = || messages.iter().chain(more.0);
+        if let Some(message) = turns().find(|turn| !ROLES.contains(&turn.role.as_str())) {
             return Err(TemplateError::Role { found: message.role.clone() });
         }
-        let conversation = Conversation::read(messages, tools)?;
+        let conversation = Conversation::read(messages, more, tools)?;
         let mark = self.guard.mark(conversation.texts());
-        let n_bytes = messages.iter().map(Message::n_bytes).sum::<usize>()
+        let n_bytes = turns().map(Message::n_bytes).sum::<usize>()
             + tools.iter().map(String::len).sum::<usize>();
         let conversation = conversation.guarded(&|text| self.guard.break_up(text, &mark));
         let context = context! {
@@ -192,7 +211,7 @@ impl ChatTemplate {
             tools => conversation.tools,
             documents => (),
         };
-        let n_steps = messages.len() + STEPS_PER_TOOL * tools.len();
+        let n_steps = turns().count() + STEPS_PER_TOOL * tools.len();
         let rendered = engine::render(&self.environment, n_steps, n_bytes, context)
             .map_err(|error| TemplateError::Render(Box::new(error)))?;
         let mut ids = Vec::new();

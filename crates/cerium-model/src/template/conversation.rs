@@ -33,11 +33,17 @@ pub(super) struct Guarded {
 }
 
 impl Conversation {
-    pub(super) fn read(messages: &[Message], tools: &[String]) -> Result<Self, TemplateError> {
+    /// * `more`: what follows the messages, and how many calls are before it
+    pub(super) fn read(
+        messages: &[Message],
+        more: (&[Message], usize),
+        tools: &[String],
+    ) -> Result<Self, TemplateError> {
         let tools = tools.iter().map(|tool| serde_json::from_str(tool)).collect::<Result<_, _>>();
-        let mut n_calls = 0;
-        let messages = messages.iter().map(|message| read(message, &mut n_calls)).collect();
-        Ok(Self { messages, tools: tools.map_err(TemplateError::Tools)? })
+        let (mut n_calls, (more, mut n_calls_more)) = (0, more);
+        let mut turns: Vec<_> = messages.iter().map(|turn| read(turn, &mut n_calls)).collect();
+        turns.extend(more.iter().map(|turn| read(turn, &mut n_calls_more)));
+        Ok(Self { messages: turns, tools: tools.map_err(TemplateError::Tools)? })
     }
 
     /// Every text in it.

@@ -8,6 +8,7 @@
 mod families;
 mod gguf;
 mod golden;
+mod growth;
 mod likeliest;
 mod logits;
 mod memory;

@@ -14,9 +14,9 @@ use cerium_model::{
 };
 use proptest::prelude::*;
 
-struct Loaded {
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
+pub(crate) struct Loaded {
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: ChatTemplate,
 }
 
 impl Loaded {
@@ -185,7 +185,7 @@ fn only_known_roles_speak() {
 }
 
 /// A vocabulary of ASCII with control tokens of many shapes, under a template of choice.
-fn with_template(template: Option<&str>) -> Result<Loaded, LoadError> {
+pub(crate) fn with_template(template: Option<&str>) -> Result<Loaded, LoadError> {
     let letters: Vec<String> = (b'!'..=b'~').map(|byte| char::from(byte).to_string()).collect();
     let mut tokens: Vec<&str> = letters.iter().map(String::as_str).collect();
     tokens.extend(["\u{120}", "\u{10a}"]); // space and newline
