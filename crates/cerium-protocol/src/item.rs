@@ -2,6 +2,7 @@
 //! begins with.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Who a message speaks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +133,14 @@ pub enum Input {
 
 impl Input {
     /// Its items.
+    pub fn items(&self) -> Cow<'_, [Item]> {
+        match self {
+            Self::Text(text) => Cow::Owned(vec![Item::message(Role::User, text)]),
+            Self::Items(items) => Cow::Borrowed(items),
+        }
+    }
+
+    /// The same, of which nothing else is needed.
     pub fn into_items(self) -> Vec<Item> {
         match self {
             Self::Text(text) => vec![Item::message(Role::User, text)],

@@ -4,8 +4,9 @@
 use crate::guests::Guest;
 use crate::metrics::Metrics;
 use crate::router::now;
-use cerium_protocol::Response;
 use cerium_protocol::wire::engine::{Activity, Explained};
+use cerium_protocol::{Response, Timings, Usage, Why};
+use cerium_session::Unexplained;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,7 +33,36 @@ struct Counts {
     cancels: HashMap<String, Arc<Notify>>,
     totals: Activity,
     /// The last answers.
-    explained: VecDeque<Explained>,
+    answered: VecDeque<Arc<Answered>>,
+}
+
+/// An answer that was given.
+#[derive(Debug)]
+struct Answered {
+    id: String,
+    ended: u64,
+    usage: Usage,
+    timings: Timings,
+    prompt: Prompt,
+}
+
+/// What was known of its prompt.
+#[derive(Debug)]
+enum Prompt {
+    Explained(Box<Why>),
+    /// It is long, and gone through when somebody asks.
+    Unexplained(Box<Unexplained>),
+}
+
+impl Answered {
+    fn explain(&self) -> Explained {
+        let why = match &self.prompt {
+            Prompt::Explained(why) => (**why).clone(),
+            Prompt::Unexplained(prompt) => prompt.why(),
+        };
+        let Self { id, ended, usage, timings, .. } = self;
+        Explained { id: id.clone(), ended: *ended, usage: *usage, timings: *timings, why }
+    }
 }
 
 impl Ledger {
@@ -42,7 +72,7 @@ impl Ledger {
             idle_since: Instant::now(),
             cancels: HashMap::new(),
             totals: Activity::default(),
-            explained: VecDeque::new(),
+            answered: VecDeque::new(),
         };
         Self { counts: Mutex::new(counts), metrics: Metrics::new(), rests: Notify::new() }
     }
@@ -70,9 +100,11 @@ impl Ledger {
         Activity { running: counts.running, idle_ms, ..counts.totals }
     }
 
-    /// The last answers, oldest first.
+    /// The last answers, oldest first. Going through long prompts takes a while, so async callers want a thread
+    /// for it.
     pub(crate) fn explained(&self) -> Vec<Explained> {
-        self.lock().explained.iter().cloned().collect()
+        let answered: Vec<Arc<Answered>> = self.lock().answered.iter().cloned().collect();
+        answered.iter().map(|answered| answered.explain()).collect()
     }
 
     /// Waits until there was no request for so long. One caller at a time.
@@ -119,7 +151,7 @@ impl Busy {
     }
 
     /// It came to this.
-    pub(crate) fn answered(&self, response: &Response) {
+    pub(crate) fn answered(&self, response: &Response, unexplained: Option<Unexplained>) {
         if let Some(guest) = &self.guest {
             guest.charge(response.usage.prompt_tokens + response.usage.output_tokens);
         }
@@ -136,18 +168,13 @@ impl Busy {
         totals.accepted_tokens += response.usage.accepted_tokens;
         totals.drafts += response.usage.drafts;
         let Response { id, usage, timings, why, .. } = response;
-        if let Some(why) = why {
-            if counts.explained.len() == EXPLAINED_MAX {
-                counts.explained.pop_front();
+        let unexplained = || Some(Prompt::Unexplained(Box::new(unexplained?)));
+        if let Some(prompt) = why.clone().map(Prompt::Explained).or_else(unexplained) {
+            if counts.answered.len() == EXPLAINED_MAX {
+                counts.answered.pop_front();
             }
-            let (id, why) = (id.clone(), (**why).clone());
-            counts.explained.push_back(Explained {
-                id,
-                ended: now(),
-                usage: *usage,
-                timings: *timings,
-                why,
-            });
+            let (id, ended, usage, timings) = (id.clone(), now(), *usage, *timings);
+            counts.answered.push_back(Arc::new(Answered { id, ended, usage, timings, prompt }));
         }
     }
 }

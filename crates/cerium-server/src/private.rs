@@ -135,8 +135,11 @@ fn hello(app: &App, about: &About) -> Response {
     json(StatusCode::OK, &hello)
 }
 
-async fn why(State(app): State<Arc<App>>) -> Response {
-    json(StatusCode::OK, &app.ledger.explained())
+async fn why(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    let explained = tokio::task::spawn_blocking(move || app.ledger.explained()).await;
+    let explained =
+        explained.map_err(|panic| ErrorBody::new(ErrorKind::ServerError, panic.to_string()))?;
+    Ok(json(StatusCode::OK, &explained))
 }
 
 async fn tokens(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {

@@ -226,8 +226,6 @@ impl Connection {
                 lane: create.lane,
                 id: Arc::clone(&running.id),
                 steers,
-                items: Vec::new(),
-                steered: None,
             };
             let handle = self.turns.spawn(turn.run(create.held, create.previous, parent));
             self.running.insert(handle.id(), running);

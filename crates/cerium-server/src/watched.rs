@@ -2,7 +2,7 @@
 
 use crate::activity::Busy;
 use cerium_protocol::{ErrorBody, Event, Response, Status, SteerResponse};
-use cerium_session::Candidates;
+use cerium_session::{Candidates, Past};
 
 /// Events of one answer's candidates, and what is known of it so far.
 #[derive(Debug)]
@@ -50,9 +50,9 @@ impl Watched {
                 self.id.clone_from(&steered.successor.id);
                 self.conceal(&mut steered.ended);
             }
-            Some((_, Event::Done(response))) => {
+            Some((index, Event::Done(response))) => {
                 self.n_open -= 1;
-                self.busy.answered(response);
+                self.busy.answered(response, self.candidates.unexplained(*index));
                 log(response);
                 self.conceal(response);
             }
@@ -72,6 +72,11 @@ impl Watched {
             None => self.n_open = 0,
         }
         event
+    }
+
+    /// What a request goes on from after an answer without other candidates.
+    pub(crate) fn past(&self) -> Option<Past> {
+        self.candidates.past()
     }
 
     /// Has an answer without other candidates go on otherwise.

@@ -1,6 +1,8 @@
 //! Several answers to one request, told as they come.
 
+use crate::history::Past;
 use crate::stream::Stream;
+use crate::why::Unexplained;
 use cerium_protocol::{ErrorBody, Event, SteerResponse};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -60,6 +62,17 @@ impl Candidates {
                 return Some((i, event));
             }
         }
+    }
+
+    /// What a request goes on from, as [`Stream::past`] says; none of several.
+    pub fn past(&self) -> Option<Past> {
+        let [stream] = &self.streams[..] else { return None };
+        stream.past()
+    }
+
+    /// The prompt of a candidate, as [`Stream::unexplained`] says.
+    pub fn unexplained(&mut self, index: usize) -> Option<Unexplained> {
+        self.streams.get_mut(index)?.unexplained()
     }
 
     /// Has the answer go on otherwise, as [`Stream::steer`] does; one of several cannot be redirected.

@@ -6,9 +6,10 @@
 //! Whatever clients choose freely (ids, states, the spacing of JSON) leaves no trace in them: the same
 //! conversation always begins with the same tokens.
 
+use crate::history::Front;
 use crate::json_text::Respaced;
 use cerium_model::template::{Call, ChatTemplate, Message};
-use cerium_protocol::{CreateResponse, CustomFormat, Input, Item, Role, Tool, ToolKind};
+use cerium_protocol::{CustomFormat, Item, Role, Tool, ToolKind};
 use serde_json::json;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,28 +23,42 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// The conversation of a request.
-    pub(crate) fn new(request: &CreateResponse, template: &ChatTemplate) -> Self {
+    /// Items behind what stands in front of them.
+    pub(crate) fn new<'a>(
+        front: &Front,
+        items: impl Iterator<Item = &'a Item>,
+        template: &ChatTemplate,
+    ) -> Self {
         let mut turns = Turns { takes_tools: template.takes_tools(), ..Turns::default() };
-        if let Some(instructions) = &request.instructions {
+        if let Some(instructions) = &front.instructions {
             turns.messages.push(message("system", instructions));
         }
-        match &request.input {
-            Input::Text(text) => turns.messages.push(message("user", text)),
-            Input::Items(items) => items.iter().for_each(|item| turns.push(item)),
-        }
+        items.for_each(|item| turns.push(item));
         let mut messages = turns.messages;
-        let told = told(&request.tools, template);
+        let told = told(&front.tools, template);
         if !told.is_empty() {
             match messages.first_mut().filter(|first| first.role == "system") {
                 Some(first) => first.content = format!("{}\n\n{told}", first.content),
                 None => messages.insert(0, message("system", &told)),
             }
         }
-        let shown = request.tools.iter().filter(|_| template.takes_tools());
+        let shown = front.tools.iter().filter(|_| template.takes_tools());
         let tools = shown.filter_map(function).map(|function| function.to_string()).collect();
         Self { messages, tools }
     }
+}
+
+/// Turns of items that follow a conversation with so many calls; `None` if one answers a call that is not among
+/// them.
+pub(crate) fn more<'a>(
+    items: impl Iterator<Item = &'a Item>,
+    template: &ChatTemplate,
+    n_calls: usize,
+) -> Option<Vec<Message>> {
+    let takes_tools = template.takes_tools();
+    let mut turns = Turns { takes_tools, n_calls, ..Turns::default() };
+    items.for_each(|item| turns.push(item));
+    (!turns.is_cut || n_calls == 0).then_some(turns.messages)
 }
 
 pub(crate) fn message(role: &str, content: &str) -> Message {
@@ -73,6 +88,8 @@ struct Turns {
     n_calls: usize,
     /// What was thought before what comes next.
     reasoning: Option<String>,
+    /// Whether an output came whose call did not.
+    is_cut: bool,
     /// Whether the last turn is the assistant's, and what it calls belongs to it.
     is_open: bool,
 }
@@ -111,6 +128,7 @@ impl Turns {
             }
             Item::FunctionCallOutput { call_id, output } => {
                 let answers = self.calls.get(call_id).copied();
+                self.is_cut |= answers.is_none();
                 self.messages.push(if answers.is_some() {
                     Message { answers, ..message("tool", output) }
                 } else {

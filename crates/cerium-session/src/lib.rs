@@ -12,6 +12,7 @@ mod candidates;
 mod constraint;
 mod conversation;
 mod generator;
+mod history;
 mod json_text;
 mod likely;
 mod predict;
@@ -24,6 +25,8 @@ mod why;
 
 pub use candidates::Candidates;
 pub use generator::{Generator, Steps};
+pub use history::Past;
 pub use predict::Prediction;
 pub use service::Service;
 pub use stream::{Stream, usage};
+pub use why::Unexplained;

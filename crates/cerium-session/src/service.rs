@@ -5,11 +5,12 @@ use crate::candidates::Candidates;
 use crate::constraint::{Asked, Constraints, Thinks};
 use crate::conversation::Conversation;
 use crate::generator::{Generator, Steps};
+use crate::history::{End, Front, Histories, Past};
 use crate::prompt;
 use crate::steer::Origin;
 use crate::stream::{Stream, StreamParts};
 use cerium_engine::{Class, Drafts, Job, Mask, SubmitError};
-use cerium_model::template::ChatTemplate;
+use cerium_model::template::{ChatTemplate, Ending};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
     CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Input, ModelInfo, Response, Status,
@@ -35,6 +36,7 @@ struct Inner {
     tokenizer: Arc<Tokenizer>,
     template: Arc<ChatTemplate>,
     generator: Box<dyn Generator>,
+    histories: Histories,
     /// Every token that ends an answer.
     end_tokens: Vec<u32>,
     /// Bytes of the longest token.
@@ -73,6 +75,7 @@ impl Service {
             tokenizer,
             template,
             generator: Box::new(generator),
+            histories: Histories::default(),
             end_tokens,
             token_bytes_max,
             style,
@@ -121,8 +124,21 @@ impl Service {
     /// `context_length_exceeded` when the prompt leaves no room for an answer, `invalid_value` for
     /// settings out of range, `server_is_overloaded` when the engine takes no more work.
     pub fn respond(&self, request: &CreateResponse) -> Result<Stream, ErrorBody> {
+        self.begin(None, request)
+    }
+
+    /// The same of a request whose input is only what is new after a conversation. What that takes depends on
+    /// what is new alone, if the request's instructions and tools are what they were.
+    ///
+    /// # Errors
+    /// As [`Service::respond`].
+    pub fn go_on(&self, past: &Past, request: &CreateResponse) -> Result<Stream, ErrorBody> {
+        self.begin(Some(past), request)
+    }
+
+    fn begin(&self, past: Option<&Past>, request: &CreateResponse) -> Result<Stream, ErrorBody> {
         let class = if request.generate { Class::Interactive } else { Class::Background };
-        let (origin, mask) = self.origin_of(request)?;
+        let (origin, mask) = self.origin_of(past, request)?;
         self.start(origin, class, None, mask()?)
     }
 
@@ -133,31 +149,32 @@ impl Service {
     /// # Errors
     /// As [`Service::respond`]; `invalid_value` for more than 16.
     pub fn respond_all(&self, request: &CreateResponse, n: u32) -> Result<Candidates, ErrorBody> {
-        let (origin, mask) = self.origin_of(request)?;
+        let (origin, mask) = self.origin_of(None, request)?;
         self.start_all(&origin, n, request.temperature.is_none(), mask)
     }
 
     /// What an answer goes on from, and what makes the masks of its candidates.
     fn origin_of<'a>(
         &'a self,
+        past: Option<&Past>,
         request: &'a CreateResponse,
-    ) -> Result<(Origin, impl Fn() -> NewMask + 'a), ErrorBody> {
+    ) -> Result<(Origin, impl Fn() -> NewMask + use<'a>), ErrorBody> {
         let extensions = &request.cerium;
         let (temperature, top_p) = (request.temperature, request.top_p);
         let n_vocab = self.tokenizer().n_vocab();
         let sampling = prompt::sampling(temperature, top_p, extensions, n_vocab, fresh_number)?;
         let stops = prompt::stops(extensions.stop.iter())?;
         self.check_bytes("input", prompt::conversation_bytes(request))?;
-        let conversation = Conversation::new(request, self.template());
-        let mut prompt = prompt::encode(&conversation, self.tokenizer(), self.template())?;
+        let history = self.0.histories.read(self, past, request)?;
+        let mut prompt = history.prompt();
         let thinks = self.thinks(&prompt, &extensions.prefix);
         let prefix = self.tokenizer().encode(&extensions.prefix);
         prompt.extend(&prefix);
         let asked = Asked::of(request, self.0.style, thinks);
         let origin = Origin {
             param: "input",
-            n_instructions: conversation.messages.len().saturating_sub(n_items(&request.input)),
-            conversation: Some(conversation),
+            past: Some(Past { history, said: Vec::new() }),
+            n_items: n_items(&request.input),
             prompt,
             end_tokens: Vec::new(),
             max_tokens: request.max_output_tokens,
@@ -180,9 +197,7 @@ impl Service {
     /// # Errors
     /// For a conversation that the model's template cannot have.
     pub fn count(&self, request: &CreateResponse) -> Result<usize, ErrorBody> {
-        let conversation = Conversation::new(request, self.template());
-        let prompt = prompt::encode(&conversation, self.tokenizer(), self.template())?;
-        Ok(prompt.len() + self.count_tokens(&request.cerium.prefix))
+        Ok(self.encode(request)?.len() + self.count_tokens(&request.cerium.prefix))
     }
 
     /// How many tokens of a conversation would be computed if it were to be answered now.
@@ -191,9 +206,15 @@ impl Service {
     /// As [`Service::respond`].
     pub fn missing_tokens(&self, request: &CreateResponse) -> Result<usize, ErrorBody> {
         self.check_bytes("input", prompt::conversation_bytes(request))?;
-        let conversation = Conversation::new(request, self.template());
-        let prompt = prompt::encode(&conversation, self.tokenizer(), self.template())?;
+        let prompt = self.encode(request)?;
         Ok(prompt.len() - self.0.generator.n_known(&prompt))
+    }
+
+    /// The prompt of a conversation, of which nothing is kept.
+    fn encode(&self, request: &CreateResponse) -> Result<Vec<u32>, ErrorBody> {
+        let items = request.input.items();
+        let conversation = Conversation::new(&Front::of(request), items.iter(), self.template());
+        prompt::encode(&conversation, self.tokenizer(), self.template())
     }
 
     /// Begins to go on with a text, or to fill the gap before the request's suffix.
@@ -228,8 +249,8 @@ impl Service {
         let (prompt, end_tokens) = prompt::completion(request, &self.0.tokenizer)?;
         Ok(Origin {
             param: "prompt",
-            conversation: None,
-            n_instructions: 0,
+            past: None,
+            n_items: 0,
             prompt,
             end_tokens,
             max_tokens: request.max_tokens,
@@ -259,7 +280,7 @@ impl Service {
 
     /// What finds calls and thoughts in an answer, where there may be any.
     pub(crate) fn reader(&self, origin: &Origin) -> Option<Reader> {
-        origin.conversation.as_ref()?;
+        origin.past.as_ref()?;
         let (style, thinks) =
             (self.0.style, self.thinks(&origin.prompt, &origin.extensions.prefix));
         let needed = thinks != Thinks::No || style == Style::Harmony || !origin.tools.is_empty();
@@ -276,6 +297,28 @@ impl Service {
         let bytes = |id| self.mark(id).unwrap_or_else(|| self.tokenizer().token_bytes(id));
         let tail: Vec<u8> = tail.iter().flat_map(|&id| bytes(id)).copied().collect();
         if tail.trim_ascii_end().ends_with(b"<think>") { Thinks::Begun } else { Thinks::May }
+    }
+
+    /// Ids of a whole conversation up to where the model's turn begins; and how it ends and what opens that turn,
+    /// if that is known.
+    pub(crate) fn encode_whole(
+        &self,
+        conversation: &Conversation,
+    ) -> Result<(Vec<u32>, End), ErrorBody> {
+        let (tokenizer, template) = (self.tokenizer(), self.template());
+        let mut ids = prompt::encode(conversation, tokenizer, template)?;
+        let ending = Ending::of(&conversation.messages, !conversation.tools.is_empty());
+        let opening = ending.and_then(|ending| template.opening(tokenizer, ending));
+        let end = ending.zip(opening).filter(|(_, opening)| ids.ends_with(opening));
+        if let Some((_, opening)) = end {
+            ids.truncate(ids.len() - opening.len());
+        }
+        Ok((ids, end.map(|(ending, opening)| (ending, opening.to_vec()))))
+    }
+
+    /// Whether there is memory for what connections keep.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.0.histories.is_full()
     }
 
     pub(crate) fn tokenizer(&self) -> &Arc<Tokenizer> {

@@ -6,7 +6,8 @@
 
 mod boundary;
 
-use crate::conversation::{Conversation, message};
+use crate::conversation::message;
+use crate::history::Past;
 use crate::prompt;
 use crate::service::Service;
 use cerium_engine::{Drafts, Sampling};
@@ -19,9 +20,9 @@ pub(crate) struct Origin {
     /// Field of the request that the prompt came from.
     pub(crate) param: &'static str,
     /// The conversation; absent where raw text goes on.
-    pub(crate) conversation: Option<Conversation>,
-    /// Turns of it before those of the input.
-    pub(crate) n_instructions: usize,
+    pub(crate) past: Option<Past>,
+    /// Turns at its end that are those of the input, and what was said since.
+    pub(crate) n_items: usize,
     pub(crate) prompt: Vec<u32>,
     /// Tokens that end it, beside the usual ones.
     pub(crate) end_tokens: Vec<u32>,
@@ -141,10 +142,11 @@ impl Origin {
         }
 
         let said = said(&request.input)?;
-        let Some(mut conversation) = self.conversation.clone() else {
+        let Some(mut past) = self.past.clone() else {
             return Err(ErrorBody::not_served("input", "a text without turns cannot be talked to")
                 .with_code("steering_not_supported"));
         };
+        let mut conversation = past.conversation(service);
         let messages = &mut conversation.messages;
         let (n_kept, mut tail) = if kept.is_empty() {
             match messages.last_mut().filter(|last| last.role == "user") {
@@ -156,6 +158,8 @@ impl Origin {
             (n_same, whole.split_off(n_same))
         } else {
             messages.push(message("assistant", &before));
+            past.said.push(Item::message(Role::Assistant, before));
+            origin.n_items += 1;
             let closed = prompt::turns(&conversation, tokenizer, service.template())?;
             conversation.messages.push(message("user", &said));
             let opened = prompt::encode(&conversation, tokenizer, service.template())?;
@@ -167,7 +171,9 @@ impl Origin {
         let mut sequence = [&self.prompt[..], &written.ids].concat();
         sequence.truncate(n_kept);
         sequence.extend(&tail);
-        (origin.conversation, origin.prompt) = (Some(conversation), sequence);
+        past.said.push(Item::message(Role::User, said));
+        origin.n_items += 1;
+        (origin.past, origin.prompt) = (Some(past), sequence);
         origin.extensions.prefix.clone_from(&changes.prefix);
         let prediction = changes.prediction.clone().unwrap_or_else(|| shown.to_owned());
         origin.extensions.prediction = Some(prediction);

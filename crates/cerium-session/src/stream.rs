@@ -2,11 +2,12 @@
 
 use crate::calls::{Piece, Reader};
 use crate::generator::Steps;
+use crate::history::Past;
 use crate::likely::Likely;
 use crate::service::{Limit, Service, refused};
 use crate::steer::{Origin, Successor, Written};
 use crate::text::{Flow, TextOut};
-use crate::why;
+use crate::why::{self, Unexplained};
 use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Steer, Step};
 use cerium_protocol::{
     DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Item, Response, Role, Status,
@@ -44,6 +45,8 @@ pub struct Stream {
     /// Events made and not yet taken: at most the last text and the end.
     ready: VecDeque<Event>,
     phase: Phase,
+    /// The prompt, if the answer has ended and does not explain it.
+    unexplained: Option<Unexplained>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,7 @@ impl Stream {
             n_shown: 0,
             next: None,
             phase: Phase::Writing,
+            unexplained: None,
             service,
             steps,
             origin,
@@ -166,6 +170,19 @@ impl Stream {
         self.phase == Phase::Over && self.ready.is_empty()
     }
 
+    /// The conversation with as much of the answer as there is: what a request goes on from. None of raw text, and
+    /// where there is no memory to remember it.
+    pub fn past(&self) -> Option<Past> {
+        let past = self.origin.past.as_ref().filter(|_| self.service.has_room())?;
+        let said = past.said.iter().chain(&self.response.output).cloned().collect();
+        Some(Past { history: past.history.clone(), said })
+    }
+
+    /// The prompt of an answer that has ended without explaining it; once.
+    pub fn unexplained(&mut self) -> Option<Unexplained> {
+        self.unexplained.take()
+    }
+
     /// Asks for an early end: `Done` with status `Cancelled` follows soon, unless the answer had
     /// ended by itself.
     pub fn cancel(&mut self) {
@@ -246,7 +263,9 @@ impl Stream {
         ended.incomplete_reason = Some("steered".to_owned());
         ended.output = vec![Item::message(Role::Assistant, next.kept)];
         (ended.usage, ended.timings) = (usage(stats), timings(stats));
-        ended.why = Some(why::explain(&self.service, &self.origin, stats).into());
+        if why::is_told(&self.origin) {
+            ended.why = Some(Box::new(why::explain(&self.service, &self.origin, stats)));
+        }
         (self.origin, self.written, self.limit) = (next.origin, next.written, limit);
         (self.text, self.likely) = (TextOut::new(self.origin.stops.clone()), Likely::default());
         self.ready.push_back(Event::Steered(Box::new(Steered { ended, successor })));
@@ -378,9 +397,15 @@ impl Stream {
         response.incomplete_reason = reason.map(str::to_owned);
         response.usage = usage(&finish.stats);
         response.timings = timings(&finish.stats);
-        let answers = !self.warms;
-        response.why =
-            answers.then(|| why::explain(&self.service, &self.origin, &finish.stats).into());
+        if !self.warms && why::is_told(&self.origin) {
+            let why = why::explain(&self.service, &self.origin, &finish.stats);
+            response.why = Some(Box::new(why));
+        } else if !self.warms {
+            let prompt = std::mem::take(&mut self.origin.prompt);
+            let (service, origin) = (self.service.clone(), self.origin.clone());
+            let (origin, stats) = (Origin { prompt, ..origin }, finish.stats.clone());
+            self.unexplained = Some(Unexplained::new(service, origin, stats));
+        }
         self.ready.push_back(Event::Done(response.clone()));
     }
 }

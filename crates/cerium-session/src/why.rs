@@ -7,11 +7,15 @@
 use crate::service::Service;
 use crate::steer::Origin;
 use cerium_engine::{Gone, Parting, Stats};
+use cerium_model::template::Message;
 use cerium_protocol::{Cause, PartRead, Place, Why};
 use std::ops::Range;
 
 /// Parts that are told, and most of those that a request names.
 const PARTS_MAX: usize = 64;
+
+/// Longest prompt that an answer explains by itself, if its request names no parts.
+const TOKENS_MAX: usize = 4096;
 
 /// What follows the last message: the template's words, and what the answer is made to begin with.
 const ANSWER: &str = "beginning of the answer";
@@ -30,6 +34,31 @@ struct Part<'a> {
     bytes: Range<usize>,
 }
 
+/// An answer's prompt that was not explained yet.
+#[derive(Debug)]
+pub struct Unexplained {
+    service: Service,
+    origin: Origin,
+    stats: Stats,
+}
+
+impl Unexplained {
+    pub(crate) fn new(service: Service, origin: Origin, stats: Stats) -> Self {
+        Self { service, origin, stats }
+    }
+
+    /// What of it was known, and why the rest was not.
+    pub fn why(&self) -> Why {
+        explain(&self.service, &self.origin, &self.stats)
+    }
+}
+
+/// Whether an answer explains its prompt by itself. It takes time in proportion to the prompt, which a turn of a
+/// long conversation should not: a long one is explained at once only if its request names parts.
+pub(crate) fn is_told(origin: &Origin) -> bool {
+    origin.prompt.len() <= TOKENS_MAX || !origin.extensions.parts.is_empty()
+}
+
 /// What of a prompt was known, and why the rest was not.
 pub(crate) fn explain(service: &Service, origin: &Origin, stats: &Stats) -> Why {
     let (ids, tokenizer) = (&origin.prompt, service.tokenizer());
@@ -40,7 +69,9 @@ pub(crate) fn explain(service: &Service, origin: &Origin, stats: &Stats) -> Why 
         (at, tokenizer.is_control(id))
     });
     let controls: Vec<usize> = starts.filter(|&(_, is)| is).map(|(at, _)| at).collect();
-    let parts = parts(origin, &String::from_utf8_lossy(&bytes), &controls);
+    let conversation = origin.past.as_ref().map(|past| past.conversation(service));
+    let messages = conversation.as_ref().map_or(&[][..], |it| &it.messages[..]);
+    let parts = parts(origin, messages, &String::from_utf8_lossy(&bytes), &controls);
     let mut read: Vec<PartRead> = Vec::new();
     // By the place of each text: which of the parts that are told it belongs to.
     let of: Vec<usize> = (parts.iter().map(|part| part.name).chain([ANSWER]))
@@ -102,8 +133,13 @@ fn instead(service: &Service, parting: &Parting) -> Option<String> {
 /// The parts of a prompt, in their order.
 ///
 /// * `controls`: the bytes at which its control tokens stand
-fn parts<'a>(origin: &'a Origin, prompt: &str, controls: &[usize]) -> Vec<Part<'a>> {
-    let messages = origin.conversation.as_ref().map_or(&[][..], |it| &it.messages[..]);
+fn parts<'a>(
+    origin: &'a Origin,
+    messages: &[Message],
+    prompt: &str,
+    controls: &[usize],
+) -> Vec<Part<'a>> {
+    let n_before = messages.len().saturating_sub(origin.n_items);
     let (mut parts, mut at) = (Vec::new(), 0);
     for (i, message) in messages.iter().enumerate() {
         let usual = match message.role.as_str() {
@@ -116,7 +152,7 @@ fn parts<'a>(origin: &'a Origin, prompt: &str, controls: &[usize]) -> Vec<Part<'
         let n_left_out = message.content.len() - message.content.trim_start().len();
         let start = find(prompt, text, at, controls);
         let named = origin.extensions.parts.iter().take(PARTS_MAX);
-        let named = named.filter(|part| i.checked_sub(origin.n_instructions) == Some(part.item));
+        let named = named.filter(|part| i.checked_sub(n_before) == Some(part.item));
         let cut = |byte: usize| text.floor_char_boundary(byte.saturating_sub(n_left_out));
         let mut cuts: Vec<(usize, &str)> = vec![(0, usual)];
         cuts.extend(named.map(|part| (cut(part.byte), part.name.as_str())));

@@ -3,7 +3,7 @@
 //! That is what lets a request name a response which is stored nowhere. It is gone with the connection.
 
 use super::lanes::Lane;
-use cerium_protocol::Item;
+use cerium_session::Past;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::AbortHandle;
@@ -15,7 +15,7 @@ pub(super) struct Kept(Mutex<HashMap<Lane, State>>);
 #[derive(Debug)]
 struct State {
     id: String,
-    items: Arc<Vec<Item>>,
+    past: Arc<Past>,
     /// What reads the conversation ahead.
     reading: Option<Reading>,
 }
@@ -32,17 +32,22 @@ impl Drop for Reading {
 
 impl Kept {
     /// The conversation up to a response. Whoever goes on from it reads it now, so nobody reads it ahead.
-    pub(super) fn find(&self, id: &str) -> Option<Arc<Vec<Item>>> {
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Past>> {
         let mut lanes = self.lock();
         let state = lanes.values_mut().find(|state| state.id == id)?;
         state.reading = None;
-        Some(Arc::clone(&state.items))
+        Some(Arc::clone(&state.past))
     }
 
-    /// A lane has come to a response.
-    pub(super) fn put(&self, lane: &Lane, id: &str, items: Vec<Item>, reading: Option<Reading>) {
-        let state = State { id: id.to_owned(), items: Arc::new(items), reading };
-        self.lock().insert(lane.clone(), state);
+    /// A lane has come to a response, after which nothing can go on without a `past`.
+    pub(super) fn put(&self, lane: &Lane, id: &str, past: Option<Past>, reading: Option<Reading>) {
+        let past = past.map(Arc::new);
+        let state = past.map(|past| State { id: id.to_owned(), past, reading });
+        let mut lanes = self.lock();
+        match state {
+            Some(state) => drop(lanes.insert(lane.clone(), state)),
+            None => drop(lanes.remove(lane)),
+        }
     }
 
     /// Going on from a response failed: its lane forgets it. Other lanes that went on from it do not matter.

@@ -13,7 +13,8 @@ use axum::extract::ws::Message;
 use cerium_protocol::wire::responses::{
     Asked, Events, Refused, ServerEvent, SteerEvent, SteerId, read,
 };
-use cerium_protocol::{ErrorBody, ErrorKind, Event, Input, Item, Response, Status, SteerResponse};
+use cerium_protocol::{ErrorBody, ErrorKind, Event, Input, Response, Status, SteerResponse};
+use cerium_session::Past;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -50,10 +51,6 @@ pub(super) struct Turn {
     /// Its name, known to the connection.
     pub(super) id: Arc<Mutex<String>>,
     pub(super) steers: mpsc::Receiver<SteerResponse>,
-    /// The conversation so far.
-    pub(super) items: Vec<Item>,
-    /// What is said to the response, once it turns.
-    pub(super) steered: Option<SteerResponse>,
 }
 
 impl Turn {
@@ -62,7 +59,7 @@ impl Turn {
         mut self,
         held: Held,
         previous: Option<String>,
-        parent: Option<Arc<Vec<Item>>>,
+        parent: Option<Arc<Past>>,
     ) {
         let done = match self.begin(held, previous.as_deref(), parent).await {
             Ok((stream, events)) => self.tell(stream, events).await,
@@ -81,7 +78,7 @@ impl Turn {
         &mut self,
         held: Held,
         previous: Option<&str>,
-        parent: Option<Arc<Vec<Item>>>,
+        parent: Option<Arc<Past>>,
     ) -> Result<(Watched, Events), ErrorBody> {
         let app = Arc::clone(&self.app);
         let busy = self.asker.begin(&app.ledger)?;
@@ -104,20 +101,24 @@ impl Turn {
                 read(&memory.complete(stored.chain(memory.input.iter().map(|item| item.get())))?)?
             };
             app.check_model(&asked.request.model)?;
-            let mut items = parent.map_or_else(Vec::new, Arc::unwrap_or_clone);
-            items.extend(asked.request.input.into_items());
-            asked.request.input = Input::Items(items.clone());
-            let stream = truncate::start(&app.service, &mut asked, memory.truncates)?;
+            let stream = match parent {
+                Some(past) if !memory.truncates => app.service.go_on(&past, &asked.request)?,
+                past => {
+                    if let Some(past) = past {
+                        let mut items = past.all();
+                        items.extend(asked.request.input.into_items());
+                        asked.request.input = Input::Items(items);
+                    }
+                    truncate::start(&app.service, &mut asked, memory.truncates)?
+                }
+            };
             asked.echo.created_at = now();
-            Ok((Watched::new(stream.into(), busy), asked.echo, items))
+            Ok((Watched::new(stream.into(), busy), Events::new(asked.echo)))
         });
-        let begun = begun.await.unwrap_or_else(|panic| {
+        begun.await.unwrap_or_else(|panic| {
             tracing::error!(%panic, "a request could not be prepared");
             Err(ErrorBody::new(ErrorKind::ServerError, "the server failed to read this request"))
-        });
-        let (stream, echo, items) = begun?;
-        self.items = items;
-        Ok((stream, Events::new(echo)))
+        })
     }
 
     /// Tells a response to its end. `None` if it fails, or nobody is there to be told.
@@ -141,12 +142,10 @@ impl Turn {
                 }
                 Event::Steered(steered) => {
                     self.name(&steered.successor.id);
-                    self.turned(&steered.ended);
                 }
                 Event::Done(response) => {
-                    self.answered(response);
                     // Before the client knows: it may go on at once, in any lane.
-                    self.kept.put(&self.lane, &response.id, std::mem::take(&mut self.items), None);
+                    self.kept.put(&self.lane, &response.id, stream.past(), None);
                     return self.send(&mut events, event).await;
                 }
                 Event::Failed(_) => {
@@ -171,9 +170,10 @@ impl Turn {
         response: Response,
     ) -> Option<()> {
         let response = Response { status: Status::Completed, ..response };
+        let past = stream.past();
         let reading = tokio::spawn(async move { while stream.next().await.is_some() {} });
         let reading = Some(Reading(reading.abort_handle()));
-        self.kept.put(&self.lane, &response.id, std::mem::take(&mut self.items), reading);
+        self.kept.put(&self.lane, &response.id, past, reading);
         self.send(&mut events, Event::Done(response)).await
     }
 
@@ -182,7 +182,6 @@ impl Turn {
         let (id, lane) = (asked.previous_response_id.clone(), self.lane.name());
         let said = match stream.steer(&asked) {
             Ok(()) => {
-                self.steered = Some(asked);
                 let steer =
                     SteerId { id: id.replacen("resp_", "steer_", 1), previous_response_id: id };
                 SteerEvent::Accepted { steer }
@@ -205,22 +204,6 @@ impl Turn {
 
     fn name(&self, id: &str) {
         id.clone_into(&mut self.id.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// What was said before a redirection is part of the conversation, unless the answer itself goes on.
-    fn turned(&mut self, ended: &Response) {
-        let Some(asked) = self.steered.take() else { return };
-        if asked.cerium.go_on.is_some() {
-            return;
-        }
-        if !ended.text().is_empty() {
-            self.answered(ended);
-        }
-        self.items.extend(asked.input.into_items());
-    }
-
-    fn answered(&mut self, response: &Response) {
-        self.items.extend(response.output.iter().cloned());
     }
 }
 

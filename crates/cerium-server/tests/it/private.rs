@@ -5,6 +5,7 @@ use crate::script::{self, Act, Seen};
 use cerium_engine::FinishReason;
 use cerium_protocol::wire::engine::{About, Holds};
 use cerium_server::{Doors, Private, ServerOptions, run, serve};
+use cerium_session::Service;
 use serde_json::{Value, json};
 use std::io::{BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -42,7 +43,14 @@ fn about() -> About {
 }
 
 fn start(act: Act, about: About, idle: Option<Duration>) -> (Engine, Arc<Seen>) {
-    let (service, seen) = script::service(act);
+    start_of(script::service(act), about, idle)
+}
+
+fn start_of(
+    (service, seen): (Service, Arc<Seen>),
+    about: About,
+    idle: Option<Duration>,
+) -> (Engine, Arc<Seen>) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
@@ -120,6 +128,25 @@ fn it_says_what_it_is_and_what_it_did() {
     assert_eq!(activity["cached_tokens"], answer["cerium"]["cached_tokens"]);
     assert_eq!(engine.post("/cerium/tokens", &json!({"text": "abc"})), json!({"tokens": 3}));
     assert_eq!(engine.send(&post("/cerium/tokens", &json!({"text": 3}))).status, 400);
+    engine.post("/cerium/stop", &json!({"if_idle": true}));
+    engine.has_left();
+}
+
+#[test]
+fn it_explains_long_prompts_when_it_is_asked() {
+    let words = script::words(true);
+    let service = script::service_within(Act::Say("Hi", FinishReason::Stop), &words, 10_000);
+    let (engine, _) = start_of(service, about(), None);
+    for text in ["short".to_owned(), "long ".repeat(1000)] {
+        engine.post("/v1/responses", &json!({"model": "scripted", "input": text}));
+    }
+    let told = engine.send(b"GET /cerium/why HTTP/1.1\r\nHost: localhost\r\n\r\n").json();
+    for (answer, least) in told.as_array().unwrap().iter().zip([5, 5000]) {
+        let parts = answer["why"]["parts"].as_array().unwrap();
+        let n_tokens: u64 = parts.iter().map(|part| part["tokens"].as_u64().unwrap()).sum();
+        assert!(n_tokens > least, "{answer:#}");
+    }
+    assert_eq!(told.as_array().unwrap().len(), 2);
     engine.post("/cerium/stop", &json!({"if_idle": true}));
     engine.has_left();
 }

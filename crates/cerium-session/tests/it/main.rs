@@ -4,6 +4,7 @@
 
 mod down;
 mod drafts;
+mod histories;
 mod script;
 mod steer;
 mod tools;

@@ -65,6 +65,11 @@ pub(crate) fn service(act: Act) -> (Service, Arc<Seen>) {
 
 /// The same with a vocabulary of one's own.
 pub(crate) fn service_of(act: Act, words: &Words) -> (Service, Arc<Seen>) {
+    service_within(act, words, N_CONTEXT)
+}
+
+/// The same with a longest sequence of one's own.
+pub(crate) fn service_within(act: Act, words: &Words, n_context: usize) -> (Service, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let script = Script { act, seen: Arc::clone(&seen) };
     let Words { tokenizer, template } = words;
@@ -72,7 +77,7 @@ pub(crate) fn service_of(act: Act, words: &Words) -> (Service, Arc<Seen>) {
         "scripted".to_owned(),
         Arc::clone(tokenizer),
         Arc::clone(template),
-        N_CONTEXT,
+        n_context,
         script,
     );
     (service, seen)
