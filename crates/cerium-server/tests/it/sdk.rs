@@ -6,7 +6,7 @@ use crate::stored::remembering;
 use cerium_engine::FinishReason;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{Mutex, PoisonError};
 
 /// The release whose traffic `crates/cerium-protocol` was written after.
 const CLIENT: &str = "openai==3.54.0";
@@ -27,8 +27,7 @@ fn the_official_client_finds_what_is_kept() {
 
 /// Runs one of the client's programs against a server.
 fn run(program: &str, server: &Server) {
-    static INSTALLED: LazyLock<Option<PathBuf>> = LazyLock::new(install);
-    let Some(packages) = &*INSTALLED else { return };
+    let Some(packages) = packages("pip", &[CLIENT]) else { return };
     let output = Command::new("python3")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(program))
         .arg(format!("http://{}/v1", server.address))
@@ -44,25 +43,36 @@ fn run(program: &str, server: &Server) {
     );
 }
 
-/// Installs the client once, below the target directory. Without Python or an index there is
+/// Installs packages of `pip` or `npm` once, below the target directory. Without them or an index there is
 /// nothing to test with, which a test run may not hide on the machine that decides.
-fn install() -> Option<PathBuf> {
-    let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join(CLIENT.replace("==", "-"));
+pub(crate) fn packages(tool: &str, names: &[&str]) -> Option<PathBuf> {
+    // Tests run side by side.
+    static ONE: Mutex<()> = Mutex::new(());
+    let name = names.join("-").replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+    let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name.replace("--", "-"));
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let done = packages.join("installed");
     if done.exists() {
         return Some(packages);
     }
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"];
-    let output = Command::new("python3").args(pip).arg(&packages).arg(CLIENT).output();
-    match output {
+    let mut install = if tool == "pip" {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+        pip
+    } else {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
+        npm
+    };
+    match install.arg(&packages).args(names).output() {
         Ok(output) if output.status.success() => {
             std::fs::write(done, "").unwrap();
             return Some(packages);
         }
-        Ok(output) => eprintln!("pip failed: {}", String::from_utf8_lossy(&output.stderr)),
-        Err(error) => eprintln!("cannot run python3: {error}"),
+        Ok(output) => eprintln!("{tool} failed: {}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => eprintln!("cannot run {tool}: {error}"),
     }
-    assert!(std::env::var_os("CI").is_none(), "the official client cannot be installed");
-    eprintln!("SKIPPED: the official client was not tried");
+    assert!(std::env::var_os("CI").is_none(), "{names:?} cannot be installed");
+    eprintln!("SKIPPED: {names:?} were not tried");
     None
 }
