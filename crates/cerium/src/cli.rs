@@ -451,10 +451,29 @@ pub(crate) enum Measure {
     Schedule(BenchSchedule),
     /// Answers with every draft, neighbour, number of threads and cache: the same bytes as plain ones
     Same(BenchSame),
+    /// Turns over HTTP and over a WebSocket: what the server takes of each, beside the engine
+    Serve(BenchServe),
     /// Many edits in a row over a tree: what each reads anew, its time, and whether memory stays flat
     Session(BenchSession),
     /// The first token of a short instruction after a long context that is known, and after a restart
     Cache(BenchCache),
+}
+
+/// Which conversations to have.
+#[derive(Debug, Args)]
+pub(crate) struct BenchServe {
+    /// Tokens of history, about
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1000, 10_000, 50_000, 100_000], value_parser = count)]
+    pub(crate) history: Vec<usize>,
+    /// Turns over each transport
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = count)]
+    pub(crate) turns: usize,
+    /// Tokens of each answer
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = count)]
+    pub(crate) tokens: usize,
+    /// Time between tokens
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 1000)]
+    pub(crate) pace: u64,
 }
 
 /// Which tree to edit (in memory), and how often.

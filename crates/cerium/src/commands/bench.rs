@@ -8,6 +8,7 @@ mod kept;
 mod report;
 mod same;
 mod schedule;
+mod serve;
 mod session;
 
 use super::{Context, Exit};
@@ -45,6 +46,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<Exit> {
         Measure::Schedule(args) => return schedule::run(output, &settings, args),
         Measure::Cache(args) => return cache::run(output, &settings, args),
         Measure::Same(args) => return same::run(output, &settings, args),
+        Measure::Serve(args) => return serve::run(output, &settings, args),
         Measure::Session(args) => return session::run(output, &settings, args),
         Measure::Prefill { tokens, rounds } => {
             (rounds, tokens.iter().map(|&n| Case::Prefill { n }).collect::<Vec<_>>())
