@@ -71,8 +71,7 @@ impl Dice {
         while turns.len() < n {
             let last = turns.last().map(|turn| turn.role.clone()).or(after.map(str::to_owned));
             let role = match (last.as_deref(), self.throw(0..6)) {
-                (None, 0..3) => "system",
-                (_, 0) => "system",
+                (None, 0..3) | (_, 0) => "system",
                 (Some("user" | "tool"), 1..5) => "assistant",
                 _ => "user",
             };
