@@ -43,6 +43,8 @@ pub(crate) struct Reader {
     style: Style,
     /// Names that tools are called by, and whether they take text.
     tools: Vec<(String, bool)>,
+    /// Whether an answer may begin with a call that no mark tells of.
+    unmarked: bool,
     state: State,
     /// Text that was not told yet: what it is depends on what comes.
     held: String,
@@ -87,9 +89,13 @@ impl Reader {
             let is_custom = matches!(tool.kind, ToolKind::Custom { .. });
             (called(tool.namespace.as_deref(), &tool.name), is_custom)
         };
+        // Masks begin at the marks: only those keep arguments to a schema.
+        let strict = |tool: &Tool| matches!(tool.kind, ToolKind::Function { strict: true, .. });
+        let unmarked = style == Style::Llama || !tools.iter().any(strict);
         Self {
             style,
             tools: tools.iter().map(tool).collect(),
+            unmarked: unmarked && !tools.is_empty(),
             state: if thinks { State::Thought } else { State::Text },
             held: String::new(),
             after_call: false,
@@ -136,7 +142,8 @@ impl Reader {
                 return false;
             }
         }
-        let found = self.style.opening(&self.held, !self.tools.is_empty(), !self.begun, ended);
+        let unmarked = self.unmarked && !self.begun;
+        let found = self.style.opening(&self.held, !self.tools.is_empty(), unmarked, ended);
         match found {
             style::Opening::None { n_said } => {
                 let mut n = n_said;
@@ -296,7 +303,7 @@ impl Reader {
         }
         let object = serde_json::from_str(&self.held[start..start + n]).ok();
         let Some((name, given)): Option<(String, serde_json::Value)> =
-            object.and_then(|object| head::taken_apart(&object))
+            object.and_then(|object| head.taken_apart(&object))
         else {
             return self.no_call(&head);
         };

@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Hermes,
     /// An object; another one may follow behind a semicolon.
     Bare,
+    /// An object in a fence.
+    Fenced,
     /// A list of objects, or a name, `[ARGS]` and arguments.
     List,
     /// A header up to `<|message|>`, then arguments.
@@ -59,7 +61,7 @@ impl Head {
     /// Reads the beginning of a call.
     pub(super) fn read(&self, text: &str) -> Found {
         match self.kind {
-            Kind::Hermes | Kind::Bare => object(text, 0),
+            Kind::Hermes | Kind::Bare | Kind::Fenced => object(text, 0),
             Kind::List => {
                 let start = text.len() - text.trim_start().len();
                 match text[start..].chars().next() {
@@ -86,6 +88,17 @@ impl Head {
         }
     }
 
+    /// Name and arguments of a call, in any order.
+    pub(super) fn taken_apart(&self, call: &Value) -> Option<(String, Value)> {
+        let call = call.get("function").filter(|function| function.is_object()).unwrap_or(call);
+        let name = call.get("name")?.as_str()?.to_owned();
+        let given = call.get("arguments").or_else(|| call.get("parameters")).cloned();
+        // Where no mark says that it is a call, an object with a name may be anything.
+        let none = (!matches!(self.kind, Kind::Bare | Kind::Fenced))
+            .then(|| Value::Object(serde_json::Map::new()));
+        Some((name, given.or(none)?))
+    }
+
     /// Reads what follows the arguments. `closed`: whether the object around them has ended.
     pub(super) fn tail(&self, text: &str, closed: bool) -> Tail {
         let mut rest = text.trim_start();
@@ -100,11 +113,14 @@ impl Head {
         let n = |rest: &str| text.len() - rest.len();
         match self.kind {
             Kind::Channel | Kind::Custom => Tail::End { n: 0 },
-            Kind::Hermes => match rest.strip_prefix("</tool_call>") {
-                Some(after) => Tail::End { n: n(after) },
-                None if "</tool_call>".starts_with(rest) => Tail::More,
-                None => Tail::End { n: n(rest) },
-            },
+            Kind::Hermes | Kind::Fenced => {
+                let mark = if self.kind == Kind::Hermes { "</tool_call>" } else { "```" };
+                match rest.strip_prefix(mark) {
+                    Some(after) => Tail::End { n: n(after) },
+                    None if mark.starts_with(rest) => Tail::More,
+                    None => Tail::End { n: n(rest) },
+                }
+            }
             Kind::Bare => match rest.strip_prefix(';') {
                 Some(after) => Tail::Another { n: n(after) },
                 None if rest.is_empty() => Tail::More,
@@ -241,14 +257,6 @@ impl Scan<'_> {
             _ => Taken::Other,
         }
     }
-}
-
-/// Name and arguments of a call, in any order.
-pub(super) fn taken_apart(call: &Value) -> Option<(String, Value)> {
-    let call = call.get("function").filter(|function| function.is_object()).unwrap_or(call);
-    let name = call.get("name")?.as_str()?.to_owned();
-    let given = call.get("arguments").or_else(|| call.get("parameters"));
-    Some((name, given.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()))))
 }
 
 /// What a tool is given that takes text, if it is called as if it were a function of one argument.

@@ -6,7 +6,7 @@ use super::head::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: Qwen, Hermes, and whoever was not trained
-    /// otherwise.
+    /// otherwise. Small ones often leave the tags out, or put a fence in their place.
     Hermes,
     /// `{"name": ..., "parameters": {...}}` alone, or behind `<|python_tag|>`: Llama 3.
     Llama,
@@ -74,9 +74,20 @@ impl Style {
         }
     }
 
-    /// What stands first in `text`. `calls`: whether there is anything to call; `first`: whether nothing was said
-    /// before; `ended`: whether nothing follows.
-    pub(super) fn opening(self, text: &str, calls: bool, first: bool, ended: bool) -> Opening {
+    /// What may stand before a call in place of its mark, at the beginning of an answer.
+    fn fences(self) -> &'static [(&'static str, Kind)] {
+        match self {
+            Self::Hermes => {
+                &[("", Kind::Bare), ("```json\n", Kind::Fenced), ("```\n", Kind::Fenced)]
+            }
+            Self::Llama => &[("", Kind::Bare)],
+            Self::Mistral | Self::Harmony => &[],
+        }
+    }
+
+    /// What stands first in `text`. `calls`: whether there is anything to call; `unmarked`: whether a call may
+    /// stand here without a mark; `ended`: whether nothing follows.
+    pub(super) fn opening(self, text: &str, calls: bool, unmarked: bool, ended: bool) -> Opening {
         let mut marks = vec![("<think>", Opens::Thought)];
         if self == Self::Harmony {
             // A channel is a thought or a call by what its header says.
@@ -96,10 +107,17 @@ impl Style {
                 Self::Harmony => {}
             }
         }
-        if calls && self == Self::Llama && first {
+        if unmarked {
             let start = text.len() - text.trim_start().len();
-            if text[start..].starts_with('{') {
-                return Opening::At { start, end: start, opens: Opens::Call(Kind::Bare) };
+            let rest = &text[start..];
+            for &(fence, kind) in self.fences() {
+                let end = start + fence.len();
+                if rest.strip_prefix(fence).is_some_and(|rest| rest.starts_with('{')) {
+                    return Opening::At { start, end, opens: Opens::Call(kind) };
+                }
+                if !ended && fence.starts_with(rest) {
+                    return Opening::None { n_said: 0 };
+                }
             }
         }
         let found = marks.iter().enumerate();

@@ -52,7 +52,7 @@ fn show(style: Style, text: &str) -> String {
     pieces.iter().map(show).collect::<Vec<_>>().join(", ")
 }
 
-const HERMES: [&str; 14] = [
+const HERMES: [&str; 19] = [
     "Hello.\n",
     "<tool_call>\n{\"name\": \"run\", \"arguments\": {\"cmd\": [\"ls\", \"-l {\\\"\"]}}\n</tool_call>",
     "I look.\n<tool_call>{\"name\":\"run\",\"arguments\":{}}</tool_call>\n<tool_call>\n{\"name\": \"agents.spawn\", \"arguments\": {\"n\": 1}}\n</tool_call>\n",
@@ -67,6 +67,11 @@ const HERMES: [&str; 14] = [
     "<tool_call>\n{\"name\": \"patch\", \"arguments\": {\"input\": \"a\\nb\"}}\n</tool_call>",
     "<think>\nLet me\n see.\n</think>\n\nYes < no <to",
     "a <tool_cal> b",
+    "{\"name\": \"run\", \"arguments\": {\"a\": 1}}",
+    "\n```json\n{\n  \"name\": \"run\",\n  \"arguments\": {}\n}\n```\nDone.",
+    "```json\n{\"name\": \"nobody\", \"arguments\": {}}\n```",
+    "{\"name\": \"run\", \"distance\": 5}",
+    "See:\n```json\n{\"name\": \"run\", \"arguments\": {}}\n```",
 ];
 
 #[test]
@@ -87,7 +92,22 @@ fn hermes() {
     call 1, given "a\nb"
     thought "Let me\n see.\n", "Yes < no <to"
     "a <tool_cal> b"
+    call 0, given "{\"a\":1}"
+    call 0, given "{}", "Done."
+    "```json\n{\"name\": \"nobody\", \"arguments\": {}}\n```"
+    "{\"name\": \"run\", \"distance\": 5}"
+    "See:\n```json\n{\"name\": \"run\", \"arguments\": {}}\n```"
     "#);
+}
+
+#[test]
+fn strict_functions_are_called_behind_their_mark() {
+    let mut tools = tools();
+    tools[0].kind = ToolKind::Function { parameters: None, strict: true };
+    let text = "{\"name\": \"run\", \"arguments\": {}}";
+    let mut reader = Reader::new(Style::Hermes, &tools, false);
+    let told = [reader.push(text), reader.finish()].concat();
+    assert_eq!(told, [Piece::Text(text.into())]);
 }
 
 const OTHERS: [(Style, &str); 9] = [
@@ -168,7 +188,7 @@ proptest! {
             "<tool_call>", "</tool_call>", "{", "}", "[", "]", "\"name\": ", "\"run\"", ", ", "\"arguments\": ",
             "<think>", "</think>", "x", " ", "\n", "é", "<", "[TOOL_CALLS]", "run", "[ARGS]", "<|channel|>",
             "<|message|>", "<|start|>", "<|end|>", "to=functions.run", ";", "<|python_tag|>", "analysis",
-            "<custom_tool_call name=\"", "patch", "\">\n", "</custom_tool_call>", "\\", "\"",
+            "<custom_tool_call name=\"", "patch", "\">\n", "</custom_tool_call>", "\\", "\"", "```json\n", "```",
         ]), 0..24),
     ) {
         let whole = read(style, false, [pieces.concat().as_str()]);
