@@ -73,16 +73,7 @@ impl Peers {
             results.push(self.compare(model, threads, &roofline)?);
         }
         let (text, csv) = (report::text(&results), report::csv(&results));
-        let run = Run::new("peers", threads, results);
-        if self.save {
-            eprintln!("saved in {}", run.save(&text, &csv)?.display());
-        }
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&run)?);
-        } else {
-            print!("{text}");
-        }
-        Ok(())
+        Run::new("peers", threads, results).report(&text, &csv, self.save, self.json)
     }
 
     fn compare(&self, model: &str, threads: usize, roofline: &Roofline) -> Result<Compared> {

@@ -102,16 +102,7 @@ impl Edits {
             }
         }
         let (table, csv) = (score::table(&results), score::csv(&results));
-        let run = Run::new("edits", threads, results);
-        if self.save {
-            eprintln!("saved in {}", run.save(&table, &csv)?.display());
-        }
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&run)?);
-        } else {
-            print!("{table}");
-        }
-        Ok(())
+        Run::new("edits", threads, results).report(&table, &csv, self.save, self.json)
     }
 
     /// Asks for what is missing. The engine is started with the first question.

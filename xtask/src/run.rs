@@ -27,11 +27,24 @@ impl<T: Serialize> Run<T> {
         Self { what, date, commit: commit(), machine: Machine::here(), threads, results }
     }
 
-    /// Writes `run.json`, `table.md` and `raw.csv` into a folder of `bench/runs`.
+    /// Prints the table, or all of the run as JSON, once it is saved if it is to be.
     ///
     /// # Errors
-    /// When they cannot be written.
-    pub(crate) fn save(&self, table: &str, csv: &str) -> Result<PathBuf> {
+    /// When it cannot be saved.
+    pub(crate) fn report(&self, table: &str, csv: &str, save: bool, json: bool) -> Result<()> {
+        if save {
+            eprintln!("saved in {}", self.save(table, csv)?.display());
+        }
+        if json {
+            println!("{}", serde_json::to_string_pretty(self)?);
+        } else {
+            print!("{table}");
+        }
+        Ok(())
+    }
+
+    /// Writes `run.json`, `table.md` and `raw.csv` into a folder of `bench/runs`.
+    fn save(&self, table: &str, csv: &str) -> Result<PathBuf> {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let cpu: String = self.machine.cpu.chars().map(plain).collect();
         let cpu: Vec<_> = cpu.split('-').filter(|word| !word.is_empty()).collect();

@@ -145,16 +145,7 @@ impl Edits {
         let ways = ["cerium".to_owned()].into_iter().chain(ways).collect();
         let compared = Compared { model: self.model.clone(), ways, edits };
         let (text, csv) = (compared.text(), compared.csv());
-        let run = Run::new("edits-beside", threads, compared);
-        if self.save {
-            eprintln!("saved in {}", run.save(&text, &csv)?.display());
-        }
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&run)?);
-        } else {
-            print!("{text}");
-        }
-        Ok(())
+        Run::new("edits-beside", threads, compared).report(&text, &csv, self.save, self.json)
     }
 
     fn read(&self) -> Result<Vec<Case>> {

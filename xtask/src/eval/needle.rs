@@ -50,12 +50,7 @@ impl Needle {
             results.push(serde_json::from_slice(&output.stdout)?);
         }
         let (table, csv) = (table(&results), csv(&results));
-        print!("{table}");
-        let run = Run::new("needle", threads, results);
-        if self.save {
-            eprintln!("saved in {}", run.save(&table, &csv)?.display());
-        }
-        Ok(())
+        Run::new("needle", threads, results).report(&table, &csv, self.save, false)
     }
 }
 

@@ -148,16 +148,11 @@ impl Shapes {
             peer_answers(&mut peer, &asked, &mut answers)?;
         }
         let (table, csv) = (table(&answers), csv(&answers));
-        print!("{table}");
         let invalid = answers.iter().filter(|answer| answer.valid == Some(false));
         for Answered { name, form, seed, ended, .. } in invalid {
             eprintln!("not of its shape: {name}, {form:?}, seed {seed:?}, ended: {ended}");
         }
-        let run = Run::new("shapes", threads, answers);
-        if self.save {
-            eprintln!("saved in {}", run.save(&table, &csv)?.display());
-        }
-        Ok(())
+        Run::new("shapes", threads, answers).report(&table, &csv, self.save, false)
     }
 }
 
