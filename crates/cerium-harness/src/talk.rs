@@ -165,7 +165,6 @@ impl Talk {
 
     /// The same conversation with the files as they are, and without what was said long ago, if it has gone
     /// stale or long: for going on with, once that has been read.
-    ///
     pub fn fresh(&self, backend: &dyn Backend) -> Option<Self> {
         let is_stale = self.has_changes || self.turns.len() >= TURNS_MAX;
         is_stale.then(|| self.rewritten(backend))
