@@ -5,9 +5,12 @@ use crate::archive::Archive;
 use crate::door::Door;
 use crate::guests::Guests;
 use crate::options::ServerOptions;
-use crate::private::{self, Leaving, Private, Socket};
+use crate::private::{self, Leaving, Private};
+use crate::public::Public;
+use crate::reload::Changing;
 use crate::router::{App, Gate, router};
-use crate::tls::Tls;
+use crate::tls::Certificate;
+use crate::unix::Socket;
 use axum::Router;
 use cerium_session::Service;
 use hyper::server::conn::http1;
@@ -22,7 +25,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio_rustls::TlsAcceptor;
 
 /// Threads for connections. The model wants the cores; moving bytes wants little.
 const N_THREADS: usize = 2;
@@ -36,8 +38,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Where a server listens; the service behind all doors is one.
 #[derive(Debug, Default)]
 pub struct Doors {
-    /// For whoever reaches the address.
-    pub public: Option<std::net::TcpListener>,
+    /// For whoever reaches it.
+    pub public: Option<Public>,
     /// For the same person's programs.
     pub private: Option<Private>,
 }
@@ -123,30 +125,58 @@ pub async fn serve(
         close.send_replace(Some(grace));
     };
     let public = async {
-        let Some(listener) = public else { return Ok(()) };
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
-        let address = listener.local_addr()?;
-        if !address.ip().is_loopback() && guests.is_none() {
+        let Some(public) = public else { return Ok(()) };
+        let (options, address) = (&app.options, public.address()?);
+        let is_far = address.is_some_and(|address| !address.ip().is_loopback());
+        if is_far && guests.is_none() {
             let what = "other machines may reach this address, and no key is asked for";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
-        let tls = app.options.tls.as_ref().map(Tls::acceptor).transpose()?;
-        if !address.ip().is_loopback() && tls.is_none() {
-            tracing::warn!(%address, "keys and all that is said here can be read on the way");
+        let tls = options.tls.as_ref().filter(|_| address.is_some());
+        let certificate = Arc::new(Certificate::new(tls)?);
+        if is_far && tls.is_none() {
+            tracing::warn!("keys and all that is said here can be read on the way");
         }
-        tracing::info!(%address, model = app.service.model().name, "serving");
-        let door = Door::new(address, &app.options.host_names);
-        let gate = Gate { door, guests };
+        tracing::info!(at = public.name(), model = app.service.model().name, "serving");
+        let door = Arc::new(Door::new(address, &options.host_names, options.cors.clone()));
+        let gate = Gate { door: Arc::clone(&door), guests: guests.clone() };
         let router = router(Arc::clone(&app), Router::new(), Some(gate));
-        keep(listener, tls, router, &app.options, closed.clone()).await;
-        Ok(())
+        let changing = Changing {
+            door,
+            guests,
+            certificate: address.is_some().then(|| Arc::clone(&certificate)),
+        };
+        let kept = async {
+            match public {
+                Public::Tcp(listener) => {
+                    listener.set_nonblocking(true)?;
+                    let listener = TcpListener::from_std(listener)?;
+                    keep(listener, &certificate, router, options, closed.clone()).await;
+                }
+                Public::Unix(listener, path) => {
+                    let socket = Socket::new(listener, path, false)?;
+                    keep(socket, &certificate, router, options, closed.clone()).await;
+                }
+            }
+            Ok(())
+        };
+        let changing = async {
+            match options.reload.clone() {
+                Some(reload) => changing.keep(reload).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            done = kept => done,
+            failed = changing => failed,
+        }
     };
     let private = async {
         let Some(Private { listener, path, about, .. }) = private else { return Ok(()) };
         tracing::info!(path = %path.display(), model = app.service.model().name, "serving");
         let router = router(Arc::clone(&app), private::routes(about), None);
-        keep(Socket::new(listener, path)?, None, router, &app.options, closed.clone()).await;
+        let socket = Socket::new(listener, path, true)?;
+        keep(socket, &Certificate::default(), router, &app.options, closed.clone()).await;
         Ok(())
     };
     let kept = async { tokio::try_join!(public, private).map(drop) };
@@ -223,7 +253,7 @@ impl Listener for Socket {
 /// Keeps a door until it is `closed`, and then for as long as that says.
 async fn keep<L: Listener>(
     listener: L,
-    tls: Option<TlsAcceptor>,
+    certificate: &Certificate,
     router: Router,
     options: &ServerOptions,
     closed: Closed,
@@ -242,7 +272,7 @@ async fn keep<L: Listener>(
             (stream, Some(permit)) = next => {
                 let place = Place { _permit: Arc::new(permit), closed: closed.clone() };
                 let (http, router) = (http.clone(), router.clone());
-                match tls.clone() {
+                match certificate.acceptor() {
                     Some(tls) => {
                         let patience = options.idle_max;
                         connections.spawn(async move {

@@ -7,13 +7,13 @@ mod allowance;
 
 use crate::activity::{Busy, Ledger};
 use crate::error::INVALID_API_KEY;
-use crate::options::KeyOptions;
+use crate::options::{KeyOptions, Limits, limits};
 use allowance::Allowance;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_store::{Key, Store, name_of};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -26,7 +26,8 @@ const LOOK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Guests {
     store: Store,
-    options: KeyOptions,
+    /// What keys of each tier are good for.
+    tiers: RwLock<BTreeMap<String, Limits>>,
     known: RwLock<HashMap<String, Arc<Guest>>>,
 }
 
@@ -34,8 +35,7 @@ pub(crate) struct Guests {
 #[derive(Debug)]
 pub(crate) struct Guest {
     key: Key,
-    /// `None`: this server knows no tier of that name.
-    allowance: Option<Mutex<Allowance>>,
+    allowance: Mutex<Allowance>,
     /// Connections outlive keys.
     revoked: AtomicBool,
 }
@@ -46,8 +46,9 @@ impl Guests {
     /// # Errors
     /// When that is not possible: nobody could come in.
     pub(crate) async fn open(options: KeyOptions) -> io::Result<Arc<Self>> {
-        let store = Store::open(options.store.clone()).await.map_err(io::Error::other)?;
-        let guests = Arc::new(Self { store, options, known: RwLock::default() });
+        let KeyOptions { store, tiers } = options;
+        let store = Store::open(store).await.map_err(io::Error::other)?;
+        let guests = Arc::new(Self { store, tiers: RwLock::new(tiers), known: RwLock::default() });
         guests.look().await.map_err(io::Error::other)?;
         Ok(guests)
     }
@@ -64,13 +65,13 @@ impl Guests {
 
     async fn look(&self) -> Result<(), cerium_store::StoreError> {
         let keys = self.store.keys().await?;
+        let tiers = self.tiers.read().unwrap_or_else(PoisonError::into_inner);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut last = std::mem::take(&mut *known);
         for key in keys.into_iter().filter(|key| key.revoked_at.is_none()) {
             // Whoever was here goes on with what is left to them.
             let guest = last.remove(&key.id).unwrap_or_else(|| {
-                let limits = self.options.limits(&key.tier);
-                let allowance = limits.map(|limits| Mutex::new(Allowance::new(limits)));
+                let allowance = Mutex::new(Allowance::new(limits(&tiers, &key.tier)));
                 Arc::new(Guest { key: key.clone(), allowance, revoked: AtomicBool::new(false) })
             });
             known.insert(key.id, guest);
@@ -79,6 +80,16 @@ impl Guests {
             guest.revoked.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// From now on tiers have these limits. Whoever is here goes on with what is left to them.
+    pub(crate) fn change_tiers(&self, changed: BTreeMap<String, Limits>) {
+        let mut tiers = self.tiers.write().unwrap_or_else(PoisonError::into_inner);
+        *tiers = changed;
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        for guest in known.values() {
+            guest.allowance().change(limits(&tiers, &guest.key.tier), Instant::now());
+        }
     }
 
     /// The one who holds the key of a request.
@@ -94,7 +105,7 @@ impl Guests {
         let Some(guest) = guest else {
             return Err(unknown("the key is not known here, or was revoked"));
         };
-        if guest.allowance.is_none() {
+        if !guest.allowance().is_served() {
             let what =
                 format!("this server has no tier `{:.60}`, which the key is of", guest.key.tier);
             let error = ErrorBody::new(ErrorKind::PermissionError, what);
@@ -115,25 +126,21 @@ impl Guest {
         if self.revoked.load(Ordering::Acquire) {
             return Err(unknown("the key was revoked"));
         }
-        self.allowance().map_or(Ok(()), |mut allowance| allowance.enter(Instant::now()))
+        self.allowance().enter(Instant::now())
     }
 
     /// A request has ended.
     pub(crate) fn leave(&self) {
-        if let Some(mut allowance) = self.allowance() {
-            allowance.leave();
-        }
+        self.allowance().leave();
     }
 
     /// An answer took so many tokens.
     pub(crate) fn charge(&self, n_tokens: u64) {
-        if let Some(mut allowance) = self.allowance() {
-            allowance.charge(n_tokens, Instant::now());
-        }
+        self.allowance().charge(n_tokens, Instant::now());
     }
 
-    fn allowance(&self) -> Option<MutexGuard<'_, Allowance>> {
-        Some(self.allowance.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    fn allowance(&self) -> MutexGuard<'_, Allowance> {
+        self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,7 +162,8 @@ impl Asker {
 
     /// Says in the head of an answer what is left, and when to come again.
     pub(crate) fn tell(&self, response: &mut Response) {
-        let Some(allowance) = self.0.as_ref().and_then(|guest| guest.allowance()) else { return };
+        let Some(guest) = &self.0 else { return };
+        let allowance = guest.allowance();
         let now = Instant::now();
         let mut lines = allowance.headers(now);
         if response.status() == StatusCode::TOO_MANY_REQUESTS {

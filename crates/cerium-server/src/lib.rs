@@ -5,14 +5,14 @@
 //! of them on a WebSocket, too. Of llama.cpp's own server it speaks what editor plugins need.
 //! [`run`] does the same for a program without async code, until a signal comes.
 //!
-//! There are two [`Doors`]: a public one on an address, and a [`Private`] one on a Unix socket for
+//! There are two [`Doors`]: a public one on an address or a Unix socket, and a [`Private`] one on a Unix socket for
 //! the programs of the same person, who may ask a little more there ([`engine`]).
 //!
 //! [`engine`]: cerium_protocol::wire::engine
 //!
 //! What holds here:
 //! * A browser page of another site gets nothing: its requests carry a foreign `Origin`, or, after
-//!   DNS rebinding, a foreign `Host`.
+//!   DNS rebinding, a foreign `Host`. Sites that the owner names ([`ServerOptions::cors`]) are let in.
 //! * A door that other machines can reach opens to holders of keys alone ([`ServerOptions::keys`]),
 //!   and each of them gets what their tier allows.
 //! * Every error has one shape and is made in one place, [`error`].
@@ -27,6 +27,7 @@ mod answer;
 mod archive;
 mod body;
 mod conversations;
+mod cors;
 mod dialect;
 mod door;
 pub mod error;
@@ -34,16 +35,21 @@ mod guests;
 mod metrics;
 mod options;
 mod private;
+mod public;
 mod query;
+mod reload;
 mod responses;
 mod router;
 mod socket;
 mod tls;
 mod tokens;
+mod unix;
 mod watched;
 
 pub use accept::{Doors, run, serve};
 pub use cerium_store::{Key, Place, Retention, Store, StoreError, StoreOptions};
-pub use options::{KeyOptions, Limits, ServerOptions};
+pub use cors::Site;
+pub use options::{KeyOptions, Limits, Reload, ServerOptions};
 pub use private::Private;
+pub use public::Public;
 pub use tls::Tls;

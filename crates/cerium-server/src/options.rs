@@ -1,8 +1,12 @@
 //! Bounds and names of a server.
 
+use crate::cors::Site;
 use crate::tls::Tls;
 use cerium_store::StoreOptions;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a server allows. The defaults suit one person's machine.
@@ -16,6 +20,11 @@ pub struct ServerOptions {
     pub keys: Option<KeyOptions>,
     /// By what certificate the public door is known; `None`: what is said there can be read on the way.
     pub tls: Option<Tls>,
+    /// Sites whose pages may use the public door beside its own; browsers of this machine are not let in
+    /// for any other.
+    pub cors: Vec<Site>,
+    /// How options are read anew at SIGHUP; `None`: they stay as they are.
+    pub reload: Option<Reload>,
     /// Longest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// Connections open at once; further ones wait in the system's backlog.
@@ -34,6 +43,27 @@ pub struct ServerOptions {
     pub grace: Duration,
     /// The same when the server leaves by itself, or for another one: nobody waits for it then.
     pub drain: Duration,
+}
+
+/// Reads options anew. Of these, tiers, sites and the certificate are taken over while the server runs.
+#[derive(Clone)]
+pub struct Reload(Arc<dyn Fn() -> io::Result<ServerOptions> + Send + Sync>);
+
+impl Reload {
+    /// From what reads them. It may block for a moment.
+    pub fn new(read: impl Fn() -> io::Result<ServerOptions> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(crate) fn read(&self) -> io::Result<ServerOptions> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reload").finish_non_exhaustive()
+    }
 }
 
 /// Which keys open the public door, and for how much.
@@ -62,9 +92,13 @@ impl KeyOptions {
 
     /// What keys of a tier may ask for; `None` for a tier that there is not.
     pub fn limits(&self, tier: &str) -> Option<Limits> {
-        let usual = (tier == Self::TIER).then(Limits::default);
-        self.tiers.get(tier).copied().or(usual)
+        limits(&self.tiers, tier)
     }
+}
+
+pub(crate) fn limits(tiers: &BTreeMap<String, Limits>, tier: &str) -> Option<Limits> {
+    let usual = (tier == KeyOptions::TIER).then(Limits::default);
+    tiers.get(tier).copied().or(usual)
 }
 
 impl Default for ServerOptions {
@@ -74,6 +108,8 @@ impl Default for ServerOptions {
             store: None,
             keys: None,
             tls: None,
+            cors: Vec::new(),
+            reload: None,
             // What WebSocket clients of the protocol take for granted too.
             body_bytes_max: 16 << 20,
             n_connections_max: 256,

@@ -14,14 +14,10 @@ use cerium_protocol::wire::engine::{
 };
 use cerium_protocol::wire::responses;
 use cerium_protocol::{CreateResponse, ErrorBody, ErrorKind};
-use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixStream;
 
 /// How often an engine looks whether it can still be found.
 const LOOK: Duration = Duration::from_secs(30);
@@ -40,41 +36,6 @@ pub struct Private {
     pub about: About,
     /// The server leaves after so long without a request; `None`: it stays.
     pub idle: Option<Duration>,
-}
-
-/// The socket of a private door, and its file.
-#[derive(Debug)]
-pub(crate) struct Socket {
-    listener: tokio::net::UnixListener,
-    path: PathBuf,
-}
-
-impl Socket {
-    pub(crate) fn new(
-        listener: std::os::unix::net::UnixListener,
-        path: PathBuf,
-    ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener: tokio::net::UnixListener::from_std(listener)?, path })
-    }
-
-    /// The next program of the same person.
-    pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
-        loop {
-            let (stream, _) = self.listener.accept().await?;
-            match stream.peer_cred() {
-                Ok(peer) if peer.uid() == geteuid().as_raw() => return Ok(stream),
-                peer => tracing::warn!(?peer, "somebody else is not let in"),
-            }
-        }
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // Gone already when its directory was cleared away.
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 /// When a server with a private door leaves by itself.

@@ -10,7 +10,7 @@ use crate::error::{METHOD_NOT_ALLOWED, Refusal, json};
 use crate::guests::{Asker, Guests};
 use crate::options::ServerOptions;
 use crate::tokens::{detokenize, tokenize};
-use crate::{conversations, responses, socket};
+use crate::{conversations, cors, responses, socket};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
@@ -94,15 +94,14 @@ pub(crate) struct Own;
 /// What a request passes at the public door.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    pub(crate) door: Door,
+    pub(crate) door: Arc<Door>,
     /// Who has a key, where one is asked for.
     pub(crate) guests: Option<Arc<Guests>>,
 }
 
 impl Gate {
-    /// Lets a request in, or says why not.
-    fn check(&self, request: &Request) -> Result<Asker, ErrorBody> {
-        self.door.check(request.uri(), request.headers())?;
+    /// Finds out who asks, or says why they may not.
+    fn asker(&self, request: &Request) -> Result<Asker, ErrorBody> {
         // Whoever keeps a server alive need not be one who may use it.
         let is_open = matches!(request.uri().path(), "/health" | "/ready");
         match &self.guests {
@@ -165,17 +164,31 @@ async fn pass(
     let span = tracing::info_span!("request", id, method = %request.method());
     let begun = Instant::now();
     let handle = async {
-        let asker =
-            gate.as_ref().as_ref().map_or(Ok(Asker::default()), |gate| gate.check(&request));
-        match asker {
-            Ok(asker) => {
+        let Some(gate) = gate.as_ref() else {
+            request.extensions_mut().insert(Asker::default());
+            return next.run(request).await;
+        };
+        let site = match gate.door.check(request.uri(), request.headers()) {
+            Ok(site) => site.cloned(),
+            Err(error) => return Refusal(error).into_response(),
+        };
+        // A browser that asks beforehand has no key yet.
+        let asked =
+            site.as_ref().and_then(|_| cors::preflight(request.method(), request.headers()));
+        let mut response = match (asked, gate.asker(&request)) {
+            (Some(response), _) => response,
+            (None, Ok(asker)) => {
                 request.extensions_mut().insert(asker.clone());
                 let mut response = next.run(request).await;
                 asker.tell(&mut response);
                 response
             }
-            Err(error) => Refusal(error).into_response(),
+            (None, Err(error)) => Refusal(error).into_response(),
+        };
+        if let Some(site) = site {
+            cors::tell(&mut response, site);
         }
+        response
     };
     let mut response = handle.instrument(span).await;
     app.ledger.metrics.told(response.status().as_u16());

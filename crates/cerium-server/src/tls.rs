@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -27,7 +27,7 @@ impl Tls {
         self.acceptor().map(drop)
     }
 
-    pub(crate) fn acceptor(&self) -> io::Result<TlsAcceptor> {
+    fn acceptor(&self) -> io::Result<TlsAcceptor> {
         let certs = CertificateDer::pem_file_iter(&self.cert)
             .and_then(Iterator::collect)
             .map_err(|error| unreadable(&self.cert, &error))?;
@@ -42,6 +42,27 @@ impl Tls {
             })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+/// What connections that come are encrypted with, if they are: a certificate may be renewed meanwhile.
+#[derive(Default)]
+pub(crate) struct Certificate(RwLock<Option<TlsAcceptor>>);
+
+impl Certificate {
+    pub(crate) fn new(tls: Option<&Tls>) -> io::Result<Self> {
+        Ok(Self(RwLock::new(tls.map(Tls::acceptor).transpose()?)))
+    }
+
+    /// Reads it from these files from now on. When they cannot be used, all stays as it is.
+    pub(crate) fn renew(&self, tls: Option<&Tls>) -> io::Result<()> {
+        let acceptor = tls.map(Tls::acceptor).transpose()?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        Ok(())
+    }
+
+    pub(crate) fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can be typed: commands, flags and their help, as a table. What they mean is in `commands`.
 
+mod listen;
+
 use cerium_harness::complete::{CompleteError, Point, parse_place};
 use cerium_harness::edit::CANDIDATES_MAX;
 use cerium_harness::journal::EntryId;
@@ -8,8 +10,8 @@ use cerium_server::KeyOptions;
 use clap::builder::{Styles, styling::AnsiColor};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+pub(crate) use listen::Listen;
 use serde::Deserialize;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -239,14 +241,14 @@ pub(crate) struct Complete {
 }
 
 /// `cerium serve`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Example:
   cerium serve --listen 127.0.0.1:9000 --model qwen2.5-coder-1.5b")]
 pub(crate) struct Serve {
-    /// Address and port to listen on, or a port of this machine alone [default: 127.0.0.1:8383]
-    #[arg(long, value_name = "ADDR", value_parser = address)]
-    pub(crate) listen: Option<SocketAddr>,
+    /// Address and port to listen on, a port of this machine alone, or unix:PATH [default: 127.0.0.1:8383]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<Listen>,
     /// Where responses are kept: a PostgreSQL database, or an SQLite file [default: under the state directory]
     #[arg(long, value_name = "URL|PATH")]
     pub(crate) store: Option<String>,
@@ -600,14 +602,6 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
-/// `ADDRESS:PORT`, or `PORT` on the loopback address.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    match text.parse::<u16>() {
-        Ok(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
-        Err(_) => text.parse().map_err(|_| "wanted ADDRESS:PORT, such as 127.0.0.1:8383".into()),
-    }
-}
-
 /// `A:B`, or `A` for a single line; counted from 1, both included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lines(pub(crate) LineSpan);
@@ -650,15 +644,6 @@ mod tests {
     #[test]
     fn the_table_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_port_is_an_address() {
-        assert_eq!(address("9471"), Ok(([127, 0, 0, 1], 9471).into()));
-        assert_eq!(address("0.0.0.0:80"), Ok(([0, 0, 0, 0], 80).into()));
-        for bad in ["", "localhost", "1.2.3.4", "70000", ":8383"] {
-            assert!(address(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

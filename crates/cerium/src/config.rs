@@ -7,7 +7,7 @@
 mod size;
 mod span;
 
-use crate::cli::{Global, Kv};
+use crate::cli::{Global, Kv, Listen};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 pub(crate) use size::Size;
@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::{Table, Value};
@@ -47,9 +46,11 @@ pub(crate) struct Settings {
     /// Bytes of disk for them; `None` for [`CACHE_BYTES`].
     pub(crate) cache_bytes: Option<u64>,
     /// Where `serve` listens.
-    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listen: Option<Listen>,
     /// Whether `serve` asks for keys on this machine, too.
     pub(crate) keys: bool,
+    /// Sites whose pages may use `serve`, as written.
+    pub(crate) cors: Vec<String>,
     /// By what certificate `serve` is known.
     pub(crate) tls: Option<TlsTable>,
     /// What holders of keys may ask for, by tier.
@@ -93,7 +94,8 @@ struct CacheTable {
 
 #[derive(Debug, Default, Deserialize)]
 struct ServeTable {
-    listen: Option<SocketAddr>,
+    listen: Option<Listen>,
+    cors: Option<Vec<String>>,
     keys: Option<bool>,
     tls: Option<TlsTable>,
 }
@@ -154,6 +156,7 @@ const KEYS: &[(&str, bool)] = &[
     ("cache.size", false),
     ("serve.listen", false),
     ("serve.keys", false),
+    ("serve.cors", false),
     ("serve.tls.cert", false),
     ("serve.tls.key", false),
     ("tiers", false),
@@ -243,6 +246,7 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             }
             let serve = file.serve.unwrap_or_default();
             settings.listen = serve.listen.or(settings.listen);
+            settings.cors.extend(serve.cors.unwrap_or_default());
             settings.tls = serve.tls.or(settings.tls);
             settings.keys |= serve.keys == Some(true);
             settings.tiers.extend(file.tiers.unwrap_or_default());
@@ -406,6 +410,7 @@ mod tests {
             ("[cache]\npersist = true", "cache.persist"),
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
             ("serve.keys = false", "serve.keys"),
+            ("serve.cors = ['https://evil.example']", "serve.cors"),
             ("serve.tls.cert = 'c'", "serve.tls.cert"),
             ("tiers.partner.concurrency = 9", "tiers"),
             ("store.url = 'postgres://evil/x'", "store.url"),

@@ -10,6 +10,8 @@ const PLACE_WAIT: Duration = Duration::from_secs(1);
 /// What is left to somebody.
 #[derive(Debug)]
 pub(super) struct Allowance {
+    /// Nothing, where the server knows no such tier.
+    is_served: bool,
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
     /// Requests in progress.
@@ -18,13 +20,32 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Option<Limits>) -> Self {
+        let is_served = limits.is_some();
+        let limits = limits.unwrap_or_default();
         Self {
+            is_served,
             requests: limits.requests_per_minute.map(Bucket::new),
             tokens: limits.tokens_per_minute.map(Bucket::new),
             n_running: 0,
             n_running_max: limits.concurrency,
         }
+    }
+
+    /// Other limits hold. What is owed stays owed, and what is left is left, as far as it may be.
+    pub(super) fn change(&mut self, limits: Option<Limits>, now: Instant) {
+        let last = std::mem::replace(self, Self::new(limits));
+        self.n_running = last.n_running;
+        let buckets = [(&mut self.requests, last.requests), (&mut self.tokens, last.tokens)];
+        for (bucket, last) in buckets {
+            if let (Some(bucket), Some(last)) = (bucket, last) {
+                (bucket.level, bucket.at) = (last.level(now).min(f64::from(bucket.size)), now);
+            }
+        }
+    }
+
+    pub(super) fn is_served(&self) -> bool {
+        self.is_served
     }
 
     /// Takes one request. How many tokens it will need nobody knows: it begins while there are any
@@ -163,7 +184,7 @@ mod tests {
 
     #[test]
     fn requests_come_back_with_time() {
-        let mut allowance = Allowance::new(limits(60, 1000, 100));
+        let mut allowance = Allowance::new(Some(limits(60, 1000, 100)));
         let now = Instant::now();
         for _ in 0..60 {
             allowance.enter(now).unwrap();
@@ -180,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_too_much_is_waited_for() {
-        let mut allowance = Allowance::new(limits(60, 600, 100));
+        let mut allowance = Allowance::new(Some(limits(60, 600, 100)));
         let now = Instant::now();
         allowance.enter(now).unwrap();
         allowance.charge(1200, now);
@@ -195,15 +216,32 @@ mod tests {
     }
 
     #[test]
+    fn limits_change_and_debts_stay() {
+        let mut allowance = Allowance::new(Some(limits(60, 600, 2)));
+        let now = Instant::now();
+        allowance.enter(now).unwrap();
+        allowance.charge(1200, now);
+        allowance.change(Some(limits(60, 6000, 1)), now);
+        assert!(allowance.enter(now).unwrap_err().message.contains("6000 tokens"), "600 are owed");
+        let later = now + Duration::from_secs(7);
+        assert!(allowance.enter(later).unwrap_err().message.contains("1 requests in progress"));
+        allowance.change(None, later);
+        assert!(!allowance.is_served());
+        allowance.leave();
+        allowance.change(Some(limits(60, 6000, 1)), later);
+        allowance.enter(later).unwrap();
+    }
+
+    #[test]
     fn only_so_many_run_at_once() {
-        let mut allowance = Allowance::new(limits(60, 600, 2));
+        let mut allowance = Allowance::new(Some(limits(60, 600, 2)));
         let now = Instant::now();
         allowance.enter(now).unwrap();
         allowance.enter(now).unwrap();
         assert!(allowance.enter(now).unwrap_err().message.contains("2 requests in progress"));
         allowance.leave();
         allowance.enter(now).unwrap();
-        let mut free = Allowance::new(Limits::default());
+        let mut free = Allowance::new(Some(Limits::default()));
         assert!((0..10_000).all(|_| free.enter(now).is_ok()));
         assert!(free.headers(now).is_empty());
     }

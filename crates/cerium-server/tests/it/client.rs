@@ -36,7 +36,7 @@ impl Server {
                 let listener = TcpListener::bind("127.0.0.1:0").unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
                 let stopped = async { drop(stopped.await) };
-                let doors = Doors { public: Some(listener), private: None };
+                let doors = Doors { public: Some(listener.into()), private: None };
                 serve(doors, service, options, stopped).await.unwrap();
             });
         });

@@ -1,11 +1,15 @@
 //! Who is let in, and what is refused before a request means anything.
 
-use crate::client::{Server, post, scripted, scripted_with};
-use crate::script::Act;
+use crate::client::{Answer, Server, post, scripted, scripted_with};
+use crate::script::{self, Act};
 use cerium_engine::FinishReason;
-use cerium_server::ServerOptions;
+use cerium_server::{Doors, Public, ServerOptions, serve};
 use serde_json::json;
+use std::io::{BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 const HELLO: Act = Act::Say("Hi", FinishReason::Stop);
 
@@ -83,6 +87,66 @@ fn pages_of_other_sites_are_refused() {
     assert_eq!(answer.error(), "403 origin_not_allowed");
     assert_eq!(answer.header("access-control-allow-origin"), None);
     assert_eq!(seen.jobs.lock().unwrap().len(), 0);
+}
+
+#[test]
+fn pages_of_a_site_that_is_named_may_ask_and_read_what_comes() {
+    let site = "https://app.example";
+    let options = ServerOptions { cors: vec![site.parse().unwrap()], ..Default::default() };
+    let (server, _) = scripted_with(HELLO, options);
+    let asked = format!(
+        "OPTIONS /v1/responses HTTP/1.1\r\nHost: localhost\r\nOrigin: {site}\r\n\
+         Access-Control-Request-Method: POST\r\n\
+         Access-Control-Request-Headers: authorization,content-type,x-stainless-os\r\n\r\n"
+    );
+    let answer = server.send(asked.as_bytes());
+    assert_eq!(answer.status, 204);
+    let told = |answer: &Answer, name: &str| answer.header(name).unwrap_or_default().to_owned();
+    assert_eq!(told(&answer, "access-control-allow-origin"), site);
+    assert_eq!(
+        told(&answer, "access-control-allow-headers"),
+        "authorization,content-type,x-stainless-os"
+    );
+    assert!(told(&answer, "access-control-allow-methods").contains("DELETE"));
+    let request = post("/v1/responses", &json!({"model": "scripted", "input": "a"}));
+    let request = String::from_utf8(request).unwrap();
+    let from = |origin: &str| {
+        server.send(request.replacen("\r\n", &format!("\r\nOrigin: {origin}\r\n"), 1).as_bytes())
+    };
+    let answer = from(site);
+    assert_eq!(answer.status, 200);
+    assert_eq!(told(&answer, "access-control-allow-origin"), site);
+    assert_eq!(told(&answer, "vary"), "origin");
+    assert!(told(&answer, "access-control-expose-headers").contains("x-request-id"));
+    for theirs in ["https://app.example.evil", "http://app.example", "https://app.example:444"] {
+        assert_eq!(from(theirs).error(), "403 origin_not_allowed", "{theirs}");
+    }
+    assert_eq!(server.get("/health").header("access-control-allow-origin"), None);
+}
+
+#[test]
+fn a_unix_socket_is_a_door_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let doors = Doors { public: Some(Public::bind_unix(&path, false).unwrap()), private: None };
+    let (service, _) = script::service(HELLO);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let stopped = async { drop(stopped.await) };
+        runtime.block_on(serve(doors, service, ServerOptions::default(), stopped)).unwrap();
+    });
+    let ask = |head: &str| {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        write!(stream, "GET /v1/models HTTP/1.1\r\n{head}\r\n").unwrap();
+        Answer::read(&mut BufReader::new(stream))
+    };
+    assert_eq!(ask("Host: what.a.proxy.is.called\r\n").json()["data"][0]["id"], "scripted");
+    let page = ask("Host: localhost\r\nOrigin: https://evil.example\r\n");
+    assert_eq!(page.error(), "403 origin_not_allowed");
+    drop(stop);
+    serving.join().unwrap();
+    assert!(!path.exists());
 }
 
 #[test]

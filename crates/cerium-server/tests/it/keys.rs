@@ -182,7 +182,7 @@ fn other_machines_are_not_let_in_without_keys() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (service, _) = crate::script::service(HELLO);
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-    let doors = cerium_server::Doors { public: Some(listener), private: None };
+    let doors = cerium_server::Doors { public: Some(listener.into()), private: None };
     let never = std::future::pending();
     let serve = cerium_server::serve(doors, service, ServerOptions::default(), never);
     let error = runtime.block_on(serve).unwrap_err();

@@ -3,7 +3,8 @@
 use crate::client::{Answer, Server, post, scripted_with, wait_until};
 use crate::script::Act;
 use cerium_engine::FinishReason;
-use cerium_server::{ServerOptions, Tls};
+use cerium_server::{Reload, ServerOptions, Tls};
+use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use std::io::{self, BufReader, Write};
 use std::net::TcpStream;
@@ -31,10 +32,24 @@ fn start() -> Server {
     scripted_with(Act::Say("Hi", FinishReason::Stop), options).0
 }
 
+/// Another one of the same name.
+fn renewed() -> Tls {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
+    Tls { cert: dir.join("renewed-cert.pem"), key: dir.join("renewed-key.pem") }
+}
+
 /// A connection to a server that goes by this name.
 fn connect(server: &Server, name: &'static str) -> StreamOwned<ClientConnection, TcpStream> {
+    connect_to(server, name, &tls())
+}
+
+fn connect_to(
+    server: &Server,
+    name: &'static str,
+    tls: &Tls,
+) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(tls().cert).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(&tls.cert).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -75,6 +90,34 @@ fn who_speaks_plainly_or_not_at_all_is_let_go_of_and_holds_up_nobody() {
         stream.write_all(asked).is_ok()
             && Answer::read(&mut BufReader::new(&mut stream)).status == 200
     });
+}
+
+/// Whoever renews a certificate says so by SIGHUP.
+#[test]
+fn a_certificate_is_renewed_while_the_server_runs() {
+    let reload = Reload::new(|| {
+        let cors = vec!["https://app.example".parse().unwrap()];
+        Ok(ServerOptions { tls: Some(renewed()), cors, ..Default::default() })
+    });
+    let options = ServerOptions {
+        tls: Some(tls()),
+        reload: Some(reload),
+        grace: Duration::from_millis(50),
+        ..Default::default()
+    };
+    let (server, _) = scripted_with(Act::Say("Hi", FinishReason::Stop), options);
+    let answers = |tls: &Tls, site: &str| {
+        let mut stream = connect_to(&server, "localhost", tls);
+        let asked = format!("GET /health HTTP/1.1\r\nHost: localhost\r\nOrigin: {site}\r\n\r\n");
+        let sent = stream.write_all(asked.as_bytes());
+        sent.ok().map(|()| Answer::read(&mut BufReader::new(&mut stream)).status)
+    };
+    assert_eq!(answers(&renewed(), "https://app.example"), None);
+    assert_eq!(answers(&tls(), "https://app.example"), Some(403));
+    kill_process(getpid(), Signal::HUP).unwrap();
+    wait_until("it is renewed", || answers(&renewed(), "https://app.example") == Some(200));
+    assert_eq!(answers(&tls(), "https://app.example"), None);
+    assert_eq!(answers(&renewed(), "https://evil.example"), Some(403));
 }
 
 #[test]

@@ -178,8 +178,11 @@ fn text(report: &Report) -> String {
 fn about(engine: &Hello) -> (String, String) {
     let Hello { about, model, activity } = engine;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let serves =
-        about.serves.as_ref().map_or(String::new(), |at| format!(", serves http://{at}/v1"));
+    let serves = match about.serves.as_deref() {
+        None => String::new(),
+        Some(at) if at.starts_with("unix:") => format!(", serves {at}"),
+        Some(at) => format!(", serves http://{at}/v1"),
+    };
     let holds = format!(
         "{} with {} tokens of context, process {}, since {}{serves}",
         model.name,

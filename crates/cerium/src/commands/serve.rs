@@ -2,22 +2,22 @@
 
 use super::keys as access;
 use super::{Context, Exit};
-use crate::cli::{LogFormat, Serve};
+use crate::cli::{Listen, LogFormat, Serve};
 use crate::config::{Settings, Size, StoreTable, TlsTable};
 use crate::failure::advice;
 use crate::output::{self, BOLD};
 use crate::{config, engine, interrupt};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use cerium_harness::workspace::StateHome;
 use cerium_server::{
-    Doors, KeyOptions, Place, Retention, ServerOptions, StoreError, StoreOptions, Tls,
+    Doors, KeyOptions, Place, Public, Reload, Retention, ServerOptions, Site, StoreError,
+    StoreOptions, Tls,
 };
 use serde_json::json;
 use std::env;
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::mem;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use tracing::level_filters::LevelFilter;
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8383);
@@ -25,30 +25,33 @@ const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     // A server serves whoever asks, from whatever tree: only the person's own settings count.
     let settings = config::load(None, &context.flags)?;
-    let address = args.listen.or(settings.listen).unwrap_or(LISTEN_DEFAULT);
-    let keys = keys(&settings, args, address)?;
-    let tls = settings.tls.as_ref().map(tls).transpose()?;
+    let listen = args.listen.clone().or(settings.listen.clone());
+    let listen = listen.unwrap_or(Listen::At(LISTEN_DEFAULT));
+    let mut options = options(&settings, args, &listen)?;
+    options.reload = Some(reload(context, args, &listen));
     // Before the model is loaded: a port in use should not take seconds to be noticed.
-    let listener = TcpListener::bind(address).map_err(|error| refused(address, error))?;
-    let address = listener.local_addr().context("finding the address")?;
-    let store = store(&settings.store, args)?;
-    let (loaded, private) = engine::open_public(context.output, &settings, address)?;
+    let public = match &listen {
+        Listen::At(address) => Public::bind(*address),
+        Listen::Unix(path) => Public::bind_unix(path, options.keys.is_some()),
+    };
+    let public = public.map_err(|error| refused(&listen, error))?;
+    let at = public.name();
+    let (loaded, private) = engine::open_public(context.output, &settings, at.clone())?;
     let service = loaded.service();
     log(context.output.quiet, args.log_format);
     if context.output.json {
-        output::object(&json!({ "address": address.to_string(), "model": service.model().name }))?;
+        output::object(&json!({ "address": at, "model": service.model().name }))?;
     } else {
         let name = &service.model().name;
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        context.output.note(format!(
-            "serving {BOLD}{name}{BOLD:#} at {scheme}://{address}/v1, Ctrl-C ends it"
-        ));
+        let at = match (&listen, &options.tls) {
+            (Listen::Unix(_), _) => at,
+            (_, Some(_)) => format!("https://{at}/v1"),
+            (_, None) => format!("http://{at}/v1"),
+        };
+        context.output.note(format!("serving {BOLD}{name}{BOLD:#} at {at}, Ctrl-C ends it"));
     }
-    // The server takes the signals itself, so that answers in progress may end. They stay its own
-    // to the end of the process: what else hears of the last one may be late.
-    mem::forget(interrupt::defer());
-    let doors = Doors { public: Some(listener), private };
-    let options = ServerOptions { store, keys, tls, ..ServerOptions::default() };
+    interrupt::hand_over();
+    let doors = Doors { public: Some(public), private };
     cerium_server::run(doors, service, options).map_err(|error| {
         if error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<StoreError>) {
             unusable(&error)
@@ -57,6 +60,30 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
         }
     })?;
     Ok(Exit::Done)
+}
+
+/// What the server allows.
+fn options(settings: &Settings, args: &Serve, listen: &Listen) -> Result<ServerOptions> {
+    let sites = settings.cors.iter().map(|site| site.parse::<Site>());
+    let cors = sites.collect::<Result<_, _>>().map_err(|error| {
+        advice(error, "`cors` under [serve] in config.toml names sites one by one, without `*`")
+    })?;
+    Ok(ServerOptions {
+        keys: keys(settings, args, listen)?,
+        tls: settings.tls.as_ref().map(tls).transpose()?,
+        store: store(&settings.store, args)?,
+        cors,
+        ..ServerOptions::default()
+    })
+}
+
+/// Reads the same again.
+fn reload(context: &Context, args: &Serve, listen: &Listen) -> Reload {
+    let (flags, args, listen) = (context.flags.clone(), args.clone(), listen.clone());
+    Reload::new(move || {
+        let read = || options(&config::load(None, &flags)?, &args, &listen);
+        read().map_err(|error| io::Error::other(output::chain(&error)))
+    })
 }
 
 /// Where responses are kept, unless nowhere.
@@ -86,14 +113,23 @@ pub(super) fn place(table: &StoreTable, typed: Option<&String>) -> Result<Place>
 }
 
 /// Which keys are asked for: where other machines can reach the address, always some.
-fn keys(settings: &Settings, args: &Serve, address: SocketAddr) -> Result<Option<KeyOptions>> {
-    if address.ip().is_loopback() && !args.keys && !settings.keys {
+fn keys(settings: &Settings, args: &Serve, listen: &Listen) -> Result<Option<KeyOptions>> {
+    let far = match listen {
+        Listen::At(address) => Some(address).filter(|address| !address.ip().is_loopback()),
+        Listen::Unix(_) => None,
+    };
+    if far.is_none() && !args.keys && !settings.keys {
         return Ok(None);
     }
     let options = access::options(settings, args.store.as_ref())?;
     if !access::any(&options)? {
         return Err(advice(
-            format!("there is no key, and who asks at {address} must have one"),
+            match far {
+                Some(address) => {
+                    format!("there is no key, and who asks at {address} must have one")
+                }
+                None => "there is no key, and who asks must have one".to_owned(),
+            },
             "make one with `cerium keys create NAME`, or listen where only this machine comes: \
              --listen 127.0.0.1:8383",
         ));
@@ -118,16 +154,19 @@ fn unusable(error: &io::Error) -> anyhow::Error {
     advice(error.to_string(), hint)
 }
 
-fn refused(address: SocketAddr, error: io::Error) -> anyhow::Error {
+fn refused(listen: &Listen, error: io::Error) -> anyhow::Error {
     let kind = error.kind();
-    let error = anyhow::Error::new(error).context(format!("listening on {address}"));
-    if kind == ErrorKind::AddrInUse {
-        return advice(
-            format!("{error:#}"),
+    let (at, hint) = match listen {
+        Listen::At(address) => (
+            address.to_string(),
             "another server has this port: choose one with --listen 127.0.0.1:PORT",
-        );
-    }
-    error
+        ),
+        Listen::Unix(path) => {
+            (path.display().to_string(), "another server, or a file, is there: choose another path")
+        }
+    };
+    let error = anyhow::Error::new(error).context(format!("listening on {at}"));
+    if kind == ErrorKind::AddrInUse { advice(format!("{error:#}"), hint) } else { error }
 }
 
 /// The server's log goes to standard error; it never holds text of prompts or answers.

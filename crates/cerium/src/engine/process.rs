@@ -16,8 +16,6 @@ use cerium_protocol::wire::engine::About;
 use cerium_server::{Doors, Private, ServerOptions};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::mem;
-use std::net::SocketAddr;
 use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::level_filters::LevelFilter;
@@ -72,7 +70,7 @@ fn private(
     seat: Seat,
     wanted: &Wanted,
     loaded: &Loaded,
-    serves: Option<SocketAddr>,
+    serves: Option<String>,
     idle: Option<Duration>,
 ) -> Private {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -80,7 +78,7 @@ fn private(
         build: build(),
         pid: process::id(),
         started,
-        serves: serves.map(|address| address.to_string()),
+        serves,
         holds: wanted.holds.clone(),
         notes: loaded.notes.clone(),
     };
@@ -112,9 +110,7 @@ fn serve(loaded: &Loaded, private: Private) -> Result<()> {
             .with_writer(move || log)
             .init();
     }
-    // The server takes the signals itself, so that answers in progress may end. They stay its own
-    // to the end of the process: what else hears of the last one may be late.
-    mem::forget(interrupt::defer());
+    interrupt::hand_over();
     let doors = Doors { public: None, private: Some(private) };
     cerium_server::run(doors, loaded.service(), ServerOptions::default()).context("serving")
 }
@@ -124,7 +120,7 @@ fn serve(loaded: &Loaded, private: Private) -> Result<()> {
 pub(crate) fn open_public(
     output: Output,
     settings: &Settings,
-    serves: SocketAddr,
+    serves: String,
 ) -> Result<(Loaded, Option<Private>)> {
     let found = model::find(output, settings)?;
     let place = match Place::open() {

@@ -4,9 +4,12 @@ use crate::world::World;
 use cerium_hub::test_model;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::fs;
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 struct Server {
     child: Child,
@@ -90,6 +93,39 @@ fn a_port_in_use_is_noticed_at_once() {
     // No model is on this machine: the port is looked at first.
     let ran = world.run(&["serve", "--listen", &address]).exits(2);
     ran.says(&format!("listening on {address}")).says("hint: another server has this port");
+}
+
+#[test]
+fn settings_are_read_again_while_it_runs() {
+    let world = World::new();
+    let config = world.path("config/cerium/config.toml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let server = start_with(&world, &["--no-store"]);
+    let is_let_in = |site: &str| {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        let (host, end) = (&server.address, "Connection: close\r\n\r\n");
+        write!(stream, "GET /health HTTP/1.1\r\nHost: {host}\r\nOrigin: {site}\r\n{end}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.starts_with("HTTP/1.1 200")
+    };
+    let id = Pid::from_raw(i32::try_from(server.child.id()).unwrap()).unwrap();
+    // More than once: it is no signal to end, however often it comes.
+    for site in ["https://a.example", "https://b.example", "https://c.example"] {
+        assert!(!is_let_in(site));
+        fs::write(&config, format!("[serve]\ncors = ['{site}']\n")).unwrap();
+        kill_process(id, Signal::HUP).unwrap();
+        let begun = Instant::now();
+        while !is_let_in(site) {
+            assert!(begun.elapsed() < Duration::from_mins(1), "{site} is not let in");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    // What is wrong changes nothing.
+    fs::write(&config, "[serve]\ncors = ['*']\n").unwrap();
+    kill_process(id, Signal::HUP).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert!(is_let_in("https://c.example"));
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Server {
             .context("starting the server")?;
         thread::spawn(move || {
             runtime.block_on(async {
-                let doors = Doors { public: Some(listener), private: None };
+                let doors = Doors { public: Some(listener.into()), private: None };
                 let stopped = async { drop(stopped.await) };
                 // Whatever goes wrong shows at the client.
                 let _ =
