@@ -6,7 +6,9 @@
 //!    An instruction that is fully understood (a rename, a deletion) is carried out right there.
 //! 2. [`run_edit`] asks the model, reads its answer, checks that the result parses at least as well
 //!    as before, and asks once more if it does not.
-//! 3. [`apply`] writes the file, if it is still what it was, through the journal.
+//! 3. [`apply`] writes the file through the journal, merged with what it became meanwhile;
+//!    [`apply_all`] writes several files, all or none. A person may take some of the
+//!    [hunks](Proposal::hunks) and leave others.
 //!
 //! Invariant: every byte outside the scope's regions is the same before and after, and the receipt
 //! proves it.
@@ -18,7 +20,9 @@ mod check;
 pub(crate) mod diff;
 mod direct;
 mod error;
+mod hunks;
 mod instruction;
+mod merge;
 mod prompt;
 mod proposal;
 mod receipt;
@@ -31,10 +35,12 @@ mod view;
 mod warm;
 mod watch;
 
-pub use apply::{apply, draft_receipt};
+pub use apply::{apply, apply_all, draft_receipt};
 pub use candidates::{CANDIDATES_MAX, Chosen, Reason};
 pub use diff::{DiffStream, LineEvent, counts, unified};
 pub use error::{EditError, Failure};
+pub use hunks::Hunk;
+pub use merge::Clash;
 pub use proposal::{Progress, Proposal, Route, Stats};
 pub use receipt::{Receipt, Untouched};
 pub use run::OnProgress;
@@ -164,6 +170,7 @@ pub fn plan_text(file: SourceFile, request: EditRequest) -> Result<Prepared, Edi
             model: String::new(),
             errors_before: view.errors(),
             errors_after: done.errors,
+            left_out: 0,
             chosen: None,
             stats: Stats::default(),
             file: file.clone(),
@@ -215,6 +222,7 @@ pub fn run_edit(
         model: backend.model().name,
         errors_before: view.errors(),
         errors_after: accepted.errors,
+        left_out: 0,
         chosen,
         stats: run.stats,
     })

@@ -7,7 +7,7 @@
 
 mod write;
 
-pub(crate) use write::sync_dir;
+pub(crate) use write::{PREFIX, Staged, sync_dir};
 
 pub use write::{can_write, write_atomic};
 

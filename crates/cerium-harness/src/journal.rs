@@ -16,7 +16,7 @@ mod store;
 pub use record::{EntryId, FileChange, Note};
 pub use replay::{Entry, EntryState};
 
-use crate::files::{FileError, hash, write_atomic};
+use crate::files::{FileError, PREFIX, Staged, hash, write_atomic};
 use crate::workspace::{StateHome, Workspace, WorkspaceError};
 use record::{Op, Record};
 use std::path::{Path, PathBuf};
@@ -147,6 +147,16 @@ impl Journal {
         Ok(writer)
     }
 
+    /// Settles what a process left open that was killed in the middle of a change, so that files
+    /// hold the whole change or nothing of it. To be called before files are read; costs one small
+    /// read when there is nothing to do.
+    ///
+    /// # Errors
+    /// As for [`lock`](Self::lock), and `File` when a file cannot be put back.
+    pub fn recover(&self) -> Result<(), JournalError> {
+        if self.store.is_settled()? { Ok(()) } else { self.lock().map(drop) }
+    }
+
     /// Takes back an edit: the given one, or the last one applied.
     ///
     /// # Errors
@@ -247,63 +257,86 @@ impl JournalWriter<'_> {
         files.iter().map(keep).collect()
     }
 
-    /// Checks every file, journals the intent, writes the files, settles.
+    /// Checks every file, journals the intent, puts all new bytes on disk, swaps them in, settles.
     fn perform(&self, id: EntryId, op: Op, files: &[FileChange]) -> Result<(), JournalError> {
         let store = &self.journal.store;
         let mut writes = Vec::new();
         for change in files {
-            let path = self.place(&change.path)?;
-            if self.hash_of(&change.path).as_ref() != Some(&change.before) {
-                let kept = store.blob_path(&change.after);
-                return Err(JournalError::Changed { id, path: change.path.clone(), kept });
-            }
-            writes.push((path, store.blob(&change.after)?));
+            self.check(id, change)?;
+            writes.push((self.place(&change.path)?, store.blob(&change.after)?));
         }
         let intent = match op {
             Op::Edit { .. } => id,
             _ => store.next_id()?,
         };
         store.append(intent, op, files.to_vec())?;
-        for (n_done, (path, bytes)) in writes.iter().enumerate() {
-            if let Err(error) = write_atomic(path, bytes) {
-                // The files before this one go back; all or nothing.
-                for (change, (path, _)) in files.iter().zip(&writes).take(n_done) {
-                    write_atomic(path, &store.blob(&change.before)?)?;
-                }
-                store.settle(intent, false)?;
-                return Err(error.into());
+        let prefix = temporary(intent);
+        let swap = || {
+            let staged = writes.iter().map(|(path, bytes)| Staged::beside(path, &prefix, bytes));
+            let staged: Vec<Staged<'_>> = staged.collect::<Result<_, _>>()?;
+            for (change, staged) in files.iter().zip(staged) {
+                // Once more: that took a while.
+                self.check(id, change)?;
+                staged.commit()?;
             }
+            Ok(())
+        };
+        if let Err(error) = swap() {
+            self.put_back(files)?;
+            store.settle(intent, false)?;
+            return Err(error);
         }
         // The files are written: a settlement that cannot be written is made up for by `recover`.
         let _ = store.settle(intent, true);
         Ok(())
     }
 
-    /// Settles intents that were cut off: by what the files hold.
+    /// The file holds what the change starts from.
+    fn check(&self, id: EntryId, change: &FileChange) -> Result<(), JournalError> {
+        if self.hash_of(&change.path).as_ref() == Some(&change.before) {
+            return Ok(());
+        }
+        let kept = self.journal.store.blob_path(&change.after);
+        Err(JournalError::Changed { id, path: change.path.clone(), kept })
+    }
+
+    /// Takes back what was written of a change. Files that hold something else were changed by
+    /// somebody since, and stay as they are.
+    fn put_back(&self, files: &[FileChange]) -> Result<(), JournalError> {
+        for change in files {
+            if self.hash_of(&change.path).as_ref() == Some(&change.after) {
+                let before = self.journal.store.blob(&change.before)?;
+                write_atomic(&self.place(&change.path)?, &before)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles intents that were cut off: carried out if all files were written, else taken back.
     fn recover(&self) -> Result<(), JournalError> {
         let store = &self.journal.store;
-        for record in replay::unsettled(&store.records()?) {
-            let Record { id, files, .. } = record;
-            let holds = |pick: fn(&FileChange) -> &String| {
-                files.iter().all(|f| self.hash_of(&f.path).as_ref() == Some(pick(f)))
-            };
-            let applied = if holds(|f| &f.after) {
-                true
-            } else if holds(|f| &f.before) {
-                false
-            } else {
-                // Some files were written. Those go back; files that hold neither text were
-                // changed by somebody else since and stay as they are.
-                for change in &files {
-                    if self.hash_of(&change.path).as_ref() == Some(&change.after) {
-                        write_atomic(&self.place(&change.path)?, &store.blob(&change.before)?)?;
-                    }
-                }
-                false
-            };
+        for Record { id, files, .. } in replay::unsettled(&store.records()?) {
+            let applied = files.iter().all(|f| self.hash_of(&f.path).as_ref() == Some(&f.after));
+            if !applied {
+                self.put_back(&files)?;
+            }
+            self.sweep(id, &files);
             store.settle(id, applied)?;
         }
         Ok(())
+    }
+
+    /// Removes the temporary files that a change left beside its files.
+    fn sweep(&self, intent: EntryId, files: &[FileChange]) {
+        let prefix = temporary(intent);
+        for change in files {
+            let Ok(path) = self.place(&change.path) else { continue };
+            let Some(entries) = path.parent().and_then(|dir| dir.read_dir().ok()) else { continue };
+            let ours = entries.flatten().filter(|entry| {
+                entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
+            });
+            ours.for_each(|entry| drop(std::fs::remove_file(entry.path())));
+        }
     }
 
     fn hash_of(&self, path: &str) -> Option<String> {
@@ -331,6 +364,11 @@ impl JournalWriter<'_> {
             }
         }
     }
+}
+
+/// How the names of the temporary files of a change begin.
+fn temporary(intent: EntryId) -> String {
+    format!("{PREFIX}{intent}-")
 }
 
 #[cfg(test)]

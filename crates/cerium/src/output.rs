@@ -77,24 +77,45 @@ pub(crate) fn can_ask() -> bool {
 
 /// Asks a question that is answered with yes or no; `Err(NoTerminal)` when nobody can be asked.
 pub(crate) fn confirm(question: &str, default: bool) -> Result<bool, NoTerminal> {
+    let choices = if default { "[Y/n]" } else { "[y/n]" };
+    loop {
+        match line(question, choices)?.as_deref() {
+            None | Some("n" | "no") => return Ok(false),
+            Some("y" | "yes") => return Ok(true),
+            Some("") if default => return Ok(true),
+            _ => {}
+        }
+    }
+}
+
+/// Asks a question that is answered with one of these letters, or a word that begins with it. The
+/// end of the input means `n`.
+pub(crate) fn letter(question: &str, letters: &str) -> Result<char, NoTerminal> {
+    let choices: Vec<String> = letters.chars().map(String::from).collect();
+    let choices = format!("[{}]", choices.join("/"));
+    loop {
+        let Some(answer) = line(question, &choices)? else { return Ok('n') };
+        let first = answer.chars().next();
+        let known = first.filter(|first| letters.contains(*first));
+        // `what?` is no answer.
+        let word = ["yes", "no", "some", "split", "all", "done"].contains(&answer.as_str());
+        if let Some(letter) = known.filter(|_| answer.len() == 1 || word) {
+            return Ok(letter);
+        }
+    }
+}
+
+/// Asks, and waits for a line in small letters; nothing at the end of the input.
+fn line(question: &str, choices: &str) -> Result<Option<String>, NoTerminal> {
     if !can_ask() {
         return Err(NoTerminal);
     }
-    let choices = if default { "[Y/n]" } else { "[y/n]" };
-    loop {
-        // Asked even when quiet: silence would look like a hang.
-        to_stderr(&format!("{BOLD}{question}{BOLD:#} {choices} "));
-        let mut line = String::new();
-        match io::stdin().read_line(&mut line) {
-            Ok(0) | Err(_) => return Ok(false),
-            Ok(_) => {}
-        }
-        match line.trim().to_lowercase().as_str() {
-            "y" | "yes" => return Ok(true),
-            "n" | "no" => return Ok(false),
-            "" if default => return Ok(true),
-            _ => {}
-        }
+    // Asked even when quiet: silence would look like a hang.
+    to_stderr(&format!("{BOLD}{question}{BOLD:#} {choices} "));
+    let mut line = String::new();
+    match io::stdin().read_line(&mut line) {
+        Ok(0) | Err(_) => Ok(None),
+        Ok(_) => Ok(Some(line.trim().to_lowercase())),
     }
 }
 

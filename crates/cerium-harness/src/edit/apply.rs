@@ -1,172 +1,161 @@
-//! From a proposal to the file: checked against what the file holds now, journalled, written in one
-//! step.
+//! From proposals to files: checked against what the files hold now, merged where that is something
+//! else, journalled, and written all or none.
 
-use super::diff;
 use super::error::EditError;
+use super::merge::{Clash, merge};
 use super::proposal::Proposal;
-use super::receipt::{Receipt, receipt};
-use super::scope::{Region, Scope};
-use super::splice::{self, Change};
+use super::receipt::{Placed, Receipt, receipt};
 use crate::files::SourceFile;
-use crate::journal::{Journal, JournalError, JournalWriter, Note};
-use crate::lines::{LineIndex, LineSpan};
+use crate::journal::{EntryId, Journal, JournalError, JournalWriter, Note};
 use crate::syntax::{Language, count_errors};
-use similar::DiffOp;
 use std::path::Path;
 
-/// Applies a proposal.
-///
-/// The journal is that of the working directory's tree; a file of another tree goes to that one's.
-///
-/// A file that changed meanwhile, but not in the lines of the scope, takes the edit where those
-/// lines are now. Otherwise nothing is written and the proposal is kept in the journal.
+/// Applies one proposal: see [`apply_all`].
 ///
 /// # Errors
-/// `Conflict`, `Journal`, `File`.
+/// As for `apply_all`.
 pub fn apply(proposal: &Proposal, journal: &Journal) -> Result<Receipt, EditError> {
-    let journal = journal.beside(&proposal.file.root);
-    let writer = journal.lock()?;
-    let now = match proposal.file.reread() {
-        Ok(now) => now,
-        // Gone, or no text any more: a conflict, unless it cannot be said better.
-        Err(error) => {
-            keep(&writer, proposal, &error.to_string())?;
-            return Err(error.into());
-        }
-    };
-    let same = now.text == proposal.file.text && now.bom == proposal.file.bom;
-    let joined = if same {
-        Some((proposal.scope.clone(), proposal.after.clone(), proposal.errors_after))
-    } else {
-        join(proposal, &now)
-    };
-    let Some((scope, after, errors_after)) = joined else {
-        return Err(conflict(&writer, proposal));
-    };
-    let mut receipt = receipt(proposal, &now.text, &after, &scope, !same).ok_or_else(|| {
-        let reason = "bytes outside the scope would have changed".to_owned();
-        EditError::NoUsableEdit { reason, reply: String::new() }
-    })?;
-    receipt.parse_errors_after = errors_after;
-    let note = |id| {
-        receipt.undo = Some(id);
-        Note {
-            instruction: proposal.instruction.clone(),
-            model: proposal.model.clone(),
-            reason: String::new(),
-            receipt: serde_json::to_value(&receipt).ok(),
-        }
-    };
-    let (old, new) = (now.encode(&now.text), now.encode(&after));
-    match writer.edit(note, &[(proposal.file.path.as_str(), &old, &new)]) {
-        Ok(_) => {}
-        // Changed once more, between the look above and the write.
-        Err(JournalError::Changed { .. }) => return Err(conflict(&writer, proposal)),
-        Err(JournalError::File(error)) => return Err(error.into()),
-        Err(error) => return Err(error.into()),
+    let receipt = apply_all(std::slice::from_ref(proposal), journal)?.pop();
+    receipt.ok_or_else(|| our_mistake("no receipt was made"))
+}
+
+/// Applies the proposals of one edit as one step: all of their files are written or none, also if
+/// the process is killed on the way, and one undo takes all of them back.
+///
+/// The journal is that of the working directory's tree; files of another tree go to that one's.
+/// A file that changed meanwhile is merged with; where that is not certain nothing is written, and
+/// the proposals are kept in the journal.
+///
+/// * `proposals`: of different files of one tree
+///
+/// # Errors
+/// `Conflict`, `SeveralTrees`, `Journal`, `File`.
+pub fn apply_all(proposals: &[Proposal], journal: &Journal) -> Result<Vec<Receipt>, EditError> {
+    let Some(first) = proposals.first() else { return Ok(Vec::new()) };
+    if let Some(other) = proposals.iter().find(|other| other.file.root != first.file.root) {
+        let paths = [first, other].map(|proposal| proposal.file.real.clone());
+        return Err(EditError::SeveralTrees { paths });
     }
-    Ok(receipt)
+    let journal = journal.beside(&first.file.root);
+    let writer = journal.lock()?;
+    let mut receipts = Vec::new();
+    let mut writes = Vec::new();
+    let (mut changed, mut clashes) = (Vec::new(), Vec::new());
+    for proposal in proposals {
+        let now = match proposal.file.reread() {
+            Ok(now) => now,
+            // Gone, or no text any more: a conflict, unless it cannot be said better.
+            Err(error) => {
+                keep(&writer, proposals, &error.to_string())?;
+                return Err(error.into());
+            }
+        };
+        match place(proposal, &now) {
+            Ok(placed) => {
+                let made = receipt(proposal, &placed);
+                receipts.push(
+                    made.ok_or_else(|| our_mistake("bytes outside the scope would have changed"))?,
+                );
+                let (old, new) = (now.encode(&now.text), now.encode(&placed.after));
+                writes.push((proposal.file.path.as_str(), old, new));
+            }
+            Err(more) => {
+                changed.push(proposal.file.path.clone());
+                clashes.extend(more);
+            }
+        }
+    }
+    if !changed.is_empty() {
+        return Err(conflict(&writer, proposals, changed, clashes));
+    }
+    let note = |id| {
+        receipts.iter_mut().for_each(|receipt| receipt.undo = Some(id));
+        note(proposals, String::new(), &receipts)
+    };
+    let files: Vec<(&str, &[u8], &[u8])> =
+        writes.iter().map(|(path, old, new)| (*path, old.as_slice(), new.as_slice())).collect();
+    match writer.edit(note, &files) {
+        Ok(_) => Ok(receipts),
+        // Changed once more, between the look above and the write.
+        Err(JournalError::Changed { path, .. }) => {
+            Err(conflict(&writer, proposals, vec![path], Vec::new()))
+        }
+        Err(JournalError::File(error)) => Err(error.into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The receipt of a proposal as it stands, for showing without applying.
 pub fn draft_receipt(proposal: &Proposal) -> Option<Receipt> {
-    receipt(proposal, &proposal.file.text, &proposal.after, &proposal.scope, false)
+    receipt(proposal, &Placed::as_made(proposal))
 }
 
-fn conflict(writer: &JournalWriter<'_>, proposal: &Proposal) -> EditError {
-    let kept = keep(writer, proposal, "the file changed while the edit was made");
-    EditError::Conflict { path: proposal.file.path.clone(), kept: kept.ok() }
+/// The proposal in the file as it is now, or what stands against it.
+fn place(proposal: &Proposal, now: &SourceFile) -> Result<Placed, Vec<Clash>> {
+    if now.text == proposal.file.text {
+        return Ok(Placed::as_made(proposal));
+    }
+    let merged = merge(proposal, &now.text)?;
+    let language = Language::of(Path::new(&proposal.file.path));
+    let errors = |text: &str| count_errors(language, text);
+    let (errors_before, errors_after) = (errors(&now.text), errors(&merged.after));
+    // Both parse, and together they do not: somebody has to look.
+    let added = proposal.errors_after.saturating_sub(proposal.errors_before);
+    if errors_after > errors_before + added {
+        return Err(Vec::new());
+    }
+    Ok(Placed {
+        file: now.clone(),
+        changes: merged.changes,
+        after: merged.after,
+        scope: merged.scope,
+        errors_before,
+        errors_after,
+        merged: true,
+    })
+}
+
+fn conflict(
+    writer: &JournalWriter<'_>,
+    proposals: &[Proposal],
+    paths: Vec<String>,
+    clashes: Vec<Clash>,
+) -> EditError {
+    let kept = keep(writer, proposals, "the file changed while the edit was made");
+    EditError::Conflict { paths, clashes, kept: kept.ok() }
 }
 
 fn keep(
     writer: &JournalWriter<'_>,
-    proposal: &Proposal,
+    proposals: &[Proposal],
     reason: &str,
-) -> Result<crate::journal::EntryId, JournalError> {
-    let note = Note {
-        instruction: proposal.instruction.clone(),
-        model: proposal.model.clone(),
-        reason: reason.to_owned(),
-        receipt: draft_receipt(proposal).and_then(|receipt| serde_json::to_value(receipt).ok()),
+) -> Result<EntryId, JournalError> {
+    let receipts: Vec<Receipt> = proposals.iter().filter_map(draft_receipt).collect();
+    let bytes = |proposal: &Proposal| {
+        let file = &proposal.file;
+        (file.encode(&file.text), file.encode(&proposal.after))
     };
-    let file = &proposal.file;
-    let (old, new) = (file.encode(&file.text), file.encode(&proposal.after));
-    writer.keep(note, &[(file.path.as_str(), &old, &new)])
+    let texts: Vec<(Vec<u8>, Vec<u8>)> = proposals.iter().map(bytes).collect();
+    let files: Vec<(&str, &[u8], &[u8])> = proposals
+        .iter()
+        .zip(&texts)
+        .map(|(proposal, (old, new))| (proposal.file.path.as_str(), old.as_slice(), new.as_slice()))
+        .collect();
+    writer.keep(note(proposals, reason.to_owned(), &receipts), &files)
 }
 
-/// The edit made on a file that changed elsewhere: scope, text and parse errors after. `None` when
-/// a line of the scope changed, when it cannot be told where the lines are now, or when the result
-/// would parse worse.
-fn join(proposal: &Proposal, now: &SourceFile) -> Option<(Scope, String, usize)> {
-    if now.bom != proposal.file.bom {
-        return None;
+/// What the journal says of an edit.
+fn note(proposals: &[Proposal], reason: String, receipts: &[Receipt]) -> Note {
+    let model = proposals.iter().map(|p| &p.model).find(|model| !model.is_empty());
+    Note {
+        instruction: proposals.first().map(|p| p.instruction.clone()).unwrap_or_default(),
+        model: model.cloned().unwrap_or_default(),
+        reason,
+        receipts: receipts.iter().filter_map(|r| serde_json::to_value(r).ok()).collect(),
     }
-    let (base, current) = (&proposal.file.text, &now.text);
-    let (base_lines, now_lines) = (LineIndex::new(base), LineIndex::new(current));
-    let moved = Moved::between(base, &base_lines, current, &now_lines);
-    let mut regions = Vec::new();
-    let mut changes = Vec::new();
-    let mut rest = proposal.changes.iter().peekable();
-    for region in &proposal.scope.regions {
-        let lines = moved.place(region.lines)?;
-        let (was, is) = (base_lines.bytes(region.lines), now_lines.bytes(lines));
-        if base[was.clone()] != current[is.clone()] || !moved.is_the_one(region.lines, lines) {
-            return None;
-        }
-        while let Some(change) = rest.next_if(|c| c.bytes.end <= was.end) {
-            let start = change.bytes.start - was.start + is.start;
-            changes
-                .push(Change { bytes: start..start + change.bytes.len(), new: change.new.clone() });
-        }
-        regions.push(Region { lines, ..region.clone() });
-    }
-    let after = splice::apply(current, &changes);
-    let language = Language::of(Path::new(&proposal.file.path));
-    let errors = count_errors(language, &after);
-    let scope = Scope { regions, source: proposal.scope.source };
-    (errors <= count_errors(language, current)).then_some((scope, after, errors))
 }
 
-/// Where the lines of one text are in another.
-struct Moved<'t> {
-    old: Vec<&'t str>,
-    new: Vec<&'t str>,
-    ops: Vec<DiffOp>,
-}
-
-impl<'t> Moved<'t> {
-    fn between(old: &'t str, a: &LineIndex, new: &'t str, b: &LineIndex) -> Self {
-        let lines = |text: &'t str, index: &LineIndex| -> Vec<&'t str> {
-            (1..=index.count()).map(|n| index.text(text, n)).collect()
-        };
-        let (old, new) = (lines(old, a), lines(new, b));
-        let ops = diff::lines(&old, &new);
-        Self { old, new, ops }
-    }
-
-    /// The span in the new text, if all of it lies in one run of lines that did not change.
-    fn place(&self, span: LineSpan) -> Option<LineSpan> {
-        self.ops.iter().find_map(|op| match *op {
-            DiffOp::Equal { old_index, new_index, len }
-                if old_index < span.start && span.end <= old_index + len =>
-            {
-                let start = span.start - old_index + new_index;
-                Some(LineSpan::new(start, start + span.count() - 1))
-            }
-            _ => None,
-        })
-    }
-
-    /// Whether the span is the same one of as many equal runs of lines in both texts: with a run
-    /// more or less, the diff may have taken one for the other.
-    fn is_the_one(&self, was: LineSpan, is: LineSpan) -> bool {
-        let lines = &self.old[was.start - 1..was.end];
-        let all = |text: &[&str]| -> Vec<usize> {
-            let starts = text.windows(lines.len()).enumerate();
-            starts.filter(|(_, run)| *run == lines).map(|(at, _)| at + 1).collect()
-        };
-        let (old, new) = (all(&self.old), all(&self.new));
-        let nth = |starts: &[usize], at: usize| starts.iter().position(|&s| s == at);
-        old.len() == new.len() && nth(&old, was.start) == nth(&new, is.start)
-    }
+/// Our own mistake, noticed before anything was written.
+fn our_mistake(reason: &str) -> EditError {
+    EditError::NoUsableEdit { reason: reason.to_owned(), reply: String::new() }
 }

@@ -1,8 +1,10 @@
 //! Why an edit did not happen, and what that means for the exit code.
 
+use super::merge::Clash;
 use crate::files::FileError;
 use crate::journal::JournalError;
 use cerium_protocol::ErrorBody;
+use std::path::PathBuf;
 
 /// What sort of failure it is, as the command line tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +85,21 @@ pub enum EditError {
         /// The last answer, for people who want to see it.
         reply: String,
     },
-    /// The file changed while the model wrote, where it matters.
-    #[error("`{path}` changed while the edit was made; it was not touched")]
+    /// Files changed while the edit was made, where it matters.
+    #[error("`{}` changed while the edit was made; nothing was written", .paths.join("`, `"))]
     Conflict {
-        /// The file.
-        path: String,
+        /// Those files.
+        paths: Vec<String>,
+        /// The places; none when only the whole does not fit together.
+        clashes: Vec<Clash>,
         /// Number under which the journal keeps the edit.
         kept: Option<crate::journal::EntryId>,
+    },
+    /// Files of one edit belong to different trees.
+    #[error("`{}` and `{}` are in different trees", .paths[0].display(), .paths[1].display())]
+    SeveralTrees {
+        /// Two of them.
+        paths: [PathBuf; 2],
     },
     /// The edit could not be journalled.
     #[error(transparent)]
@@ -124,6 +134,9 @@ impl EditError {
             ),
             Self::Conflict { kept: Some(id), .. } => {
                 Some(format!("the proposal is kept as edit {id} of `cerium log`; ask again"))
+            }
+            Self::SeveralTrees { .. } => {
+                Some("edit the files of each tree in a command of its own".to_owned())
             }
             _ => None,
         }

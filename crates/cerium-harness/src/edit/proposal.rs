@@ -91,8 +91,10 @@ pub struct Proposal {
     pub model: String,
     /// Places the grammar cannot read, before.
     pub errors_before: usize,
-    /// And after; never more.
+    /// And after; never more, unless some hunks were left out.
     pub errors_after: usize,
+    /// Runs of changed lines that were left out of it.
+    pub left_out: usize,
     /// Which of several answers it is, if several were asked for.
     pub chosen: Option<Chosen>,
     /// What it cost.

@@ -3,8 +3,8 @@
 use super::candidates::Chosen;
 use super::proposal::{Proposal, Route};
 use super::scope::Scope;
-use super::splice::outside;
-use crate::files::hash;
+use super::splice::{Change, outside};
+use crate::files::{SourceFile, hash};
 use crate::journal::EntryId;
 use crate::lines::LineIndex;
 use serde::{Deserialize, Serialize};
@@ -47,30 +47,60 @@ pub struct Receipt {
     pub parse_errors_before: usize,
     /// And after.
     pub parse_errors_after: usize,
-    /// Whether the edit was joined with changes that others made to the file meanwhile.
-    pub rebased: bool,
+    /// Runs of changed lines that the person did not take.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: usize,
+    /// Whether the edit was merged with changes that others made to the file meanwhile.
+    pub merged: bool,
 }
 
-/// The receipt of a proposal that turns `before` into `after`; `None` if any byte outside the scope
-/// differs, which would be our mistake and must stop the edit.
-pub(crate) fn receipt(
-    proposal: &Proposal,
-    before: &str,
-    after: &str,
-    scope: &Scope,
-    rebased: bool,
-) -> Option<Receipt> {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// A proposal in a text: the one it was made on, or what the file holds by now.
+pub(super) struct Placed {
+    /// That text.
+    pub(super) file: SourceFile,
+    /// In its bytes.
+    pub(super) changes: Vec<Change>,
+    pub(super) after: String,
+    pub(super) scope: Scope,
+    pub(super) errors_before: usize,
+    pub(super) errors_after: usize,
+    /// Whether that text is not the one that the proposal was made on.
+    pub(super) merged: bool,
+}
+
+impl Placed {
+    /// As it was made.
+    pub(super) fn as_made(proposal: &Proposal) -> Self {
+        Self {
+            file: proposal.file.clone(),
+            changes: proposal.changes.clone(),
+            after: proposal.after.clone(),
+            scope: proposal.scope.clone(),
+            errors_before: proposal.errors_before,
+            errors_after: proposal.errors_after,
+            merged: false,
+        }
+    }
+}
+
+/// The receipt of a proposal in its place; `None` if any byte outside the scope differs, which would
+/// be our mistake and must stop the edit.
+pub(super) fn receipt(proposal: &Proposal, placed: &Placed) -> Option<Receipt> {
+    let Placed { file, changes, after, scope, .. } = placed;
+    let before = &file.text;
     let index = LineIndex::new(before);
     let regions: Vec<Range<usize>> = scope.regions.iter().map(|r| index.bytes(r.lines)).collect();
     let mut untouched = Vec::new();
     let mut shift = 0_i64;
-    let mut changes = proposal.changes.iter().peekable();
-    let base = LineIndex::new(&proposal.file.text);
-    // A region's growth is that of the changes made in it, found by its place in the proposal.
-    let mut growth = proposal.scope.regions.iter().map(|region| {
-        let bytes = base.bytes(region.lines);
+    let mut changes = changes.iter().peekable();
+    let mut growth = regions.iter().map(|region| {
         let mut grown = 0_i64;
-        while let Some(change) = changes.next_if(|c| c.bytes.end <= bytes.end) {
+        while let Some(change) = changes.next_if(|c| c.bytes.end <= region.end) {
             grown += change.new.len() as i64 - change.bytes.len() as i64;
         }
         grown
@@ -91,12 +121,13 @@ pub(crate) fn receipt(
         route: proposal.route,
         model: proposal.model.clone(),
         chosen: proposal.chosen,
-        sha256_before: hash(&proposal.file.encode(before)),
-        sha256_after: hash(&proposal.file.encode(after)),
+        sha256_before: hash(&file.encode(before)),
+        sha256_after: hash(&file.encode(after)),
         scope: scope.clone(),
         untouched,
-        parse_errors_before: proposal.errors_before,
-        parse_errors_after: proposal.errors_after,
-        rebased,
+        parse_errors_before: placed.errors_before,
+        parse_errors_after: placed.errors_after,
+        left_out: proposal.left_out,
+        merged: placed.merged,
     })
 }

@@ -118,7 +118,7 @@ fn a_full_disk_leaves_the_file_and_no_temporary() {
     let (dir, _) = tree();
     let path = dir.path().join("f");
     fs::write(&path, "old").unwrap();
-    let full = write::replace(&path, |file| {
+    let full = Staged::filled(&path, PREFIX, |file| {
         std::io::Write::write_all(file, b"half of the new te")?;
         Err(std::io::ErrorKind::StorageFull.into())
     });

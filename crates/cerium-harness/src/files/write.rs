@@ -4,6 +4,7 @@ use super::FileError;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use tempfile::NamedTempFile;
 
 /// Whether a file may be written, seen without touching it. A file without any write permission
 /// counts as read-only for everybody: somebody meant it.
@@ -21,25 +22,56 @@ pub fn can_write(path: &Path) -> bool {
 /// # Errors
 /// `FileError::Write`.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    replace(path, |file| file.write_all(bytes))
-        .map_err(|source| FileError::Write { path: path.to_owned(), source })
+    Staged::beside(path, PREFIX, bytes)?.commit()
 }
 
-/// The steps of `write_atomic`; `fill` writes the new bytes, or fails in the middle of it.
-pub(super) fn replace(
-    path: &Path,
-    fill: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
-    let old = std::fs::metadata(path)?;
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Removed when dropped, so every `?` below cleans up.
-    let mut new = tempfile::Builder::new().prefix(".cerium-").tempfile_in(dir)?;
-    fill(new.as_file_mut())?;
-    keep_owner_and_mode(new.as_file(), &old)?;
-    new.as_file().sync_all()?;
-    new.persist(path).map_err(|error| error.error)?;
-    sync_dir(dir);
-    Ok(())
+/// How the names of temporary files begin.
+pub(crate) const PREFIX: &str = ".cerium-";
+
+/// New bytes of a file, on disk beside it. Dropped, they are gone.
+#[derive(Debug)]
+pub(crate) struct Staged<'p> {
+    path: &'p Path,
+    new: NamedTempFile,
+}
+
+impl<'p> Staged<'p> {
+    /// Writes and syncs them.
+    ///
+    /// * `prefix`: how the name of the temporary file begins
+    pub(crate) fn beside(path: &'p Path, prefix: &str, bytes: &[u8]) -> Result<Self, FileError> {
+        Self::filled(path, prefix, |file| file.write_all(bytes)).map_err(|e| failed(path, e))
+    }
+
+    /// `fill` writes them, or fails in the middle of it.
+    pub(super) fn filled(
+        path: &'p Path,
+        prefix: &str,
+        fill: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let old = std::fs::metadata(path)?;
+        // Removed when dropped, so every `?` below cleans up.
+        let mut new = tempfile::Builder::new().prefix(prefix).tempfile_in(dir(path))?;
+        fill(new.as_file_mut())?;
+        keep_owner_and_mode(new.as_file(), &old)?;
+        new.as_file().sync_all()?;
+        Ok(Self { path, new })
+    }
+
+    /// Puts them in the file's place, in one step.
+    pub(crate) fn commit(self) -> Result<(), FileError> {
+        self.new.persist(self.path).map_err(|error| failed(self.path, error.error))?;
+        sync_dir(dir(self.path));
+        Ok(())
+    }
+}
+
+fn dir(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn failed(path: &Path, source: io::Error) -> FileError {
+    FileError::Write { path: path.to_owned(), source }
 }
 
 #[cfg(unix)]

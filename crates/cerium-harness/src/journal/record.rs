@@ -15,8 +15,8 @@ pub struct Note {
     pub model: String,
     /// Why it was not applied, for edits that are only kept.
     pub reason: String,
-    /// The receipt, as given to the caller.
-    pub receipt: Option<serde_json::Value>,
+    /// The receipts, as given to the caller: one for each file.
+    pub receipts: Vec<serde_json::Value>,
 }
 
 /// One file's change, by the hashes of its bytes.
@@ -50,6 +50,13 @@ pub(super) enum Op {
     Settled { of: EntryId, applied: bool },
     /// An edit that could not be carried out.
     Kept { note: Note },
+}
+
+impl Op {
+    /// Whether it announces a change of files, to be settled.
+    pub(super) fn announces(&self) -> bool {
+        matches!(self, Self::Edit { .. } | Self::Undo { .. } | Self::Redo { .. })
+    }
 }
 
 /// One file of the journal.

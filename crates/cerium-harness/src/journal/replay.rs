@@ -92,9 +92,6 @@ pub(super) fn redoable(records: &[Record]) -> Option<EntryId> {
 /// Announced changes of which nobody knows whether they happened.
 pub(super) fn unsettled(records: &[Record]) -> Vec<Record> {
     let settled = settlements(records);
-    let open = |record: &&Record| {
-        matches!(record.op, Op::Edit { .. } | Op::Undo { .. } | Op::Redo { .. })
-            && !settled.contains_key(&record.id)
-    };
+    let open = |record: &&Record| record.op.announces() && !settled.contains_key(&record.id);
     records.iter().filter(open).cloned().collect()
 }

@@ -84,13 +84,21 @@ impl Store {
 
     /// Every record that can be read, in order.
     pub(super) fn records(&self) -> Result<Vec<Record>, JournalError> {
-        let read = |id: &EntryId| {
-            let path = self.record_path(*id);
-            let small = fs::metadata(&path).is_ok_and(|m| m.len() <= RECORD_BYTES_MAX);
-            let bytes = fs::read(&path).ok().filter(|_| small)?;
-            serde_json::from_slice::<Record>(&bytes).ok().filter(|record| record.id == *id)
-        };
-        Ok(self.ids()?.iter().filter_map(read).collect())
+        Ok(self.ids()?.into_iter().filter_map(|id| self.record(id)).collect())
+    }
+
+    /// Whether the last record announces nothing: a change is settled before anything else is
+    /// recorded, so that only the last one can be open.
+    pub(super) fn is_settled(&self) -> Result<bool, JournalError> {
+        let last = self.ids()?.last().and_then(|&id| self.record(id));
+        Ok(last.is_none_or(|record| !record.op.announces()))
+    }
+
+    fn record(&self, id: EntryId) -> Option<Record> {
+        let path = self.record_path(id);
+        let small = fs::metadata(&path).is_ok_and(|m| m.len() <= RECORD_BYTES_MAX);
+        let bytes = fs::read(&path).ok().filter(|_| small)?;
+        serde_json::from_slice::<Record>(&bytes).ok().filter(|record| record.id == id)
     }
 
     pub(super) fn next_id(&self) -> Result<EntryId, JournalError> {

@@ -4,6 +4,7 @@ mod apply;
 mod candidates;
 mod cases;
 mod direct;
+mod hunks;
 mod places;
 
 use crate::support::Scripted;

@@ -1,8 +1,10 @@
 //! `cerium edit`: the diff as it is written, the question, the write, the receipt.
 //!
 //! All files are read and checked before a model is loaded, so bad input costs no time and changes
-//! nothing. Then each file is edited, shown and asked about in turn.
+//! nothing. Then each file is edited and shown in turn, and what was made is asked about and applied
+//! as one.
 
+mod choose;
 mod report;
 
 use super::{Context, Exit, Tree};
@@ -16,12 +18,13 @@ use crate::output::{self, BOLD, DIM, GREEN, Output};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
-    Chosen, EditError, EditRequest, Prepared, Progress, Proposal, Reason, Receipt, Scope, Strategy,
-    apply, draft_receipt, plan_edit, run_edit, warm,
+    Chosen, EditError, EditRequest, Prepared, Progress, Proposal, Reason, Receipt, Route, Scope,
+    Strategy, apply_all, draft_receipt, plan_edit, run_edit, warm,
 };
 use cerium_harness::files::SourceFile;
 use cerium_harness::journal::Journal;
 use cerium_harness::lines::LineSpan;
+use choose::choose;
 pub(crate) use report::{FileReport, print};
 use std::ops::ControlFlow;
 
@@ -67,8 +70,8 @@ pub(crate) fn run(context: &Context, args: Edit) -> Result<Exit> {
     Ok(worst(&reports))
 }
 
-/// Makes the edits, one file after the other. Files that do not come to an edit do not stop the
-/// others; Ctrl-C and a failing model do.
+/// Makes the edits, one file after the other, then asks about them and applies them as one step.
+/// Files that do not come to an edit do not stop the others; Ctrl-C stops all.
 ///
 /// # Errors
 /// When a file or a flag is bad input: then nothing was done at all.
@@ -78,32 +81,32 @@ pub(crate) fn edit(
     requests: Vec<EditRequest>,
     consent: Consent,
 ) -> Result<Vec<FileReport>> {
+    let journal = tree.journal();
+    journal.recover()?;
     let mut all: Vec<Prepared> = Vec::new();
     for request in requests {
         let prepared = plan_edit(&tree.workspace, request)?;
+        if let Some(other) = all.first().filter(|other| other.file.root != prepared.file.root) {
+            let paths = [other, &prepared].map(|prepared| prepared.file.real.clone());
+            return Err(EditError::SeveralTrees { paths }.into());
+        }
         if !all.iter().any(|other| other.file.path == prepared.file.path) {
             all.push(prepared);
         }
     }
     let backend =
         if all.iter().any(Prepared::needs_model) { Some(context.backend(tree)?) } else { None };
-    let journal = tree.journal();
-    let mut reports = Vec::new();
+    let one =
+        |prepared| One { output: context.output, backend: backend.as_ref(), prepared, consent };
+    let mut made: Vec<Made> = Vec::new();
     for prepared in &all {
-        let way = match (prepared.direct(), &backend) {
-            (Some(direct), _) => Way::Direct(direct),
-            (None, Some(backend)) => Way::Model(backend),
-            (None, None) => bail!("a model is needed and none was loaded"),
-        };
-        let report =
-            One { output: context.output, journal: &journal, prepared, consent }.edit(&way);
-        let stop = report.stops_the_rest();
-        reports.push(report);
-        if stop {
+        made.push(one(prepared).make()?);
+        if interrupt::requested() {
             break;
         }
     }
-    Ok(reports)
+    let together = Together { output: context.output, backend: backend.as_ref(), consent };
+    Ok(together.settle(made, &journal))
 }
 
 /// The exit code of all: what failed counts more than what was declined, and both more than what
@@ -113,123 +116,159 @@ pub(crate) fn worst(reports: &[FileReport]) -> Exit {
     order.into_iter().find(|exit| reports.iter().any(|r| r.exit == *exit)).unwrap_or(Exit::Done)
 }
 
-/// Where an edit comes from.
-enum Way<'a> {
-    /// It was understood and carried out without a model.
-    Direct(&'a Proposal),
-    Model(&'a Counted),
+/// What came of one file, before anything is written.
+struct Made {
+    file: String,
+    scope: Scope,
+    stats: Stats,
+    proposal: Result<Proposal, anyhow::Error>,
 }
 
 /// The edit of one file.
 struct One<'a> {
     output: Output,
-    journal: &'a Journal,
+    backend: Option<&'a Counted>,
     prepared: &'a Prepared,
     consent: Consent,
 }
 
 impl One<'_> {
-    fn edit(&self, way: &Way<'_>) -> FileReport {
-        let made = self.make(way);
-        let stats = match way {
-            Way::Direct(_) => Stats::default(),
-            Way::Model(backend) => backend.take_stats(),
+    /// Lets the edit be written, showing it.
+    fn make(&self) -> Result<Made> {
+        let proposal = self.propose();
+        let stats = match self.backend {
+            Some(backend) if self.prepared.needs_model() => backend.take_stats(),
+            _ => Stats::default(),
         };
-        let file = &self.prepared.file.path;
-        match made {
-            Ok(proposal) => match self.settle(way, &proposal, &stats) {
-                Ok((exit, receipt)) => {
-                    let applied = receipt.as_ref().is_some_and(|receipt| receipt.undo.is_some());
-                    if applied && self.consent == Consent::Given {
-                        read_on(way, &proposal);
-                    }
-                    FileReport::made(stats, &proposal, exit, receipt)
-                }
-                Err(error) => {
-                    let exit = self.tell(&error);
-                    let draft = draft_receipt(&proposal);
-                    FileReport::made(stats, &proposal, exit, draft).because(&error)
-                }
-            },
-            Err(error) => {
-                let error = error.into();
-                let exit = self.tell(&error);
-                FileReport::failed(stats, file, self.prepared.scope(), exit).because(&error)
-            }
+        match &proposal {
+            Ok(proposal) => self.show(proposal)?,
+            Err(error) => tell(self.output, error),
         }
+        let Prepared { file, .. } = self.prepared;
+        let scope = self.prepared.scope().clone();
+        Ok(Made { file: file.path.clone(), scope, stats, proposal })
     }
 
-    /// Lets the edit be written, showing it.
-    fn make(&self, way: &Way<'_>) -> Result<Proposal, EditError> {
+    fn propose(&self) -> Result<Proposal> {
         let _deferred = interrupt::defer();
         let mut live = Live::new(self.output, &self.prepared.file.path);
-        match *way {
-            Way::Direct(proposal) => {
-                live.whole(proposal);
-                Ok(proposal.clone())
-            }
-            Way::Model(backend) => {
-                let proposal =
-                    run_edit(backend, self.prepared, &mut |progress| live.progress(&progress))?;
-                if let Some(chosen) = proposal.chosen {
-                    live.chosen(&proposal, chosen);
-                }
-                Ok(proposal)
-            }
+        if let Some(direct) = self.prepared.direct() {
+            live.whole(direct);
+            return Ok(direct.clone());
         }
+        let Some(backend) = self.backend else { bail!("a model is needed and none was loaded") };
+        let proposal = run_edit(backend, self.prepared, &mut |progress| live.progress(&progress))?;
+        if let Some(chosen) = proposal.chosen {
+            live.chosen(&proposal, chosen);
+        }
+        Ok(proposal)
     }
 
-    /// Asks, if need be, and writes.
-    fn settle(
-        &self,
-        way: &Way<'_>,
-        proposal: &Proposal,
-        stats: &Stats,
-    ) -> Result<(Exit, Option<Receipt>)> {
-        let watched = self.output.is_watched();
-        let dry_run = self.consent == Consent::DryRun;
+    /// Prints the diff where it was not seen growing.
+    fn show(&self, proposal: &Proposal) -> Result<()> {
         // Nobody is asked about what they have not seen, quiet or not.
         let wanted = self.consent != Consent::Given || !self.output.quiet;
-        if !self.output.json {
-            if !output::is_shown() {
-                output::data(&proposal.diff())?;
-            } else if !watched && wanted {
-                output::data(&diff::colour(&proposal.diff()))?;
-            }
+        if self.output.json {
+            Ok(())
+        } else if !output::is_shown() {
+            output::data(&proposal.diff())
+        } else if !self.output.is_watched() && wanted {
+            output::data(&diff::colour(&proposal.diff()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// All files of an edit, once it is there.
+struct Together<'a> {
+    output: Output,
+    backend: Option<&'a Counted>,
+    consent: Consent,
+}
+
+impl Together<'_> {
+    /// Asks, if need be, and applies what is wanted, all of it or nothing.
+    fn settle(&self, made: Vec<Made>, journal: &Journal) -> Vec<FileReport> {
+        let proposals: Vec<Proposal> =
+            made.iter().filter_map(|made| made.proposal.as_ref().ok().cloned()).collect();
+        if interrupt::requested() || proposals.is_empty() {
+            return made.into_iter().map(FileReport::of_made).collect();
         }
         if self.consent == Consent::Ask && output::can_ask() {
             // While the diff is read. What was read of the old text stays as well.
-            read_on(way, proposal);
+            proposals.iter().for_each(|proposal| self.read_on(proposal));
         }
-        let consent = match self.consent {
-            Consent::Ask => output::confirm("apply?", false).unwrap_or_else(|_| {
-                self.output.note("not applied: there is no terminal to ask on");
-                self.output.note("hint: --yes applies without asking, --dry-run only shows");
-                false
-            }),
-            Consent::Given => true,
-            Consent::DryRun => false,
+        let wanted = self.wanted(proposals);
+        let taken: Vec<Proposal> = wanted.iter().flatten().cloned().collect();
+        let applied = {
+            let _deferred = interrupt::defer();
+            apply_all(&taken, journal).map_err(anyhow::Error::from)
         };
-        let (exit, receipt) = match (consent, dry_run) {
-            (true, _) => {
-                let _deferred = interrupt::defer();
-                (Exit::Done, Some(apply(proposal, self.journal)?))
-            }
-            (false, true) => (Exit::Done, draft_receipt(proposal)),
-            (false, false) => (Exit::Declined, draft_receipt(proposal)),
+        if let Err(error) = &applied {
+            tell(self.output, error);
+        }
+        let refused = match (self.consent, taken.is_empty()) {
+            (Consent::Ask, true) => Exit::Declined,
+            // What was left of an edit of which some was taken is left as was wished.
+            _ => Exit::Done,
         };
-        self.sum_up(proposal, stats, receipt.as_ref());
-        Ok((exit, receipt))
+        let mut wanted = wanted.into_iter();
+        let mut receipts = applied.as_ref().map_or(&[][..], Vec::as_slice).iter();
+        let mut reports = Vec::new();
+        for made in made {
+            let Ok(whole) = &made.proposal else {
+                reports.push(FileReport::of_made(made));
+                continue;
+            };
+            let report = match (wanted.next().flatten(), &applied) {
+                (Some(taken), Ok(_)) => {
+                    let receipt = receipts.next().cloned();
+                    self.sum_up(&taken, &made.stats, receipt.as_ref());
+                    if self.consent == Consent::Given {
+                        self.read_on(&taken);
+                    }
+                    FileReport::made(made.stats, &taken, Exit::Done, receipt)
+                }
+                (Some(taken), Err(error)) => {
+                    self.sum_up(&taken, &made.stats, None);
+                    let draft = draft_receipt(&taken);
+                    FileReport::made(made.stats, &taken, failure::exit(error), draft).because(error)
+                }
+                (None, _) => {
+                    self.sum_up(whole, &made.stats, None);
+                    FileReport::made(made.stats, whole, refused, draft_receipt(whole))
+                }
+            };
+            reports.push(report);
+        }
+        reports
     }
 
-    /// The last lines: what was done and what it took.
+    /// What of each proposal is to be applied.
+    fn wanted(&self, proposals: Vec<Proposal>) -> Vec<Option<Proposal>> {
+        let none = vec![None; proposals.len()];
+        match self.consent {
+            Consent::Given => proposals.into_iter().map(Some).collect(),
+            Consent::DryRun => none,
+            Consent::Ask => choose(self.output, proposals).unwrap_or_else(|_| {
+                self.output.note("not applied: there is no terminal to ask on");
+                self.output.note("hint: --yes applies without asking, --dry-run only shows");
+                none
+            }),
+        }
+    }
+
+    /// The last lines of a file: what was done and what it took.
     fn sum_up(&self, proposal: &Proposal, stats: &Stats, receipt: Option<&Receipt>) {
         let (added, removed) = proposal.counts();
         let path = output::printable(&proposal.file.path);
         let undo = receipt.and_then(|receipt| receipt.undo);
+        let merged = receipt.is_some_and(|receipt| receipt.merged);
+        let merged = if merged { ", merged with what changed meanwhile," } else { "" };
         let state = match undo {
             Some(id) => {
-                format!("{GREEN}applied{GREEN:#} as edit {id}, `cerium undo` takes it back")
+                format!("{GREEN}applied{GREEN:#}{merged} as edit {id}, `cerium undo` takes it back")
             }
             None => "not applied".into(),
         };
@@ -239,23 +278,26 @@ impl One<'_> {
         }
     }
 
-    /// Tells why there is no edit; returns what that means for the exit code.
-    fn tell(&self, error: &anyhow::Error) -> Exit {
-        let exit = failure::exit(error);
-        match exit {
-            Exit::Interrupted => self.output.note(output::chain(error)),
-            _ => output::error(error, failure::hint(error).as_deref()),
-        }
-        exit
+    /// Has what an edit leaves read before anybody says what comes next: mostly it is about the same
+    /// place.
+    fn read_on(&self, proposal: &Proposal) {
+        let Some(backend) = self.backend.filter(|_| proposal.route == Route::Model) else { return };
+        let Some(region) = proposal.scope.regions.first() else { return };
+        let file = SourceFile { text: proposal.after.clone(), ..proposal.file.clone() };
+        warm(backend, &file, LineSpan::line(region.lines.start), &Strategy::default());
     }
 }
 
-/// Has what an edit leaves read before anybody says what comes next: mostly it is about the same place.
-fn read_on(way: &Way<'_>, proposal: &Proposal) {
-    let Way::Model(backend) = *way else { return };
-    let Some(region) = proposal.scope.regions.first() else { return };
-    let file = SourceFile { text: proposal.after.clone(), ..proposal.file.clone() };
-    warm(backend, &file, LineSpan::line(region.lines.start), &Strategy::default());
+/// Tells why there is no edit, and where it clashes.
+fn tell(output: Output, error: &anyhow::Error) {
+    if failure::exit(error) == Exit::Interrupted {
+        output.note(output::chain(error));
+        return;
+    }
+    output::error(error, failure::hint(error).as_deref());
+    if let Some(EditError::Conflict { clashes, .. }) = error.downcast_ref() {
+        clashes.iter().for_each(|clash| output.say(&output::printable(&clash.to_string())));
+    }
 }
 
 /// The edit on the screen while it is written.

@@ -33,7 +33,9 @@ fn report(context: &Context, what: &str, entry: &Entry) -> Result<Exit> {
 }
 
 pub(crate) fn log(context: &Context) -> Result<Exit> {
-    let entries = Tree::here()?.journal().log()?;
+    let journal = Tree::here()?.journal();
+    journal.recover()?;
+    let entries = journal.log()?;
     if context.output.json {
         output::object(&json!({ "entries": entries }))?;
         return Ok(Exit::Done);

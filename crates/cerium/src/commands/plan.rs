@@ -97,8 +97,7 @@ fn carry_out(
     let requests = step.files.iter().map(request).collect();
     let reports = edit::edit(context, tree, requests, consent)?;
     let exit = edit::worst(&reports);
-    // A step is done when all of it is; its last edit is the first one that an undo takes back.
-    if let (Exit::Done, Some(id)) = (exit, reports.iter().rev().find_map(edit::FileReport::undo)) {
+    if let (Exit::Done, Some(id)) = (exit, reports.iter().find_map(edit::FileReport::undo)) {
         plan::mark_done(store, &tree.workspace, &plan, number, id)?;
     }
     if context.output.json {

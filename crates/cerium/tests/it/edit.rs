@@ -65,7 +65,10 @@ fn json_is_one_object_with_the_promised_fields() {
     );
     assert_eq!(report["receipt"]["undo"], 1);
     let log = world.run(&["log", "--json"]).ok().json();
-    assert_eq!(log["entries"][0]["note"]["receipt"], report["receipt"], "the journal has it too");
+    assert_eq!(
+        log["entries"][0]["note"]["receipts"][0], report["receipt"],
+        "the journal has it too"
+    );
     assert!(report["diff"].as_str().unwrap().starts_with("--- a/calc.py\n+++ b/calc.py\n"));
     let undone = world.run(&["undo", "--json"]).ok().json();
     assert_eq!((&undone["id"], &undone["state"]), (&1.into(), &"undone".into()));
@@ -114,7 +117,7 @@ fn quiet_leaves_only_the_result() {
 }
 
 #[test]
-fn several_files_are_edited_in_turn() {
+fn several_files_are_one_edit() {
     let world = World::new();
     world.write("other.py", CALC);
     let files = ["edit", "calc.py", "./other.py", "calc.py", "-i", RENAME, "--yes", "--json"];
@@ -126,6 +129,12 @@ fn several_files_are_edited_in_turn() {
     for file in ["calc.py", "other.py"] {
         assert_eq!(world.read(file), BUT_RENAMED.as_bytes());
     }
+    assert_eq!(report["files"][0]["receipt"]["undo"], report["files"][1]["receipt"]["undo"]);
+    world.run(&["undo"]).ok().says("undid edit 1 of calc.py other.py");
+    for file in ["calc.py", "other.py"] {
+        assert_eq!(world.read(file), CALC.as_bytes());
+    }
+    world.run(&["redo"]).ok();
     // One bad file, and none is touched.
     world.run(&["edit", "calc.py", "gone.py", "-i", "rename surface to area", "--yes"]).exits(2);
     assert_eq!(world.read("calc.py"), BUT_RENAMED.as_bytes());

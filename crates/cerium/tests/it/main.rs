@@ -14,6 +14,7 @@ mod engine;
 mod full_disk;
 mod help;
 mod interrupt;
+mod killed;
 mod model;
 mod models;
 mod serve;

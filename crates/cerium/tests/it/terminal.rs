@@ -119,6 +119,54 @@ fn the_diff_is_coloured_unless_that_is_not_wanted() {
 }
 
 #[test]
+fn hunks_are_taken_left_and_split() {
+    // The two changes of `calc.py` are near each other: one hunk of two parts.
+    for (keys, code, from, to) in [
+        (&["s", "n"][..], 1, "", ""),
+        (&["s", "y"], 0, "area", "surface"),
+        (&["s", "s", "y", "n"], 0, "def area", "def surface"),
+        (&["s", "?", "s", "n", "y"], 0, "print(area", "print(surface"),
+        (&["s", "s", "d"], 1, "", ""),
+        (&["some", "split", "all"], 0, "area", "surface"),
+        (&["s", "s", "y", "\u{4}"], 0, "def area", "def surface"),
+    ] {
+        let world = World::new();
+        let mut terminal = OnTerminal::start(world.command(&EDIT));
+        terminal.wait_for("[y/n/s]");
+        for (n, key) in keys.iter().enumerate() {
+            let end = if key.starts_with('\u{4}') { "" } else { "\n" };
+            terminal.type_in(&format!("{key}{end}"));
+            if n + 1 < keys.len() {
+                terminal.wait_for("take this hunk?");
+            }
+        }
+        assert_eq!(terminal.end(), Some(code), "{keys:?}: {}", terminal.screen);
+        let wanted = CALC.replace(from, to);
+        let wanted = if from.is_empty() { CALC.to_owned() } else { wanted };
+        assert_eq!(String::from_utf8(world.read("calc.py")).unwrap(), wanted, "{keys:?}");
+    }
+}
+
+#[test]
+fn hunks_of_several_files_are_one_edit() {
+    let world = World::new();
+    world.write("other.py", CALC);
+    let args = ["edit", "calc.py", "other.py", "-i", "rename area to surface"];
+    let mut terminal = OnTerminal::start(world.command(&args));
+    terminal.wait_for("apply to 2 files?").type_in("s\n");
+    terminal.wait_for("take this hunk?").type_in("n\n");
+    terminal.wait_for("take this hunk?").type_in("s\n");
+    terminal.wait_for("take this hunk?").type_in("y\n");
+    terminal.wait_for("take this hunk?").type_in("n\n");
+    assert_eq!(terminal.end(), Some(0), "{}", terminal.screen);
+    assert_eq!(world.read("calc.py"), CALC.as_bytes());
+    assert_eq!(world.read("other.py"), CALC.replace("def area", "def surface").as_bytes());
+    let log = world.run(&["log", "--json"]).ok().json();
+    assert_eq!(log["entries"][0]["files"].as_array().unwrap().len(), 1);
+    assert_eq!(log["entries"][0]["note"]["receipts"][0]["left_out"], 1);
+}
+
+#[test]
 fn a_file_that_changed_before_the_answer_is_not_overwritten() {
     let world = World::new();
     let mut terminal = OnTerminal::start(world.command(&EDIT));
@@ -128,6 +176,7 @@ fn a_file_that_changed_before_the_answer_is_not_overwritten() {
     terminal.type_in("y\n");
     assert_eq!(terminal.end(), Some(2));
     assert!(terminal.screen.contains("changed while the edit was made"), "{}", terminal.screen);
+    assert!(terminal.screen.contains("<<<<<<< now"), "{}", terminal.screen);
     assert_eq!(world.read("calc.py"), theirs.as_bytes());
 }
 

@@ -3,13 +3,15 @@
 //! Every event is final: together they turn the old lines into the new ones, whatever comes next.
 //! The price is that the result need not be the shortest diff; that one is made at the end.
 
+use serde::Serialize;
 use std::collections::VecDeque;
 
 /// How far ahead a new line is looked for among the old ones.
 const LOOK_AHEAD_LINES: usize = 60;
 
 /// One line of the diff.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum LineEvent {
     /// The old line stays. 1-based line of the file.
     Keep {

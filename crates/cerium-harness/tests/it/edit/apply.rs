@@ -75,7 +75,7 @@ fn a_change_elsewhere_is_kept_and_the_edit_finds_its_place() {
     let theirs = format!("# theirs\n\n{}", TEXT.replace("x + 3", "x + 33"));
     fs::write(desk.path(), &theirs).unwrap();
     let receipt = apply(&proposal, &desk.journal()).unwrap();
-    assert!(receipt.rebased);
+    assert!(receipt.merged);
     assert_eq!(receipt.scope.hull(), LineSpan::new(7, 8));
     assert_eq!(desk.text(), theirs.replace("def second(x):\n    return x + 2\n", SECOND));
     desk.journal().undo(None).unwrap();
@@ -89,7 +89,21 @@ fn a_change_in_the_scope_is_refused_and_the_proposal_is_kept() {
     let theirs = TEXT.replace("x + 2", "x + 22");
     fs::write(desk.path(), &theirs).unwrap();
     let error = apply(&proposal, &desk.journal()).unwrap_err();
-    assert_eq!(error.to_string(), "`f.py` changed while the edit was made; it was not touched");
+    assert_eq!(error.to_string(), "`f.py` changed while the edit was made; nothing was written");
+    let EditError::Conflict { clashes, .. } = &error else { panic!("{error:?}") };
+    insta::assert_snapshot!(clashes[0], @r"
+    f.py:5
+    <<<<<<< now
+    def second(x):
+        return x + 22
+    ||||||| before
+    def second(x):
+        return x + 2
+    =======
+    def second(x, y):
+        return x + y
+    >>>>>>> edit
+    ");
     assert_eq!(error.failure(), Failure::BadInput);
     assert_eq!(desk.text(), theirs);
     let log = desk.journal().log().unwrap();
@@ -100,13 +114,20 @@ fn a_change_in_the_scope_is_refused_and_the_proposal_is_kept() {
 }
 
 #[test]
-fn a_second_copy_of_the_scope_makes_its_place_unclear() {
+fn a_second_copy_of_the_place_makes_it_unclear() {
     let desk = desk();
     let proposal = proposal(&desk);
-    let copy = "def second(x):\n    return x + 2\n";
-    fs::write(desk.path(), format!("{copy}\n\n{TEXT}")).unwrap();
+    fs::write(desk.path(), format!("{TEXT}\n\n{TEXT}")).unwrap();
     let error = apply(&proposal, &desk.journal()).unwrap_err();
     assert!(matches!(error, EditError::Conflict { .. }), "{error}");
+    // A copy with other neighbours does not.
+    let copy = "def second(x):\n    return x + 2\n";
+    fs::write(desk.path(), format!("{copy}\n\n{TEXT}")).unwrap();
+    apply(&proposal, &desk.journal()).unwrap();
+    assert_eq!(
+        desk.text(),
+        format!("{copy}\n\n{TEXT}").replace(&format!("1\n\n\n{copy}"), &format!("1\n\n\n{SECOND}"))
+    );
 }
 
 #[test]

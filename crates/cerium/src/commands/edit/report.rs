@@ -1,11 +1,14 @@
 //! The `--json` object of an edit.
 
 use super::super::Exit;
+use super::Made;
 use crate::failure;
 use crate::output;
 use crate::stats::Stats;
 use anyhow::Result;
-use cerium_harness::edit::{Proposal, Receipt, Region, Scope, ScopeSource};
+use cerium_harness::edit::{
+    Clash, EditError, Proposal, Receipt, Region, Scope, ScopeSource, draft_receipt,
+};
 use cerium_harness::journal::EntryId;
 use cerium_harness::lines::LineSpan;
 use serde::Serialize;
@@ -26,6 +29,9 @@ pub(crate) struct FileReport {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// Where the file changed meanwhile in another way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clashes: Vec<Clash>,
     #[serde(skip)]
     pub(crate) exit: Exit,
 }
@@ -63,33 +69,44 @@ impl FileReport {
             receipt,
             error: None,
             hint: None,
+            clashes: Vec::new(),
             exit,
         }
     }
 
-    /// There is no edit.
-    pub(super) fn failed(stats: Stats, file: &str, scope: &Scope, exit: Exit) -> Self {
-        Self {
-            stats,
-            file: file.to_owned(),
-            scope: ScopeReport::of(scope),
+    /// There is no edit, or it was not asked about.
+    pub(super) fn of_made(made: Made) -> Self {
+        let error = match made.proposal {
+            Ok(proposal) => {
+                let draft = draft_receipt(&proposal);
+                return Self::made(made.stats, &proposal, Exit::Interrupted, draft);
+            }
+            Err(error) => error,
+        };
+        let report = Self {
+            stats: made.stats,
+            file: made.file,
+            scope: ScopeReport::of(&made.scope),
             diff: String::new(),
             applied: false,
             receipt: None,
             error: None,
             hint: None,
-            exit,
-        }
+            clashes: Vec::new(),
+            exit: failure::exit(&error),
+        };
+        report.because(&error)
     }
 
     /// And this is why.
     pub(super) fn because(self, error: &anyhow::Error) -> Self {
-        Self { error: Some(output::chain(error)), hint: failure::hint(error), ..self }
-    }
-
-    /// Whether the other files need not be tried.
-    pub(super) fn stops_the_rest(&self) -> bool {
-        self.exit == Exit::Interrupted
+        let clashes = match error.downcast_ref() {
+            Some(EditError::Conflict { clashes, .. }) => {
+                clashes.iter().filter(|clash| clash.path == self.file).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { error: Some(output::chain(error)), hint: failure::hint(error), clashes, ..self }
     }
 
     /// Number under which an applied edit can be undone.
