@@ -105,6 +105,20 @@ pub fn complete_file(
     on_text: &mut OnText<'_>,
 ) -> Result<Completion, CompleteError> {
     let file = SourceFile::open(workspace, file)?;
+    complete_buffer(backend, &file, point, options, on_text)
+}
+
+/// Like [`complete_file`], for a text that was read already: an editor's buffer.
+///
+/// # Errors
+/// Those of [`complete`].
+pub fn complete_buffer(
+    backend: &dyn Backend,
+    file: &SourceFile,
+    point: Point,
+    options: &CompleteOptions,
+    on_text: &mut OnText<'_>,
+) -> Result<Completion, CompleteError> {
     // Where nothing is written yet, only its name says what a file is to be.
     let lead = match Language::of(Path::new(&file.path)) {
         Some(language) if file.text.trim().is_empty() => {

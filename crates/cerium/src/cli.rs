@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Complete(Complete),
     /// Serve the OpenAI protocol to editors and agents
     Serve(Serve),
+    /// Be a language server on standard input and output: editors start it
+    Lsp(Lsp),
     /// Make, list and revoke keys of a server that others may use
     Keys(Keys),
     /// Stop the engine that commands share; it leaves by itself when it is idle
@@ -269,6 +271,16 @@ pub(crate) struct Serve {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+/// `cerium lsp`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It suggests what comes at the cursor (textDocument/inlineCompletion). docs/editors.md has the set-up for each editor.")]
+pub(crate) struct Lsp {
+    /// Standard input and output; editors say it, and there is nothing else
+    #[arg(long)]
+    pub(crate) stdio: bool,
 }
 
 /// `cerium keys`

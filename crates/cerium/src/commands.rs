@@ -9,6 +9,7 @@ mod doctor;
 mod edit;
 mod journal;
 mod keys;
+mod lsp;
 mod models;
 mod plan;
 mod serve;
@@ -17,7 +18,7 @@ mod why;
 
 use crate::backend::Counted;
 use crate::cli::{Cli, Command, Global};
-use crate::config;
+use crate::config::{self, Settings};
 use crate::engine::{self, PlaceError};
 use crate::local::LocalBackend;
 use crate::output::{self, Output};
@@ -85,9 +86,13 @@ impl Context {
     /// The model that was set for a tree, fetched first, if need be: the engine's, or loaded here
     /// where that is wanted or there is no safe place to meet one.
     fn backend(&self, tree: &Tree) -> Result<Counted> {
-        let settings = config::load(Some(tree.workspace.root()), &self.flags)?;
+        self.connect(&config::load(Some(tree.workspace.root()), &self.flags)?)
+    }
+
+    /// The model of some settings.
+    fn connect(&self, settings: &Settings) -> Result<Counted> {
         if !settings.alone {
-            match engine::attach(self.output, &settings) {
+            match engine::attach(self.output, settings) {
                 Ok(backend) => return Ok(Counted::new(backend)),
                 Err(error) if error.is::<PlaceError>() => {
                     self.output.note(format!("running without an engine: {error:#}"));
@@ -95,7 +100,7 @@ impl Context {
                 Err(error) => return Err(error),
             }
         }
-        let service = model::open(self.output, &settings)?;
+        let service = model::open(self.output, settings)?;
         Ok(Counted::new(LocalBackend::new(service).context("starting the runtime")?))
     }
 }
@@ -112,6 +117,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Ask(args)) => ask::run(&context, args),
         Some(Command::Plan(args)) => plan::run(&context, &args),
         Some(Command::Serve(args)) => serve::run(&context, &args),
+        Some(Command::Lsp(_)) => lsp::run(context),
         Some(Command::Keys(args)) => keys::run(&context, &args),
         Some(Command::Stop) => stop::run(&context),
         Some(Command::Engine(args)) => engine::run(&args, &context.flags),

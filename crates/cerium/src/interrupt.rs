@@ -1,7 +1,10 @@
 //! Ctrl-C: the first one ends the program at once where nothing can be lost, and elsewhere asks the
-//! work at hand to stop; the second one always ends it.
+//! work at hand to stop; the second one always ends it. Where several works go on beside each other, each can be
+//! asked to stop alone.
 
+use std::cell::RefCell;
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
@@ -53,18 +56,60 @@ impl Drop for Deferred {
     }
 }
 
-/// Whether Ctrl-C was pressed.
-pub(crate) fn requested() -> bool {
-    REQUESTED.load(Ordering::SeqCst)
+thread_local! {
+    /// What can stop the work that this thread does.
+    static CURRENT: RefCell<Option<Stop>> = const { RefCell::new(None) };
 }
 
-/// Waits for Ctrl-C.
+/// Asks one work among several to stop; clones ask the same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    requested: AtomicBool,
+    notify: Notify,
+}
+
+impl Stop {
+    /// Asks the work to stop. Once is for ever.
+    pub(crate) fn request(&self) {
+        self.0.requested.store(true, Ordering::SeqCst);
+        self.0.notify.notify_waiters();
+    }
+
+    /// Whether it was asked.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.0.requested.load(Ordering::SeqCst)
+    }
+
+    /// Does some work on this thread, of which [`requested`] and [`wait`] tell that it was asked to stop.
+    pub(crate) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        let outer = CURRENT.replace(Some(self.clone()));
+        let done = work();
+        CURRENT.set(outer);
+        done
+    }
+}
+
+/// Whether Ctrl-C was pressed, or the work of this thread was asked to stop.
+pub(crate) fn requested() -> bool {
+    REQUESTED.load(Ordering::SeqCst)
+        || CURRENT.with_borrow(|current| current.as_ref().is_some_and(Stop::is_requested))
+}
+
+/// Waits for Ctrl-C, or until the work of this thread is asked to stop.
 pub(crate) async fn wait() {
-    let notified = NOTIFY.notified();
-    tokio::pin!(notified);
+    let stop = CURRENT.with_borrow(Clone::clone).unwrap_or_default();
+    let (everything, alone) = (NOTIFY.notified(), stop.0.notify.notified());
+    tokio::pin!(everything, alone);
     // Listen first, look afterwards: a request between the two must not be missed.
-    notified.as_mut().enable();
+    everything.as_mut().enable();
+    alone.as_mut().enable();
     if !requested() {
-        notified.await;
+        tokio::select! {
+            () = everything => {}
+            () = alone => {}
+        }
     }
 }

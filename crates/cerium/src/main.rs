@@ -2,7 +2,7 @@
 //!
 //! `cli` is what can be typed, `config` what was set, `commands` what is done, `output` all that is
 //! printed. `model` finds and loads a model, `local` is the harness's door to it in this process,
-//! `engine` the one to it in the process that all commands of a person share.
+//! `engine` the one to it in the process that all commands of a person share; `lsp` is what editors talk to.
 
 mod backend;
 mod cli;
@@ -12,6 +12,7 @@ mod engine;
 mod failure;
 mod interrupt;
 mod local;
+mod lsp;
 mod model;
 mod output;
 mod stats;

@@ -28,6 +28,17 @@ pub fn parse_place(text: &str) -> Result<(PathBuf, Point), CompleteError> {
 }
 
 impl Point {
+    /// The point at a byte offset of a text.
+    ///
+    /// # Panics
+    /// If the offset is not between two characters of the text.
+    pub fn at(text: &str, offset: usize) -> Self {
+        let before = &text[..offset];
+        let line_before = &before[before.rfind('\n').map_or(0, |at| at + 1)..];
+        let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
+        Self { line, column: line_before.chars().count() + 1 }
+    }
+
     /// Byte offset of the point in a text.
     ///
     /// # Errors

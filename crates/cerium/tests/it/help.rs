@@ -5,9 +5,10 @@ use crate::world::World;
 #[test]
 fn help_is_a_contract() {
     let world = World::new();
-    for command in
-        ["", "edit", "ask", "plan", "complete", "serve", "keys", "pull", "cache", "bench", "why"]
-    {
+    for command in [
+        "", "edit", "ask", "plan", "complete", "serve", "lsp", "keys", "pull", "cache", "bench",
+        "why",
+    ] {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let ran = world.run(&args).ok();
         assert_eq!(ran.stderr, "");

@@ -15,6 +15,7 @@ mod full_disk;
 mod help;
 mod interrupt;
 mod killed;
+mod lsp;
 mod model;
 mod models;
 mod serve;
