@@ -201,10 +201,33 @@ pub fn mark_done(
     number: usize,
     edit: EntryId,
 ) -> Result<Plan, PlanError> {
+    mark(store, workspace, plan, number, StepState::Done { edit })
+}
+
+/// Notes that a step was carried out in an editor, and saves the plan.
+///
+/// # Errors
+/// As for [`mark_done`].
+pub fn mark_edited(
+    store: &PlanStore,
+    workspace: &Workspace,
+    plan: &Plan,
+    number: usize,
+) -> Result<Plan, PlanError> {
+    mark(store, workspace, plan, number, StepState::Edited)
+}
+
+fn mark(
+    store: &PlanStore,
+    workspace: &Workspace,
+    plan: &Plan,
+    number: usize,
+    state: StepState,
+) -> Result<Plan, PlanError> {
     let mut plan = plan.clone();
     let n_steps = plan.steps.len();
     let step = number.checked_sub(1).and_then(|at| plan.steps.get_mut(at));
-    step.ok_or(PlanError::NoSuchStep { number, n_steps })?.state = StepState::Done { edit };
+    step.ok_or(PlanError::NoSuchStep { number, n_steps })?.state = state;
     store.save(workspace, &plan)
 }
 

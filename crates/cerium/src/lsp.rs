@@ -6,14 +6,19 @@
 //! One thread ([`Server`]) takes everything in turn: what the editor says, and what came of the work for it, which goes on elsewhere
 //! ([`jobs`]). So an answer is given by whoever knows the documents as they are now: one that was made for another text is dropped.
 
+mod actions;
 mod ahead;
+mod asking;
 mod client;
+mod commands;
 mod documents;
+mod editing;
 mod frame;
 mod inline;
 mod jobs;
 mod models;
 mod text;
+mod wishes;
 
 pub(crate) use models::Connect;
 
@@ -34,11 +39,13 @@ use lsp_server::{ErrorCode, Message, Notification, Request, RequestId};
 use models::Models;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use text::Encoding;
+use wishes::{Edits, Offered};
 
 /// Messages and results that may wait; whoever has more to say waits with it.
 const EVENTS_MAX: usize = 64;
@@ -53,6 +60,10 @@ enum Event {
 enum Outcome {
     /// A suggestion for a document as it was at a revision.
     Suggested { revision: u64, suggestion: Suggestion, stats: Stats },
+    /// Edits, to be handed to the editor.
+    Edited(Edits),
+    /// A result.
+    Told(Value),
     /// Nothing, as when it was stopped.
     Nothing,
 }
@@ -100,8 +111,12 @@ struct Server {
     models: Models,
     ahead: Ahead,
     remembered: Remembered,
+    /// Edits that the editor was asked to make.
+    offered: HashMap<RequestId, Offered>,
     /// Whether the editor wants to know what each answer took.
     tells_stats: bool,
+    /// Whether the editor asks for an instruction where a command has none.
+    asks: bool,
     /// What the person was told is wrong: said once, and not with every key.
     complaint: String,
 }
@@ -117,7 +132,9 @@ impl Server {
             models,
             client,
             remembered: Remembered::default(),
+            offered: HashMap::new(),
             tells_stats: false,
+            asks: false,
             complaint: String::new(),
         }
     }
@@ -134,8 +151,7 @@ impl Server {
                             return Ok(self.phase == Phase::Over);
                         }
                     }
-                    // Answers to what was only announced.
-                    Some(Frame::Message(Message::Response(_))) => {}
+                    Some(Frame::Message(Message::Response(answer))) => self.answered(answer),
                 },
                 Ok(Event::Done(id, done)) => self.done(id, done),
                 Err(_) => return Ok(false),
@@ -158,6 +174,12 @@ impl Server {
             }
             (Phase::Open, "textDocument/inlineCompletion") => {
                 read(params).and_then(|params| self.inline(&id, params))
+            }
+            (Phase::Open, "textDocument/codeAction") => {
+                read(params).map(|params| Some(self.actions(params)))
+            }
+            (Phase::Open, "workspace/executeCommand") => {
+                read(params).and_then(|params| self.execute(&id, params))
             }
             (Phase::Open, _) => {
                 Err(Refusal::new(ErrorCode::MethodNotFound, format!("no method `{method}`")))
@@ -182,7 +204,7 @@ impl Server {
             "textDocument/didChange" => read(params).and_then(|params| self.change(params)),
             "textDocument/didClose" => read(params).map(|params| self.close(&params)),
             "workspace/didChangeWorkspaceFolders" => {
-                read(params).map(|params| self.folders(params))
+                read(params).map(|params| self.folders(&params))
             }
             "cerium/cursor" => read(params).map(|params| self.cursor(&params)),
             _ => Ok(()),
@@ -205,6 +227,7 @@ impl Server {
             params.initialization_options.as_ref().is_some_and(|it| it[name] == Value::Bool(true))
         };
         self.tells_stats = wants("stats");
+        self.asks = wants("asks");
         let folders = params.workspace_folders_initialize_params.workspace_folders;
         if let Some(WorkspaceFolders::WorkspaceFolderList(folders)) = folders {
             self.documents.folders = folders.iter().filter_map(|it| path_of(&it.uri)).collect();
@@ -215,6 +238,13 @@ impl Server {
                 "positionEncoding": if utf8 { "utf-8" } else { "utf-16" },
                 "textDocumentSync": { "openClose": true, "change": 2 },
                 "inlineCompletionProvider": true,
+                "codeActionProvider": {
+                    "codeActionKinds": ["quickfix", "refactor", "refactor.rewrite"],
+                },
+                "executeCommandProvider": {
+                    "commands": commands::NAMES,
+                    "workDoneProgress": true,
+                },
                 "workspace": {
                     "workspaceFolders": { "supported": true, "changeNotifications": true },
                 },
@@ -239,7 +269,7 @@ impl Server {
         self.documents.close(&params.text_document.uri);
     }
 
-    fn folders(&mut self, params: DidChangeWorkspaceFoldersParams) {
+    fn folders(&mut self, params: &DidChangeWorkspaceFoldersParams) {
         let folders = &mut self.documents.folders;
         let gone: Vec<_> = params.event.removed.iter().filter_map(|it| path_of(&it.uri)).collect();
         folders.retain(|folder| !gone.contains(folder));
@@ -326,6 +356,12 @@ impl Server {
         }
         let result = match done {
             Ok(Outcome::Nothing) => Ok(Value::Null),
+            Ok(Outcome::Told(value)) => Ok(value),
+            Ok(Outcome::Edited(edits)) => match self.hand_over(id.clone(), &edits) {
+                Ok(None) => return,
+                Ok(Some(told)) => Ok(told),
+                Err(refusal) => Err(refusal),
+            },
             Ok(Outcome::Suggested { revision, suggestion, stats }) => {
                 self.suggested(revision, suggestion, &stats)
             }

@@ -1,5 +1,6 @@
 //! The counts and times that every `--json` object about a model's work begins with.
 
+use cerium_harness::edit::Proposal;
 use cerium_protocol::{Response, Timings, Usage, Why};
 use serde::Serialize;
 
@@ -22,6 +23,13 @@ impl Stats {
         let mut stats = Self::default();
         stats.add(response);
         stats
+    }
+
+    /// What a model's edit took, all its answers together.
+    pub(crate) fn of_edit(proposal: &Proposal) -> Self {
+        let (usage, timings) = (proposal.stats.usage, proposal.stats.timings);
+        let model = (!proposal.model.is_empty()).then(|| proposal.model.clone());
+        Self { model, usage, timings, why: Vec::new() }
     }
 
     /// Adds what a later response took; the time to the first token stays that of the first one.

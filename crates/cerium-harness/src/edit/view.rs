@@ -66,6 +66,11 @@ impl<'t> View<'t> {
         }
     }
 
+    /// The lines of the smallest declaration around a span: what somebody means who points at a place.
+    pub fn around(&self, span: LineSpan) -> Option<LineSpan> {
+        self.enclosing(span).map(|decl| decl.lines)
+    }
+
     /// The smallest declaration other than a field around a span.
     pub(crate) fn enclosing(&self, span: LineSpan) -> Option<&Decl> {
         let around = self.decls.iter().filter(|decl| decl.lines.contains(span));

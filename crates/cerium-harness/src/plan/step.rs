@@ -69,6 +69,8 @@ pub enum StepState {
         /// The edit in the tree's journal.
         edit: EntryId,
     },
+    /// Carried out in an editor, whose own undo takes it back.
+    Edited,
 }
 
 /// A version of a plan that was replaced.

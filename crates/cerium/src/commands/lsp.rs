@@ -10,7 +10,7 @@ use std::path::Path;
 
 impl lsp::Connect for Context {
     fn settings(&self, root: &Path) -> Result<Settings> {
-        Ok(config::load(Some(root), &self.flags)?)
+        config::load(Some(root), &self.flags)
     }
 
     fn connect(&self, settings: &Settings) -> Result<Counted> {

@@ -168,6 +168,10 @@ fn show(context: &Context, plan: &Plan, made: Option<&Planned>) -> Result<()> {
                 let _ = writeln!(text, "{GREEN}done by edit {edit}{GREEN:#}");
                 DIM
             }
+            StepState::Edited => {
+                let _ = writeln!(text, "{GREEN}done in an editor{GREEN:#}");
+                DIM
+            }
             StepState::Open if revised == Some(step.number) => BOLD,
             StepState::Open => anstyle::Style::new(),
         };

@@ -79,8 +79,13 @@ impl Client {
             })
         };
         let progress = Progress { client: self.clone(), token: token.or_else(own) };
-        progress.tell(json!({ "kind": "begin", "title": title, "cancellable": true }));
+        progress.tell(&json!({ "kind": "begin", "title": title, "cancellable": true }));
         progress
+    }
+
+    /// Where the parts of a result go, if somebody wants them.
+    pub(super) fn tell(&self, token: Option<ProgressToken>) -> Option<Tell> {
+        token.map(|token| Tell { client: self.clone(), token })
     }
 
     fn send(&self, message: &impl Serialize) {
@@ -130,15 +135,32 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    fn tell(&self, value: Value) {
+    pub(super) fn report(&self, message: &str) {
+        self.tell(&json!({ "kind": "report", "message": message }));
+    }
+
+    fn tell(&self, value: &Value) {
         if let Some(token) = &self.token {
             self.client.notify("$/progress", json!({ "token": token, "value": value }));
         }
     }
 }
 
+/// Where parts of a result are told while they come.
+#[derive(Clone)]
+pub(super) struct Tell {
+    client: Client,
+    token: ProgressToken,
+}
+
+impl Tell {
+    pub(super) fn value(&self, value: &Value) {
+        self.client.notify("$/progress", json!({ "token": self.token, "value": value }));
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.tell(json!({ "kind": "end" }));
+        self.tell(&json!({ "kind": "end" }));
     }
 }

@@ -32,6 +32,16 @@ impl Document {
         let text = self.text.as_str().to_owned();
         SourceFile::from_text(self.root.clone(), self.path.clone(), text, false)
     }
+
+    /// Root of the tree it belongs to.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where it is in that tree.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
 }
 
 /// All that is open.
@@ -56,6 +66,11 @@ impl Documents {
 
     pub(super) fn get(&self, uri: &Uri) -> Option<&Document> {
         self.open.get(uri)
+    }
+
+    /// The open document of a file of a tree.
+    pub(super) fn by_path(&self, root: &Path, path: &str) -> Option<(&Uri, &Document)> {
+        self.open.iter().find(|(_, document)| document.root == root && document.path == path)
     }
 
     /// Whether a document still has the text that it had at a revision.

@@ -69,6 +69,22 @@ impl Text {
         Position { line: line as u32, character: units as u32 }
     }
 
+    /// A line without its ending; empty when there is no such line.
+    pub(super) fn line(&self, line: u32) -> &str {
+        let line = line as usize;
+        let Some(&start) = self.starts.get(line) else { return "" };
+        let end = self.starts.get(line + 1).copied().unwrap_or(self.text.len());
+        self.text[start..end].trim_end_matches(['\r', '\n'])
+    }
+
+    /// The range of some bytes.
+    pub(super) fn range(&self, bytes: &Range<usize>, encoding: Encoding) -> gen_lsp_types::Range {
+        gen_lsp_types::Range {
+            start: self.position(bytes.start, encoding),
+            end: self.position(bytes.end, encoding),
+        }
+    }
+
     /// Puts other text in place of some bytes.
     pub(super) fn replace(&mut self, bytes: Range<usize>, new: &str) {
         // The line above may end in a `\r` that is now followed by a `\n`.

@@ -1,6 +1,8 @@
 //! The language server, as an editor meets it.
 
 mod editor;
+mod neovim;
+mod wishes;
 
 use crate::world::World;
 use cerium_hub::test_model;
@@ -63,7 +65,7 @@ fn a_suggestion_is_what_complete_says_and_typing_it_keeps_the_rest() {
     // The same place counted in bytes, behind a character of four of them.
     let emoji = "x = '😀' + ";
     let utf8 = json!({ "capabilities": { "general": { "positionEncodings": ["utf-8"] } } });
-    let mut suggest = |says, column| {
+    let suggest = |says, column| {
         let (mut editor, able) = Editor::greeted(&world, &["--model", &model], says);
         editor.open(&shapes, emoji);
         let suggestion = editor.suggestion(&shapes, [0, column]);
@@ -110,7 +112,7 @@ fn no_key_gets_the_suggestion_of_another() {
     // An answer that nobody wants any more is given up at once, in the engine too.
     editor.r#type(&calm, 2, [0, 0], "#");
     let id = editor.begin_suggestion(&calm, [0, 1]);
-    editor.notify("$/cancelRequest", json!({ "id": id }));
+    editor.notify("$/cancelRequest", &json!({ "id": id }));
     assert_eq!(editor.answer(id), Err(CANCELLED));
     let begun = Instant::now();
     while world.run(&["doctor", "--json"]).ok().json()["engines"][0]["activity"]["running"] != 0 {
@@ -122,13 +124,13 @@ fn no_key_gets_the_suggestion_of_another() {
 fn what_is_said_wrongly_is_answered_and_does_no_harm() {
     let world = World::new();
     let mut editor = Editor::start(&world, &["--model", "missing.gguf"]);
-    assert_eq!(editor.ask("textDocument/inlineCompletion", json!({})), Err(-32002));
+    assert_eq!(editor.ask("textDocument/inlineCompletion", &json!({})), Err(-32002));
     editor.write(b"Content-Length: 5\r\n\r\n{\"a\":");
     editor.wait(|message| message["id"].is_null() && message["error"]["code"] == -32700);
-    assert!(editor.ask("initialize", json!({ "capabilities": 1 })).is_err());
-    editor.ask("initialize", json!({ "capabilities": {} })).unwrap();
-    assert_eq!(editor.ask("nothing/known", json!(null)), Err(-32601));
-    assert_eq!(editor.ask("textDocument/inlineCompletion", json!([1])), Err(-32602));
+    assert!(editor.ask("initialize", &json!({ "capabilities": 1 })).is_err());
+    editor.ask("initialize", &json!({ "capabilities": {} })).unwrap();
+    assert_eq!(editor.ask("nothing/known", &json!(null)), Err(-32601));
+    assert_eq!(editor.ask("textDocument/inlineCompletion", &json!([1])), Err(-32602));
 
     // Changes of what is not open, places that are nowhere, versions that go back.
     let file = uri(&world, "a.py");

@@ -51,8 +51,8 @@ impl Editor {
         for (key, value) in says.as_object().unwrap() {
             params[key] = value.clone();
         }
-        let able = editor.ask("initialize", params).unwrap()["capabilities"].clone();
-        editor.notify("initialized", json!({}));
+        let able = editor.ask("initialize", &params).unwrap()["capabilities"].clone();
+        editor.notify("initialized", &json!({}));
         (editor, able)
     }
 
@@ -66,12 +66,12 @@ impl Editor {
         self.write(format!("Content-Length: {}\r\n\r\n{text}", text.len()).as_bytes());
     }
 
-    pub(crate) fn notify(&mut self, method: &str, params: Value) {
+    pub(crate) fn notify(&mut self, method: &str, params: &Value) {
         self.say(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
     }
 
     /// Asks, and returns the id by which the answer comes.
-    pub(crate) fn begin(&mut self, method: &str, params: Value) -> i64 {
+    pub(crate) fn begin(&mut self, method: &str, params: &Value) -> i64 {
         self.n_asked += 1;
         let id = self.n_asked;
         self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
@@ -89,7 +89,7 @@ impl Editor {
     }
 
     #[track_caller]
-    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Result<Value, i64> {
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Result<Value, i64> {
         let id = self.begin(method, params);
         self.answer(id)
     }
@@ -111,7 +111,7 @@ impl Editor {
 
     pub(crate) fn open(&mut self, uri: &str, text: &str) {
         let document = json!({ "uri": uri, "languageId": "", "version": 1, "text": text });
-        self.notify("textDocument/didOpen", json!({ "textDocument": document }));
+        self.notify("textDocument/didOpen", &json!({ "textDocument": document }));
     }
 
     /// Types something at a place, `[line, column]`.
@@ -120,7 +120,7 @@ impl Editor {
         let change = json!({ "range": { "start": at, "end": at }, "text": text });
         let document = json!({ "uri": uri, "version": version });
         let params = json!({ "textDocument": document, "contentChanges": [change] });
-        self.notify("textDocument/didChange", params);
+        self.notify("textDocument/didChange", &params);
     }
 
     /// Asks for a suggestion at a place.
@@ -130,7 +130,7 @@ impl Editor {
             "position": { "line": line, "character": column },
             "context": { "triggerKind": 2 },
         });
-        self.begin("textDocument/inlineCompletion", params)
+        self.begin("textDocument/inlineCompletion", &params)
     }
 
     /// The text that is suggested at a place.
@@ -142,8 +142,8 @@ impl Editor {
 
     /// Says goodbye; the exit code.
     pub(crate) fn leave(mut self) -> Option<i32> {
-        self.ask("shutdown", Value::Null).unwrap();
-        self.notify("exit", Value::Null);
+        self.ask("shutdown", &Value::Null).unwrap();
+        self.notify("exit", &Value::Null);
         self.server.wait().unwrap().code()
     }
 
