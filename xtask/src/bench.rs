@@ -7,6 +7,7 @@
 mod edits;
 mod limits;
 mod report;
+mod typing;
 
 use crate::peer::{Kind, Peer, Timing, cores};
 use crate::run::Run;
@@ -17,6 +18,7 @@ use report::{Compared, Measured, Round};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
+pub(crate) use typing::Typing;
 
 /// What prompts are cut from.
 const TEXT: &str = concat!(

@@ -38,6 +38,8 @@ enum Bench {
     Peers(bench::Peers),
     /// The model's own edits beside llama.cpp on the same prompts, plain and with its n-gram drafts
     Edits(bench::Edits),
+    /// Suggestions of the language server while somebody types in a long file
+    Typing(bench::Typing),
 }
 
 #[derive(Subcommand)]
@@ -56,6 +58,7 @@ fn main() -> Result<()> {
         Task::Ci(ci) => ci.run(),
         Task::Bench(Bench::Peers(peers)) => peers.run(),
         Task::Bench(Bench::Edits(edits)) => edits.run(),
+        Task::Bench(Bench::Typing(typing)) => typing.run(),
         Task::Eval(Eval::Edits(edits)) => edits.run(),
         Task::Eval(Eval::Needle(needle)) => needle.run(),
         Task::Eval(Eval::Shapes(shapes)) => shapes.run(),
