@@ -1,6 +1,7 @@
 //! The thread that owns the model, and the handle others hold.
 
 use crate::draft::{Draft, Experience};
+use crate::glance::Glance;
 use crate::interrupt::Interrupt;
 use crate::prefix::PrefixCache;
 use crate::running::{Running, State, Told};
@@ -85,6 +86,8 @@ enum Command {
     Steer(u64, Box<Steer>),
     /// How much of a prompt is known.
     Look(Vec<u32>, Sender<usize>),
+    /// How it stands.
+    Glance(Sender<Glance>),
 }
 
 /// Why a job was not taken.
@@ -169,6 +172,13 @@ impl Engine {
         let (sender, answer) = flume::bounded(1);
         let sent = self.shared.commands.send(Command::Look(prompt.to_vec(), sender));
         sent.ok().and_then(|()| answer.recv().ok()).unwrap_or(0)
+    }
+
+    /// How it stands before its next step; `None` once it has stopped.
+    pub async fn glance(&self) -> Option<Glance> {
+        let (sender, answer) = flume::bounded(1);
+        self.shared.commands.send(Command::Glance(sender)).ok()?;
+        answer.recv_async().await.ok()
     }
 
     /// Hands in a job; its steps come out of the returned generation.
@@ -370,9 +380,16 @@ impl Worker {
                 }
                 // Who asked may have gone.
                 Command::Look(prompt, sender) => drop(sender.send(self.cache.n_known(&prompt))),
+                Command::Glance(sender) => drop(sender.send(self.glance())),
             }
         }
         true
+    }
+
+    fn glance(&self) -> Glance {
+        let (pages, tree) = self.cache.glance();
+        let running = self.schedule.running().iter().map(Running::glance).collect();
+        Glance { running, n_waiting: self.schedule.n_waiting(), pages, tree }
     }
 
     /// Has a job wait again if there is no memory for all that it may take now.

@@ -147,6 +147,8 @@ pub enum Step {
         id: u32,
         /// How likely it was, if that was asked for.
         likelihood: Option<Box<Likelihood>>,
+        /// What a draft that said the same came from, if one did.
+        drafted: Option<DraftKind>,
     },
     /// It goes on otherwise. Tokens told since the reader asked for that do not count.
     Steered {

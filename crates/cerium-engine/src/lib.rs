@@ -7,6 +7,7 @@
 
 mod draft;
 mod engine;
+mod glance;
 mod interrupt;
 mod job;
 mod likelihood;
@@ -19,6 +20,7 @@ pub mod store;
 
 pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, DraftedSteps, Drafter, Drafts};
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};
+pub use glance::{Glance, JobGlance, Pages, TREE_PAGES_MAX, TreePage};
 pub use job::{Class, Finish, FinishReason, Job, Sampling, Stats, Steer, Step};
 pub use likelihood::Likelihood;
 pub use mask::Mask;

@@ -14,6 +14,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use crate::glance::{Pages, TreePage};
 use crate::store::{Key, Store, StoreOptions};
 use cerium_model::kv::{PAGE, PagePool};
 use cerium_model::{KvCache, Model, Opening};
@@ -253,6 +254,20 @@ impl PrefixCache {
         if found.n_tokens() < tokens.len() {
             tree.insert(found.nodes.last().copied(), part, kv.page(full.len()));
         }
+    }
+
+    /// How many pages there are, and those of the tree.
+    pub(crate) fn glance(&self) -> (Pages, Vec<TreePage>) {
+        let tree = self.tree.as_ref();
+        let pages = Pages {
+            n_used: self.pool.n_used(),
+            n_max: self.n_pages_max,
+            n_idle: tree.map_or(0, PrefixTree::n_idle),
+            n_kept: tree.map_or(0, PrefixTree::len),
+            bytes: self.pool.page_bytes(),
+            n_tokens: PAGE,
+        };
+        (pages, tree.map(PrefixTree::glance).unwrap_or_default())
     }
 
     /// Checks that every page in use is the tree's or that of a running sequence.

@@ -2,6 +2,7 @@
 
 use crate::draft::{DRAFT_TOKENS_MAX, Draft, DraftKind, Experience, Governor, Room};
 use crate::engine::{Place, offer};
+use crate::glance::JobGlance;
 use crate::prefix::{PrefixCache, Restoring, but_last, n_promise};
 use crate::sample::{self, Before};
 use crate::{Class, Finish, FinishReason, Job, Likelihood, Stats, Steer, Step};
@@ -249,6 +250,16 @@ impl Running {
         self.state == State::Prefilling && matches!(self.restoring, Restoring::Reading { .. })
     }
 
+    pub(crate) fn glance(&self) -> JobGlance {
+        let Stats { n_prompt, n_output, .. } = self.stats;
+        JobGlance {
+            is_background: self.class() == Class::Background,
+            n_prompt,
+            n_computed: self.n_computed(),
+            n_output,
+        }
+    }
+
     /// Whether nothing is left to do for it.
     pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done || self.sender.is_disconnected()
@@ -327,7 +338,8 @@ impl Running {
                 self.stats.drafted.n_accepted += usize::from(drafted.is_some());
                 n_right += 1;
             }
-            self.push(id, likelihood, n_context);
+            let drafted = draft.filter(|_| right).map(|draft| draft.kind);
+            self.push(id, likelihood, drafted, n_context);
             if !right || self.state == State::Done {
                 break;
             }
@@ -362,7 +374,13 @@ impl Running {
     }
 
     /// Takes the chosen token.
-    fn push(&mut self, id: u32, likelihood: Option<Box<Likelihood>>, n_context: usize) {
+    fn push(
+        &mut self,
+        id: u32,
+        likelihood: Option<Box<Likelihood>>,
+        drafted: Option<DraftKind>,
+        n_context: usize,
+    ) {
         if self.first_token.is_none() {
             self.stats.ttft = self.submitted.elapsed();
             self.first_token = Some(Instant::now());
@@ -372,7 +390,7 @@ impl Running {
         }
         self.tokens.push(id);
         self.stats.n_output += 1;
-        self.send(Step::Token { id, likelihood });
+        self.send(Step::Token { id, likelihood, drafted });
         if self.stats.n_output >= self.job.max_tokens {
             self.finish(FinishReason::Length);
         } else if self.tokens.len() >= n_context {

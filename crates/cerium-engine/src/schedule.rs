@@ -123,6 +123,11 @@ impl Schedule {
         &self.running
     }
 
+    /// How many jobs wait for their turn.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// One of those that share steps, and the others.
     pub(crate) fn apart(&mut self, i: usize) -> (&mut Running, impl Iterator<Item = &Running>) {
         let (before, rest) = self.running.split_at_mut(i);

@@ -27,8 +27,8 @@ pub use request::{
     CompletionRequest, ContextFile, CreateResponse, DraftSource, Extensions, Include, PromptPart,
 };
 pub use response::{
-    DraftCounts, DraftUsage, Event, Logprob, ModelInfo, Response, Status, Steered, TextDelta,
-    Timings, TokenLogprob, Usage,
+    DraftCounts, DraftUsage, DraftedFrom, Event, Logprob, ModelInfo, Response, Status, Steered,
+    TextDelta, Timings, TokenLogprob, Usage,
 };
 pub use steer::{Keep, SteerExtensions, SteerResponse};
 pub use tool::{CustomFormat, GrammarSyntax, TextFormat, Tool, ToolChoice, ToolKind, ToolName};

@@ -142,11 +142,27 @@ pub struct TextDelta {
     pub text: String,
     /// Of the tokens that it came from, if that was asked for.
     pub logprobs: Vec<TokenLogprob>,
+    /// What a draft that said it beforehand came from, if one did. It is not told on the wire.
+    pub drafted: Option<DraftedFrom>,
+}
+
+/// What a draft came from, as [`DraftUsage`] counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DraftedFrom {
+    /// The prediction, as it stood.
+    Copied,
+    /// The prediction, with changes made in it before.
+    Changed,
+    /// What stood there before.
+    Repeated,
+    /// What the answer's shape leaves no choice about.
+    Forced,
 }
 
 impl From<String> for TextDelta {
     fn from(text: String) -> Self {
-        Self { text, logprobs: Vec::new() }
+        Self { text, ..Self::default() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the service asks of an engine: the seam at which tests put a script.
 
-use cerium_engine::{Engine, Generation, Job, Steer, Step, SubmitError};
+use cerium_engine::{Engine, Generation, Glance, Job, Steer, Step, SubmitError};
+use std::future::ready;
 use std::pin::Pin;
 
 /// Runs jobs. Outside tests this is [`Engine`].
@@ -11,6 +12,11 @@ pub trait Generator: Send + Sync {
     /// How many tokens of a prompt would not be computed if it were handed in now.
     fn n_known(&self, _prompt: &[u32]) -> usize {
         0
+    }
+
+    /// How it stands, for people who look; `None` where there is nothing to see.
+    fn glance(&self) -> Pin<Box<dyn Future<Output = Option<Glance>> + Send + '_>> {
+        Box::pin(ready(None))
     }
 }
 
@@ -37,6 +43,10 @@ impl Generator for Engine {
 
     fn n_known(&self, prompt: &[u32]) -> usize {
         Engine::n_known(self, prompt)
+    }
+
+    fn glance(&self) -> Pin<Box<dyn Future<Output = Option<Glance>> + Send + '_>> {
+        Box::pin(Engine::glance(self))
     }
 }
 

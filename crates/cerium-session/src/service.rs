@@ -9,7 +9,7 @@ use crate::history::{End, Front, Histories, Past};
 use crate::prompt;
 use crate::steer::Origin;
 use crate::stream::{Stream, StreamParts};
-use cerium_engine::{Class, Drafts, Job, Mask, SubmitError};
+use cerium_engine::{Class, Drafts, Glance, Job, Mask, SubmitError};
 use cerium_model::template::{ChatTemplate, Ending};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
@@ -87,6 +87,11 @@ impl Service {
     /// What answers here.
     pub fn model(&self) -> &ModelInfo {
         &self.0.model
+    }
+
+    /// How the engine stands, for people who look; `None` where there is nothing to see.
+    pub async fn glance(&self) -> Option<Glance> {
+        self.0.generator.glance().await
     }
 
     /// How many tokens the model sees in a text.

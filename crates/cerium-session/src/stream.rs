@@ -10,8 +10,8 @@ use crate::text::{Flow, TextOut};
 use crate::why::{self, Unexplained};
 use cerium_engine::{DraftKind, Finish, FinishReason, Stats, Steer, Step};
 use cerium_protocol::{
-    DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Item, Response, Role, Status,
-    SteerResponse, Steered, TextDelta, Timings, TokenLogprob, Tool, ToolKind, Usage,
+    DraftCounts, DraftUsage, DraftedFrom, ErrorBody, ErrorKind, Event, Item, Response, Role,
+    Status, SteerResponse, Steered, TextDelta, Timings, TokenLogprob, Tool, ToolKind, Usage,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -37,6 +37,8 @@ pub struct Stream {
     likely: Likely,
     /// Log-probabilities of tokens whose text is shown, but not told yet.
     logprobs: Vec<TokenLogprob>,
+    /// What the last token's draft came from, if it had one.
+    drafted: Option<DraftedFrom>,
     /// Bytes of the text that were shown.
     n_shown: usize,
     response: Response,
@@ -78,6 +80,7 @@ impl Stream {
             text: TextOut::new(origin.stops.clone()),
             reader: service.reader(&origin),
             logprobs: Vec::new(),
+            drafted: None,
             written: Written::default(),
             likely: Likely::default(),
             n_shown: 0,
@@ -197,9 +200,10 @@ impl Stream {
             Some(Step::Prefilled { n_cached, .. }) => {
                 self.response.usage.cached_tokens = n_cached as u64;
             }
-            Some(Step::Token { id, likelihood })
+            Some(Step::Token { id, likelihood, drafted })
                 if self.phase == Phase::Writing && self.next.is_none() =>
             {
+                self.drafted = drafted.map(drafted_from);
                 let mut shown = String::new();
                 let tokenizer = self.service.tokenizer();
                 let bytes = tokenizer.token_bytes(id);
@@ -294,7 +298,8 @@ impl Stream {
             Piece::Text(text) => {
                 self.write(Item::message(Role::Assistant, ""), &text);
                 self.response.logprobs.extend_from_slice(&logprobs);
-                self.ready.push_back(Event::TextDelta(TextDelta { text, logprobs }));
+                let drafted = self.drafted;
+                self.ready.push_back(Event::TextDelta(TextDelta { text, logprobs, drafted }));
             }
             Piece::Thought(text) => {
                 self.write(Item::Reasoning { text: String::new() }, &text);
@@ -446,6 +451,15 @@ pub fn usage(stats: &Stats) -> Usage {
             repeated: drafts(DraftKind::Repeat),
             forced: drafts(DraftKind::Forced),
         },
+    }
+}
+
+fn drafted_from(kind: DraftKind) -> DraftedFrom {
+    match kind {
+        DraftKind::Copy => DraftedFrom::Copied,
+        DraftKind::Transduced => DraftedFrom::Changed,
+        DraftKind::Repeat => DraftedFrom::Repeated,
+        DraftKind::Forced => DraftedFrom::Forced,
     }
 }
 

@@ -5,10 +5,11 @@
 //! takes, counted from the worth of the last one that went, so that what is not used loses to what is.
 
 use super::seen::Trace;
+use crate::glance::{TREE_PAGES_MAX, TreePage};
 use crate::store::Key;
 use cerium_model::kv::{PAGE, Page};
 use slab::Slab;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 pub(crate) type NodeId = usize;
 
@@ -79,8 +80,7 @@ impl PrefixTree {
         self.first = first;
     }
 
-    /// Pages held, for the audit of what is counted.
-    #[cfg(debug_assertions)]
+    /// Pages held.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -146,6 +146,19 @@ impl PrefixTree {
         }
         tokens.truncate(n_max);
         tokens
+    }
+
+    /// The pages as people see them, of every branch as many.
+    pub(crate) fn glance(&self) -> Vec<TreePage> {
+        let mut seen = Vec::new();
+        let mut next: VecDeque<_> = self.roots.iter().map(|&id| (None, id)).collect();
+        while let Some((parent, id)) = next.pop_front().filter(|_| seen.len() < TREE_PAGES_MAX) {
+            let node = &self.nodes[id];
+            let (n_tokens, in_use) = (node.tokens.len(), node.page.is_shared());
+            next.extend(node.children.iter().map(|&child| (Some(seen.len()), child)));
+            seen.push(TreePage { parent, n_tokens, in_use });
+        }
+        seen
     }
 
     /// Pages before one.

@@ -12,7 +12,7 @@ fn drain(engine: &Engine, job: Job) -> Vec<(u32, Option<Likelihood>)> {
     let mut generation = engine.submit(job).unwrap();
     let mut tokens = Vec::new();
     while let Some(step) = generation.next() {
-        if let Step::Token { id, likelihood } = step {
+        if let Step::Token { id, likelihood, .. } = step {
             tokens.push((id, likelihood.map(|it| *it)));
         }
     }

@@ -200,7 +200,7 @@ impl Frames {
                 let echo = self.echo.clone().into_iter();
                 echo.map(|text| Frame::Chunk(self.piece(index, text, None).into())).collect()
             }
-            Event::TextDelta(TextDelta { text, logprobs }) => {
+            Event::TextDelta(TextDelta { text, logprobs, .. }) => {
                 let n_top = self.extras.logprobs;
                 if self.n_chars.len() <= index {
                     self.n_chars.resize(index + 1, 0);

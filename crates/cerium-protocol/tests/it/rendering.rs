@@ -357,8 +357,8 @@ pub(crate) fn likely_answer() -> [Event; 5] {
     [
         created,
         added,
-        Event::TextDelta(TextDelta { text: "a".into(), logprobs: first }),
-        Event::TextDelta(TextDelta { text: "é".into(), logprobs: second }),
+        Event::TextDelta(TextDelta { logprobs: first, .."a".into() }),
+        Event::TextDelta(TextDelta { logprobs: second, .."é".into() }),
         Event::Done(Response { output, logprobs, ..done }),
     ]
 }

@@ -234,7 +234,7 @@ impl Playing {
         if let Some(&byte) = text.get(idx) {
             self.seen.n_tokens.fetch_add(1, Ordering::SeqCst);
             let id = u32::from(byte);
-            return Turn::Now(Step::Token { id, likelihood: self.likelihood(id) });
+            return Turn::Now(Step::Token { id, likelihood: self.likelihood(id), drafted: None });
         }
         match self.act {
             Act::Say(_, reason) | Act::SayBytes(_, reason) => Turn::Now(self.done(reason)),

@@ -225,7 +225,7 @@ impl Frames {
                 calls.is_custom = matches!(call.called, Called::Custom { .. });
                 vec![self.call(index, call)]
             }
-            Event::TextDelta(TextDelta { text, logprobs }) => {
+            Event::TextDelta(TextDelta { text, logprobs, .. }) => {
                 let delta = Delta { content: Some(text), ..Delta::default() };
                 vec![self.chunk(index, delta, self.extras.show(&logprobs), None)]
             }

@@ -144,7 +144,7 @@ impl Events {
             Event::Created(response) => self.create(response),
             Event::Queued { n_before } => self.queue(n_before).into_iter().collect(),
             Event::Added { item, .. } => [self.close(), self.open(item)].concat(),
-            Event::TextDelta(TextDelta { text, logprobs }) => {
+            Event::TextDelta(TextDelta { text, logprobs, .. }) => {
                 self.delta(text, logprobs).into_iter().collect()
             }
             Event::CallDelta(delta) | Event::ReasoningDelta(delta) => {

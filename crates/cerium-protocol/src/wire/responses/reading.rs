@@ -41,7 +41,7 @@ pub fn read_event(data: &[u8]) -> Result<Option<Event>, ErrorBody> {
             item.lower().map(|item| Event::Added { index: output_index, item })
         }
         Told::TextDelta { delta, logprobs } => {
-            Some(Event::TextDelta(TextDelta { text: delta, logprobs }))
+            Some(Event::TextDelta(TextDelta { logprobs, ..delta.into() }))
         }
         Told::ArgumentsDelta { delta } | Told::InputDelta { delta } => {
             Some(Event::CallDelta(delta))

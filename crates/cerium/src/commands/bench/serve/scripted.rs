@@ -78,7 +78,7 @@ fn play(job: &Job, steps: &mpsc::Sender<Step>, ids: &[u32], pace: Duration, note
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let now = Instant::now();
         notes.note(|job| job.tokens.push(now));
-        if steps.blocking_send(Step::Token { id, likelihood: None }).is_err() {
+        if steps.blocking_send(Step::Token { id, likelihood: None, drafted: None }).is_err() {
             return;
         }
     }
