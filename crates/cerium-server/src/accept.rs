@@ -8,7 +8,7 @@ use crate::options::ServerOptions;
 use crate::private::{self, Leaving, Private};
 use crate::public::Public;
 use crate::reload::Changing;
-use crate::router::{App, Gate, router};
+use crate::router::{App, Gate, page, router};
 use crate::tls::Certificate;
 use crate::unix::Socket;
 use axum::Router;
@@ -140,7 +140,8 @@ pub async fn serve(
         tracing::info!(at = public.name(), model = app.service.model().name, "serving");
         let door = Arc::new(Door::new(address, &options.host_names, options.cors.clone()));
         let gate = Gate { door: Arc::clone(&door), guests: guests.clone() };
-        let router = router(Arc::clone(&app), Router::new(), Some(gate));
+        let page = page(&app);
+        let router = router(Arc::clone(&app), page, Some(gate));
         let changing = Changing {
             door,
             guests,

@@ -2,11 +2,13 @@
 //! ones came to.
 
 use crate::guests::Guest;
+use crate::live::{Live, Reader};
 use crate::metrics::Metrics;
 use crate::router::now;
 use cerium_protocol::wire::engine::{Activity, Explained};
 use cerium_protocol::{Response, Timings, Usage, Why};
 use cerium_session::Unexplained;
+use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +22,8 @@ const EXPLAINED_MAX: usize = 32;
 pub(crate) struct Ledger {
     counts: Mutex<Counts>,
     pub(crate) metrics: Metrics,
+    /// Those who look on.
+    pub(crate) live: Live,
     /// The last request in progress ended.
     rests: Notify,
 }
@@ -54,7 +58,21 @@ enum Prompt {
     Unexplained(Box<Unexplained>),
 }
 
+/// What an answer took.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Recent {
+    id: String,
+    ended: u64,
+    usage: Usage,
+    timings: Timings,
+}
+
 impl Answered {
+    fn recent(&self) -> Recent {
+        let Self { id, ended, usage, timings, .. } = self;
+        Recent { id: id.clone(), ended: *ended, usage: *usage, timings: *timings }
+    }
+
     fn explain(&self) -> Explained {
         let why = match &self.prompt {
             Prompt::Explained(why) => (**why).clone(),
@@ -74,7 +92,12 @@ impl Ledger {
             totals: Activity::default(),
             answered: VecDeque::new(),
         };
-        Self { counts: Mutex::new(counts), metrics: Metrics::new(), rests: Notify::new() }
+        Self {
+            counts: Mutex::new(counts),
+            metrics: Metrics::new(),
+            live: Live::new(),
+            rests: Notify::new(),
+        }
     }
 
     /// A request begins.
@@ -98,6 +121,16 @@ impl Ledger {
         let idle = if counts.running > 0 { Duration::ZERO } else { counts.idle_since.elapsed() };
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         Activity { running: counts.running, idle_ms, ..counts.totals }
+    }
+
+    /// Names of the answers in progress.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.lock().cancels.keys().cloned().collect()
+    }
+
+    /// What the last answers took, oldest first.
+    pub(crate) fn recent(&self) -> Vec<Recent> {
+        self.lock().answered.iter().map(|answered| answered.recent()).collect()
     }
 
     /// The last answers, oldest first. Going through long prompts takes a while, so async callers want a thread
@@ -148,6 +181,15 @@ impl Busy {
     /// Waits until it is to end.
     pub(crate) async fn cancelled(&self) {
         self.cancel.notified().await;
+    }
+
+    pub(crate) fn live(&self) -> &Live {
+        &self.ledger.live
+    }
+
+    /// Who holds the key that it was asked for with.
+    pub(crate) fn reader(&self) -> Option<Reader> {
+        self.guest.as_ref().map(|guest| Reader::Key(guest.name().to_owned()))
     }
 
     /// It came to this.

@@ -34,7 +34,7 @@ pub(crate) const MEDIA_TYPE: &str = "unsupported_media_type";
 
 /// An error on its way out of a handler.
 #[derive(Debug)]
-pub(crate) struct Refusal(pub(crate) ErrorBody);
+pub struct Refusal(pub ErrorBody);
 
 impl From<ErrorBody> for Refusal {
     fn from(error: ErrorBody) -> Self {

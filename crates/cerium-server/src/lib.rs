@@ -13,6 +13,8 @@
 //! What holds here:
 //! * A browser page of another site gets nothing: its requests carry a foreign `Origin`, or, after
 //!   DNS rebinding, a foreign `Host`. Sites that the owner names ([`ServerOptions::cors`]) are let in.
+//! * A page may be served beside the protocols ([`ServerOptions::page`]). Its files are open to whoever may reach
+//!   the server; what it asks for is not.
 //! * A door that other machines can reach opens to holders of keys alone ([`ServerOptions::keys`]),
 //!   and each of them gets what their tier allows.
 //! * Every error has one shape and is made in one place, [`error`].
@@ -26,12 +28,14 @@ mod activity;
 mod answer;
 mod archive;
 mod body;
+mod caller;
 mod conversations;
 mod cors;
 mod dialect;
 mod door;
 pub mod error;
 mod guests;
+mod live;
 mod metrics;
 mod options;
 mod private;
@@ -47,8 +51,10 @@ mod unix;
 mod watched;
 
 pub use accept::{Doors, run, serve};
+pub use caller::{Answering, Caller, Telling};
 pub use cerium_store::{Key, Place, Retention, Store, StoreError, StoreOptions};
 pub use cors::Site;
+pub use error::Refusal;
 pub use options::{KeyOptions, Limits, Reload, ServerOptions};
 pub use private::Private;
 pub use public::Public;

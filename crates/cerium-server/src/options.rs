@@ -2,6 +2,7 @@
 
 use crate::cors::Site;
 use crate::tls::Tls;
+use axum::Router;
 use cerium_store::StoreOptions;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,9 @@ pub struct ServerOptions {
     pub cors: Vec<Site>,
     /// How options are read anew at SIGHUP; `None`: they stay as they are.
     pub reload: Option<Reload>,
+    /// What the public door serves beside the protocols: handlers that take a [`Caller`](crate::Caller). Its files, `/`
+    /// and what is below `/assets/`, are served without a key.
+    pub page: Router,
     /// Longest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// Connections open at once; further ones wait in the system's backlog.
@@ -110,6 +114,7 @@ impl Default for ServerOptions {
             tls: None,
             cors: Vec::new(),
             reload: None,
+            page: Router::new(),
             // What WebSocket clients of the protocol take for granted too.
             body_bytes_max: 16 << 20,
             n_connections_max: 256,

@@ -5,12 +5,13 @@ use crate::activity::Ledger;
 use crate::answer::answer;
 use crate::archive::Archive;
 use crate::body::Bodies;
+use crate::caller::introduce;
 use crate::door::Door;
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, json};
 use crate::guests::{Asker, Guests};
 use crate::options::ServerOptions;
 use crate::tokens::{detokenize, tokenize};
-use crate::{conversations, cors, responses, socket};
+use crate::{conversations, cors, live, responses, socket};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
@@ -103,7 +104,9 @@ impl Gate {
     /// Finds out who asks, or says why they may not.
     fn asker(&self, request: &Request) -> Result<Asker, ErrorBody> {
         // Whoever keeps a server alive need not be one who may use it.
-        let is_open = matches!(request.uri().path(), "/health" | "/ready");
+        let path = request.uri().path();
+        // And a page asks for the key itself.
+        let is_open = matches!(path, "/health" | "/ready" | "/") || path.starts_with("/assets/");
         match &self.guests {
             Some(guests) if !is_open => Ok(Asker(Some(guests.check(request.headers())?))),
             _ => Ok(Asker::default()),
@@ -144,6 +147,13 @@ pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, gate: Option<Gate>) 
         .fallback(not_found)
         .layer(middleware::from_fn_with_state((Arc::clone(&app), Arc::new(gate)), pass))
         .with_state(app)
+}
+
+/// What the public door serves beside the protocols.
+pub(crate) fn page(app: &Arc<App>) -> Router<Arc<App>> {
+    let layer = middleware::from_fn_with_state(Arc::clone(app), introduce);
+    let live = Router::new().route("/page/live", post(live::look));
+    app.options.page.clone().merge(live).layer(layer).with_state(())
 }
 
 /// Seconds since 1970.

@@ -1,6 +1,7 @@
 //! A session's candidates with a log line at the end of each, however it ends.
 
 use crate::activity::Busy;
+use crate::live::Reader;
 use cerium_protocol::{ErrorBody, Event, Response, Status, SteerResponse};
 use cerium_session::{Candidates, Past};
 
@@ -16,12 +17,29 @@ pub(crate) struct Watched {
     n_open: usize,
     /// Whether whoever reads it is the person whose engine this is.
     is_own: bool,
+    /// Those who may read it while it is written, beside whoever asked.
+    readers: Vec<Reader>,
 }
 
 impl Watched {
     pub(crate) fn new(candidates: Candidates, busy: Busy) -> Self {
         let n_open = candidates.count();
-        Self { candidates, busy, id: String::new(), cancelled: false, n_open, is_own: false }
+        let readers = busy.reader().into_iter().collect();
+        Self {
+            candidates,
+            busy,
+            id: String::new(),
+            cancelled: false,
+            n_open,
+            is_own: false,
+            readers,
+        }
+    }
+
+    /// Somebody else may read it.
+    pub(crate) fn read_by(mut self, reader: Option<Reader>) -> Self {
+        self.readers.extend(reader);
+        self
     }
 
     /// It is read by the person whose engine this is.
@@ -41,6 +59,9 @@ impl Watched {
                 }
             }
         };
+        if let Some((0, event)) = &event {
+            self.busy.live().show(&self.id, &self.readers, event);
+        }
         match &mut event {
             Some((0, Event::Created(response))) => {
                 self.id.clone_from(&response.id);
@@ -115,6 +136,7 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if self.n_open > 0 {
+            self.busy.live().gone(&self.id);
             tracing::info!(id = self.id, "answer cancelled: the client went away");
         }
     }

@@ -43,6 +43,7 @@ fn guarded(act: Act, tiers: &[&str], limits: &[(&str, Limits)]) -> Guarded {
         limits.iter().map(|(name, limits)| ((*name).to_owned(), *limits)).collect();
     let options = ServerOptions {
         keys: Some(KeyOptions { store, tiers }),
+        page: crate::page::page(),
         grace: Duration::from_millis(50),
         ..Default::default()
     };
@@ -70,6 +71,16 @@ fn request(method: &str, path: &str, key: &str, body: &str) -> String {
 
 fn question() -> String {
     json!({"model": "scripted", "input": "a"}).to_string()
+}
+
+#[test]
+fn a_page_is_open_and_what_it_asks_for_is_not() {
+    let guarded = guarded(HELLO, &[KeyOptions::TIER], &[]);
+    assert_eq!(guarded.server.get("/").body, "a page");
+    for path in ["/page/say", "/page/live"] {
+        assert_eq!(guarded.send("POST", path, "", "{}").error(), "401 invalid_api_key", "{path}");
+    }
+    assert_eq!(guarded.send("POST", "/page/say", &guarded.keys[0], "\"Hello\"").status, 200);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod door;
 mod hostile;
 mod keys;
 mod operating;
+mod page;
 #[path = "../../../cerium-store/tests/it/postgres.rs"]
 mod postgres;
 mod private;
