@@ -1,5 +1,6 @@
 //! What a change must pass, the cheap checks first; the tests' own summary comes last.
 
+use crate::page;
 use crate::project::{cargo, run};
 use anyhow::Result;
 use std::process::Stdio;
@@ -27,6 +28,7 @@ impl Ci {
         if !self.no_deny {
             deny()?;
         }
+        page::check()?;
         run(cargo().args(["test", "--workspace"]))
     }
 }

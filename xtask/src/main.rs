@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod eval;
 mod machine;
+mod page;
 mod peer;
 mod project;
 mod run;

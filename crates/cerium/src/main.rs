@@ -2,7 +2,8 @@
 //!
 //! `cli` is what can be typed, `config` what was set, `commands` what is done, `output` all that is
 //! printed. `model` finds and loads a model, `local` is the harness's door to it in this process,
-//! `engine` the one to it in the process that all commands of a person share; `lsp` is what editors talk to.
+//! `engine` the one to it in the process that all commands of a person share; `lsp` is what editors talk to, `page` what
+//! a server shows in a browser.
 
 mod backend;
 mod cli;
@@ -15,6 +16,7 @@ mod local;
 mod lsp;
 mod model;
 mod output;
+mod page;
 mod stats;
 
 use clap::Parser;

@@ -14,7 +14,7 @@ use cerium_kernels::n_cores;
 use cerium_model::file::ModelFile;
 use cerium_model::template::ChatTemplate;
 use cerium_model::tokenizer::Tokenizer;
-use cerium_model::{Budget, Config, Cpu, KvCache, KvFormat, Model, Packing};
+use cerium_model::{Budget, Config, Costs, Cpu, KvCache, KvFormat, Model, Packing};
 use cerium_session::Service;
 use std::io;
 use std::num::NonZero;
@@ -132,6 +132,10 @@ pub(crate) struct Loaded {
     pub(crate) tokenizer: Arc<Tokenizer>,
     /// What a person should know about how it was loaded.
     pub(crate) notes: Vec<String>,
+    /// What a token costs, and what it is computed with.
+    pub(crate) costs: Costs,
+    pub(crate) cpu: Cpu,
+    pub(crate) n_threads: usize,
     template: Arc<ChatTemplate>,
 }
 
@@ -237,12 +241,13 @@ pub(crate) fn load(
     let template = ChatTemplate::from_gguf(&file.gguf, &tokenizer)?;
     let Space { n_context, kv_bytes_max } = space(settings, &file, room, &mut notes)?;
     let model = load_weights(settings, file, &mut notes)?;
+    let (costs, cpu, n_threads) = (model.costs(), model.cpu(), model.n_threads());
     let kv = format(settings);
     let options = EngineOptions { n_context, kv, kv_bytes_max, ..options.clone() };
     let engine = Engine::start(model, options);
     let (tokenizer, template) = (Arc::new(tokenizer), Arc::new(template));
     let name = found.name.clone();
-    Ok(Loaded { name, engine, tokenizer, notes, template })
+    Ok(Loaded { name, engine, tokenizer, notes, costs, cpu, n_threads, template })
 }
 
 /// What there is memory for.

@@ -6,7 +6,7 @@ use crate::cli::{Listen, LogFormat, Serve};
 use crate::config::{Settings, Size, StoreTable, TlsTable};
 use crate::failure::advice;
 use crate::output::{self, BOLD};
-use crate::{config, engine, interrupt};
+use crate::{config, engine, interrupt, page};
 use anyhow::Result;
 use cerium_harness::workspace::StateHome;
 use cerium_server::{
@@ -50,6 +50,7 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
         };
         context.output.note(format!("serving {BOLD}{name}{BOLD:#} at {at}, Ctrl-C ends it"));
     }
+    options.page = page::router(&loaded);
     interrupt::hand_over();
     let doors = Doors { public: Some(public), private };
     cerium_server::run(doors, service, options).map_err(|error| {

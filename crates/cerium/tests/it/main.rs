@@ -18,6 +18,7 @@ mod killed;
 mod lsp;
 mod model;
 mod models;
+mod page;
 mod serve;
 mod talk;
 mod terminal;

@@ -11,9 +11,9 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Drop for Server {
@@ -23,12 +23,17 @@ impl Drop for Server {
     }
 }
 
-fn start(world: &World) -> Server {
+pub(crate) fn start(world: &World) -> Server {
     start_with(world, &[])
 }
 
 fn start_with(world: &World, args: &[&str]) -> Server {
-    let model = test_model("smollm2-135m");
+    start_of(world, "smollm2-135m", args)
+}
+
+/// Serves a model of the catalogue.
+pub(crate) fn start_of(world: &World, model: &str, args: &[&str]) -> Server {
+    let model = test_model(model);
     let mut child = world
         .command(&["serve", "--listen", "127.0.0.1:0", "--json", "--model"])
         .arg(model)
@@ -44,19 +49,23 @@ fn start_with(world: &World, args: &[&str]) -> Server {
 }
 
 impl Server {
-    /// Status and body of one request.
-    fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+    /// The whole answer to a request after which the connection is closed.
+    pub(crate) fn exchange(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Status and body of one request.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let answer = self.exchange(&format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
             body.len(),
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        ));
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
         let body = answer.split_once("\r\n\r\n").unwrap().1;
         (status, serde_json::from_str(body).unwrap_or(Value::Null))

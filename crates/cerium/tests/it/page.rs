@@ -1,0 +1,122 @@
+//! The page at `/`: in a real browser, and what its files say of themselves.
+
+use crate::serve::{Server, start, start_of};
+use crate::world::World;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A browser's driver, and a judge of what those can use who do not see or point.
+const PACKAGES: [&str; 2] = ["playwright-core@1.65.1", "axe-core@4.14.1"];
+
+#[test]
+fn a_browser_uses_the_page() {
+    let Some(packages) = packages() else { return };
+    let world = World::new();
+    let server = start_of(&world, "qwen2.5-coder-0.5b", &[]);
+    // Modules are looked for beside the program.
+    let program = packages.join("page.mjs");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/page.mjs"), &program).unwrap();
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page-pictures");
+    fs::create_dir_all(&pictures).unwrap();
+    let output = Command::new("node")
+        .arg(program)
+        .arg(&server.address)
+        .arg(&pictures)
+        .env("CHROMIUM", chromium().unwrap())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    eprintln!("{told}");
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn files_of_the_page_are_bound_to_it() {
+    let world = World::new();
+    let server = start(&world);
+    for (path, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/assets/page.js", "text/javascript; charset=utf-8"),
+        ("/assets/page.css", "text/css; charset=utf-8"),
+        ("/assets/icon.svg", "image/svg+xml"),
+    ] {
+        let head = server.head(path, "");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        for line in [
+            &format!("content-type: {kind}"),
+            "x-content-type-options: nosniff",
+            "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(head.contains(line), "{path} says no `{line}`: {head}");
+        }
+        let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        let again = server.head(path, &format!("If-None-Match: {tag}\r\n"));
+        assert!(again.starts_with("HTTP/1.1 304"), "{again}");
+    }
+    // Nothing of the page is in a line of its own.
+    let page = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/assets/index.html"),
+    );
+    let page = page.unwrap();
+    assert!(!page.contains("<style") && !page.contains("style=") && !page.contains("<script>"));
+}
+
+#[test]
+fn other_origins_and_bad_calls_are_refused() {
+    let world = World::new();
+    let server = start(&world);
+    let call = json!({"name": "a.py", "text": "a = 1\n", "instruction": "rename a to b"});
+    let (status, told) = server.request("POST", "/page/edit", &call.to_string());
+    assert_eq!((status, told), (200, serde_json::Value::Null), "a stream of events");
+    let foreign = "Origin: http://evil.example\r\n";
+    for path in ["/", "/page/edit", "/page/live"] {
+        assert!(server.head(path, foreign).starts_with("HTTP/1.1 403"), "{path}");
+    }
+    let (status, told) = server.request("POST", "/page/edit", r#"{"text": 3}"#);
+    assert_eq!((status, told["error"]["type"].as_str()), (400, Some("invalid_request_error")));
+}
+
+impl Server {
+    /// The head of the answer to a GET.
+    fn head(&self, path: &str, lines: &str) -> String {
+        let answer = self.exchange(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{lines}\r\n",
+            self.address
+        ));
+        answer.split("\r\n\r\n").next().unwrap().to_owned()
+    }
+}
+
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|dir| dir.join("chromium")).find(|path| path.exists())
+}
+
+/// Installs what drives a browser once, below the target directory. Without it, an index or a browser there is nothing to
+/// test with, which a test run may not hide on the machine that decides.
+fn packages() -> Option<PathBuf> {
+    let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join(PACKAGES.join("-"));
+    let done = packages.join("installed");
+    let trouble = if chromium().is_none() {
+        "there is no `chromium`".to_owned()
+    } else if done.exists() {
+        return Some(packages);
+    } else {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
+        match npm.arg(&packages).args(PACKAGES).output() {
+            Ok(output) if output.status.success() => {
+                fs::write(done, "").unwrap();
+                return Some(packages);
+            }
+            Ok(output) => format!("npm failed: {}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => format!("cannot run npm: {error}"),
+        }
+    };
+    assert!(std::env::var_os("CI").is_none(), "{trouble}");
+    eprintln!("SKIPPED: the page was not tried in a browser: {trouble}");
+    None
+}
