@@ -125,6 +125,8 @@ pub(crate) enum Command {
     Why(Why),
     /// Print the completions of a shell
     Completions(Completions),
+    /// Write the manual pages into a directory
+    Man(Man),
 }
 
 /// `cerium edit`
@@ -608,11 +610,28 @@ fn count(text: &str) -> Result<usize, String> {
 /// `cerium completions`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  cerium completions bash > ~/.local/share/bash-completion/completions/cerium")]
+Examples:
+  cerium completions bash > ~/.local/share/bash-completion/completions/cerium
+  cerium completions fish > ~/.config/fish/completions/cerium.fish
+  cerium completions zsh > ~/.zfunc/_cerium
+
+For zsh, ~/.zshrc says `fpath+=~/.zfunc` before `compinit`. The Debian package brings all of them.")]
 pub(crate) struct Completions {
     /// Which shell
     pub(crate) shell: Shell,
+}
+
+/// `cerium man`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cerium man ~/.local/share/man/man1   `man cerium` and `man cerium-edit` find them there
+
+The Debian package brings them.")]
+pub(crate) struct Man {
+    /// The directory; it is made if need be
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// `A:B`, or `A` for a single line; counted from 1, both included.

@@ -10,6 +10,7 @@ mod edit;
 mod journal;
 mod keys;
 mod lsp;
+mod man;
 mod models;
 mod plan;
 mod serve;
@@ -129,6 +130,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Why(args)) => why::run(&context, &args),
         Some(Command::Doctor) => doctor::run(&context),
         Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
         _ => {
             output::data(&Cli::command().render_help().ansi().to_string())?;
             Ok(Exit::Done)

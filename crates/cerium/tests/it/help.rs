@@ -72,6 +72,30 @@ fn every_shell_gets_completions() {
 }
 
 #[test]
+fn every_command_that_is_listed_has_a_manual_page() {
+    let world = World::new();
+    let dir = world.path("share/man1");
+    world.run(&["man", dir.to_str().unwrap()]).ok();
+    let page = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    let help = world.run(&["--help"]).ok().stdout;
+    let listed = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    for line in listed.lines() {
+        let (name, about) = line.trim().split_once(' ').unwrap();
+        let page = page(&format!("cerium-{name}.1"));
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+        assert!(page.contains(&about.trim().replace('-', "\\-")), "{page}");
+    }
+    assert!(page("cerium.1").contains("cerium\\-edit(1)"));
+    assert!(page("cerium-keys-create.1").contains("tier"));
+    assert!(
+        page("cerium-edit.1").contains("cerium undo"),
+        "what stands below the flags is told, too"
+    );
+    assert!(!dir.join("cerium-engine.1").exists(), "hidden");
+    world.run(&["man", "calc.py/x"]).exits(2).says("writing manual pages into `calc.py/x`");
+}
+
+#[test]
 fn doctor_tells_what_it_sees() {
     let world = World::new();
     let report = world.run(&["doctor", "--json"]).ok().json();
