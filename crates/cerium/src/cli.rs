@@ -119,7 +119,7 @@ pub(crate) enum Command {
     Cache(Cache),
     /// Measure this machine, and how much of it cerium uses
     Bench(Bench),
-    /// Show what this machine can do and what would make it faster
+    /// Show what this machine can do, what is wrong with it and what would help
     Doctor,
     /// Tell what of the last prompts was known, and why the rest was computed
     Why(Why),

@@ -104,12 +104,38 @@ pub(crate) fn log_path() -> Option<PathBuf> {
     log::path()
 }
 
+/// What is found where engines meet.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// Every engine that runs and answers.
+    pub(crate) engines: Vec<Hello>,
+    /// Of these, how many are of another build of this program.
+    pub(crate) n_other_builds: usize,
+    /// Sockets that engines which did not end well left behind.
+    pub(crate) n_stale: usize,
+    /// Sockets on which somebody listens and no engine answers.
+    pub(crate) n_silent: usize,
+}
+
+/// Looks who is there.
+///
+/// # Errors
+/// [`PlaceError`].
+pub(crate) fn met() -> Result<Met, PlaceError> {
+    let place = Place::open()?;
+    let (answering, engines): (Vec<_>, Vec<_>) = place.engines().into_iter().unzip();
+    let (n_stale, n_silent) = place.dead(&answering);
+    let build = wanted::build();
+    let n_other_builds = engines.iter().filter(|engine| engine.about.build != build).count();
+    Ok(Met { engines, n_other_builds, n_stale, n_silent })
+}
+
 /// Every engine that runs.
 ///
 /// # Errors
 /// [`PlaceError`].
 pub(crate) fn all() -> Result<Vec<Hello>, PlaceError> {
-    Ok(Place::open()?.engines().into_iter().map(|(_, hello)| hello).collect())
+    Ok(met()?.engines)
 }
 
 /// Every engine that runs and says so, and what it tells of its last answers.

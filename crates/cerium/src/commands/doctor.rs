@@ -1,26 +1,34 @@
-//! `cerium doctor`: what this machine can do, which path runs, what would help. It only looks;
-//! measuring is another command's work.
+//! `cerium doctor`: what this machine can do, which path runs, what is wrong and what would help. It
+//! only looks; measuring is another command's work.
 
+mod finding;
+mod machine;
+
+use super::serve::place;
 use super::{Context, Exit};
-use crate::config;
-use crate::engine::{self, Hello};
-use crate::output::{self, BOLD, bytes};
+use crate::config::{self, Settings};
+use crate::engine::{self, Hello, PlaceError};
+use crate::failure;
+use crate::output::{self, BOLD, CYAN, RED, bytes};
 use anyhow::Result;
-use cerium_harness::workspace::Workspace;
-use cerium_hub::{Home, default_entry, installed, size_of_dir};
+use cerium_harness::workspace::{StateHome, Workspace};
+use cerium_hub::{Home, default_entry, installed, resolve, size_of_dir};
 use cerium_kernels::n_cores;
 use cerium_model::{Budget, Cpu};
+use cerium_server::Place;
+use finding::Finding;
 use serde::Serialize;
 use std::env;
 use std::fmt::Write;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything that was seen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Report {
     version: &'static str,
     processor: String,
@@ -39,15 +47,27 @@ struct Report {
     memory_available_bytes: Option<u64>,
     home: PathBuf,
     home_free_bytes: Option<u64>,
+    home_is_writable: bool,
+    /// Where the journal, plans and responses are.
+    state: Option<PathBuf>,
+    state_free_bytes: Option<u64>,
+    state_is_writable: bool,
     /// Packed weights of all models.
     packed_bytes: u64,
     model: String,
     models: Vec<Model>,
     /// The processes that keep a model loaded for commands.
     engines: Vec<Hello>,
+    /// Of these, how many are of another build.
+    n_other_builds: usize,
+    /// Sockets that engines which did not end well left behind.
+    n_stale_sockets: usize,
+    /// Sockets on which somebody listens and no engine answers.
+    n_silent_sockets: usize,
     /// Where these say what they do.
     engine_log: Option<PathBuf>,
-    advice: Vec<String>,
+    /// What is wrong, then what would help.
+    findings: Vec<Finding>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,83 +79,119 @@ struct Model {
 
 pub(crate) fn run(context: &Context) -> Result<Exit> {
     let tree = Workspace::discover(&env::current_dir()?).ok();
-    let settings = config::load(tree.as_ref().map(Workspace::root), &context.flags)?;
-    let report = look(settings.model)?;
+    let mut findings = Vec::new();
+    let settings = match config::load(tree.as_ref().map(Workspace::root), &context.flags) {
+        Ok(settings) => settings,
+        Err(error) => {
+            findings.push(told(
+                "settings",
+                &error,
+                "no command that reads these settings runs",
+                "correct the file, or take it away",
+            ));
+            Settings { model: context.flags.model.clone(), ..Settings::default() }
+        }
+    };
+    let report = look(&settings, findings)?;
     if context.output.json {
         output::object(&report)?;
     } else {
         output::data(&text(&report))?;
     }
-    Ok(Exit::Done)
+    let blocked = report.findings.iter().any(|finding| finding.blocks);
+    Ok(if blocked { Exit::BadInput } else { Exit::Done })
 }
 
-fn look(model: Option<String>) -> Result<Report> {
+fn look(settings: &Settings, mut findings: Vec<Finding>) -> Result<Report> {
     let home = Home::from_env()?;
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let models = installed(&home).into_iter().map(|model| Model {
-        name: model.entry.name,
-        bytes: model.bytes,
-        verified: model.verified,
-    });
+    let state = StateHome::from_env().ok().map(|state| state.root().to_owned());
+    let model = settings.model.clone().unwrap_or_else(|| default_entry().name.to_owned());
+    // As a command does: a file that changed is hashed, and known to be damaged or not.
+    if let Err(error) = resolve(&home, &model) {
+        let means = "no command that needs a model runs";
+        findings.push(told("model", &error.into(), means, "name another with `--model`"));
+    }
+    let met = engine::met();
+    if let Err(error) = &met {
+        findings.push(nowhere_to_meet(error));
+    }
+    let met = met.ok();
+    findings.extend(store(settings));
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
-        processor: field(&cpuinfo, "model name").unwrap_or(env::consts::ARCH).to_owned(),
-        features: features(),
+        processor: machine::processor().unwrap_or_else(|| env::consts::ARCH.to_owned()),
+        features: machine::features(),
         paths: Cpu::available().into_iter().map(Cpu::name).collect(),
         path: Cpu::best().name(),
         processors: thread::available_parallelism().map_or(1, NonZero::get),
         cores: n_cores(),
-        memory_bytes: kilobytes(&meminfo, "MemTotal"),
+        memory_bytes: machine::memory_bytes(),
         memory_available_bytes: Budget::left().n_bytes(),
-        home_free_bytes: free_bytes(home.root()),
+        home_free_bytes: machine::free_bytes(home.root()),
+        home_is_writable: machine::is_writable(home.root()),
+        state_free_bytes: state.as_deref().and_then(machine::free_bytes),
+        state_is_writable: state.as_deref().is_some_and(machine::is_writable),
+        state,
         packed_bytes: size_of_dir(&home.packed_dir()),
         home: home.root().to_owned(),
-        model: model.unwrap_or_else(|| default_entry().name.to_owned()),
-        models: models.collect(),
-        engines: engine::all().unwrap_or_default(),
+        model,
+        models: installed(&home)
+            .into_iter()
+            .map(|it| Model { name: it.entry.name, bytes: it.bytes, verified: it.verified })
+            .collect(),
+        n_other_builds: met.as_ref().map_or(0, |met| met.n_other_builds),
+        n_stale_sockets: met.as_ref().map_or(0, |met| met.n_stale),
+        n_silent_sockets: met.as_ref().map_or(0, |met| met.n_silent),
+        engines: met.map_or_else(Vec::new, |met| met.engines),
         engine_log: engine::log_path(),
-        advice: Vec::new(),
+        findings: Vec::new(),
     };
-    report.advice = advise(&report);
+    findings.extend(finding::of_machine(&report));
+    findings.sort_by_key(|finding| !finding.blocks);
+    report.findings = findings;
     Ok(report)
 }
 
-/// What would make this machine faster or ready, most useful first.
-fn advise(report: &Report) -> Vec<String> {
-    let mut advice = Vec::new();
-    let known = cerium_hub::find(&report.model);
-    if known.is_some() && !report.models.iter().any(|model| model.name == report.model) {
-        advice.push(format!("`cerium pull {}` fetches the model that commands use", report.model));
+/// What an error of a command would say, with the command's own hint where it has one.
+fn told(name: &'static str, error: &anyhow::Error, means: &str, remedy: &str) -> Finding {
+    let remedy = failure::hint(error).unwrap_or_else(|| remedy.to_owned());
+    Finding::blocking(name, output::chain(error), means, remedy)
+}
+
+fn nowhere_to_meet(error: &PlaceError) -> Finding {
+    Finding::advice(
+        "no_place_for_engines",
+        error.to_string(),
+        "commands cannot share an engine: each loads the model itself, and none is warm",
+        "let XDG_RUNTIME_DIR name a directory of yours that nobody else may enter (mode 0700)",
+    )
+}
+
+/// Whether the file of responses and keys is one, if it is there. A database elsewhere is not asked.
+fn store(settings: &Settings) -> Option<Finding> {
+    if settings.store.enabled == Some(false) {
+        return None;
     }
-    if known.is_none() && !Path::new(&report.model).is_file() {
-        advice.push(format!(
-            "`{}` is no model of the catalogue and no file: `cerium models` lists what there is",
-            report.model
-        ));
-    }
-    for model in report.models.iter().filter(|model| !model.verified) {
-        advice.push(format!("`cerium pull {}` checks or mends its file", model.name));
-    }
-    match report.path {
-        "scalar" => advice.push(
-            "this processor has no AVX2, or the virtual machine hides it: the plain path is many \
-             times slower"
-                .into(),
-        ),
-        "avx2" => advice.push(
-            "a processor with AVX-512 VNNI reads prompts several times faster than AVX2".into(),
-        ),
-        _ => {}
-    }
-    if report.cores == 1 {
-        advice.push("a second core would nearly double the speed".into());
-    }
-    let needed = known.map_or(0, |entry| entry.bytes / 4 * 5);
-    if report.memory_available_bytes.is_some_and(|free| free < needed) {
-        advice.push(format!("{} needs about {} of free memory", report.model, bytes(needed)));
-    }
-    advice
+    let Ok(Place::File(path)) = place(&settings.store, None) else { return None };
+    let why = match is_sqlite(&path) {
+        Ok(true) => return None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Ok(false) => "it is no SQLite file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Some(Finding::blocking(
+        "store_unreadable",
+        format!("the store `{}` cannot be read: {why}", path.display()),
+        "`cerium serve` does not start, and `cerium keys` finds no keys",
+        "put it back from a copy or move it away; `cerium serve --no-store` keeps nothing",
+    ))
+}
+
+/// Whether a file begins as databases do; an empty one is none yet, and becomes one.
+fn is_sqlite(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(16).read_to_end(&mut head)?;
+    Ok(head.is_empty() || head == b"SQLite format 3\0")
 }
 
 fn text(report: &Report) -> String {
@@ -168,8 +224,15 @@ fn text(report: &Report) -> String {
         row("engine", holds);
         row("", did);
     }
-    for advice in &report.advice {
-        row("would help", advice.clone());
+    for Finding { blocks, what, means, remedy, .. } in &report.findings {
+        let (style, label) = if *blocks { (RED, "wrong") } else { (CYAN, "note") };
+        // Paths and names of files may hold anything.
+        let what = output::printable(what);
+        let _ = write!(
+            text,
+            "\n{style}{label:<11}{style:#} {BOLD}{what}{BOLD:#}\n{:<11} {means}\n{:<11} {remedy}\n",
+            "  means", "  to do"
+        );
     }
     text
 }
@@ -212,51 +275,5 @@ fn span(seconds: u64) -> String {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),
         _ => format!("{} h", seconds / 3600),
-    }
-}
-
-/// The first value of a `name : value` line.
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key.trim() == name).then_some(value.trim())
-    })
-}
-
-fn kilobytes(meminfo: &str, name: &str) -> Option<u64> {
-    field(meminfo, name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// Free bytes where a directory is, or will be.
-fn free_bytes(dir: &Path) -> Option<u64> {
-    let existing = dir.ancestors().find(|dir| dir.exists())?;
-    let stat = rustix::fs::statvfs(existing).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-fn features() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        macro_rules! detected {
-            ($($name:tt)*) => {
-                [$(($name, is_x86_feature_detected!($name))),*]
-                    .into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
-            };
-        }
-        detected!("avx2" "fma" "f16c" "avxvnni" "avx512f" "avx512bw" "avx512vl" "avx512vnni" "avx512bf16")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    Vec::new()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_read_in_bytes() {
-        let text = "MemTotal:       24689732 kB\nMemFree: 1 kB\n";
-        assert_eq!(kilobytes(text, "MemTotal"), Some(24_689_732 * 1024));
-        assert_eq!(kilobytes(text, "SwapTotal"), None);
     }
 }

@@ -10,8 +10,8 @@ use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 
 /// Why there is no place to meet.
 #[derive(Debug, thiserror::Error)]
@@ -108,13 +108,20 @@ impl Place {
         engines
     }
 
+    /// Sockets that nobody listens on, and those on which somebody does and no engine answers.
+    pub(super) fn dead(&self, answering: &[PathBuf]) -> (usize, usize) {
+        let (mut n_stale, mut n_silent) = (0, 0);
+        for socket in self.sockets().iter().filter(|socket| !answering.contains(socket)) {
+            if is_refused(socket) { n_stale += 1 } else { n_silent += 1 }
+        }
+        (n_stale, n_silent)
+    }
+
     /// Removes sockets that nobody listens on. Only under the lock: between being bound and being
     /// listened on, a socket of an engine that is starting looks the same.
     pub(super) fn clear(&self) {
         for socket in self.sockets() {
-            let refused = std::os::unix::net::UnixStream::connect(&socket)
-                .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
-            if refused {
+            if is_refused(&socket) {
                 // Whoever starts next tries again.
                 let _ = fs::remove_file(socket);
             }
@@ -126,6 +133,11 @@ impl Place {
         let paths = files.flatten().map(|file| file.path());
         paths.filter(|path| path.extension().is_some_and(|it| it == "sock")).collect()
     }
+}
+
+/// Whether nobody listens on a socket.
+fn is_refused(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 /// Whether a directory is a user's own, and closed to all others.
@@ -145,7 +157,6 @@ fn only_for(user: u32, meta: &Metadata) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn only_a_directory_of_ones_own_will_do() {

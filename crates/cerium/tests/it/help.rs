@@ -94,20 +94,3 @@ fn every_command_that_is_listed_has_a_manual_page() {
     assert!(!dir.join("cerium-engine.1").exists(), "hidden");
     world.run(&["man", "calc.py/x"]).exits(2).says("writing manual pages into `calc.py/x`");
 }
-
-#[test]
-fn doctor_tells_what_it_sees() {
-    let world = World::new();
-    let report = world.run(&["doctor", "--json"]).ok().json();
-    let paths = report["paths"].as_array().unwrap();
-    assert_eq!(paths[0], "scalar");
-    assert_eq!(&report["path"], paths.last().unwrap());
-    assert!(report["processors"].as_u64().unwrap() >= 1);
-    assert_eq!(report["model"], "qwen2.5-coder-0.5b");
-    let advice = report["advice"].to_string();
-    assert!(advice.contains("cerium pull qwen2.5-coder-0.5b"), "{advice}");
-    let ran = world.run(&["doctor"]).ok();
-    assert!(ran.stdout.lines().any(|line| line.starts_with("path ")), "{ran:#?}");
-    let ran = world.run(&["doctor", "--model", "nosuch"]).ok();
-    assert!(ran.stdout.contains("`nosuch` is no model of the catalogue"), "{ran:#?}");
-}

@@ -9,6 +9,7 @@
 mod bad_input;
 mod cache;
 mod config;
+mod doctor;
 mod edit;
 mod engine;
 mod full_disk;

@@ -151,6 +151,13 @@ impl Ran {
         self
     }
 
+    /// Its result says this.
+    #[track_caller]
+    pub(crate) fn shows(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "wanted {text:?} in {self:#?}");
+        self
+    }
+
     /// Its standard output, which must be one JSON value.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
