@@ -2,7 +2,8 @@
 //!
 //! Everything with an `if` in it that is not the product lives here: `ci` is what a change must
 //! pass, `bench` compares speed with peers on the same files, `eval` runs cases written by others
-//! through the real command. Measured runs can be saved under `bench/runs`.
+//! through the real command, `package` makes what people install. Measured runs can be saved
+//! under `bench/runs`.
 #![expect(clippy::print_stdout, reason = "a tool for people and scripts, which read stdout")]
 
 mod bench;
@@ -10,6 +11,7 @@ mod ci;
 mod eval;
 mod machine;
 mod page;
+mod package;
 mod peer;
 mod project;
 mod run;
@@ -24,6 +26,8 @@ use clap::{Parser, Subcommand};
 enum Task {
     /// Everything a change must pass: format, lints, dependencies, tests
     Ci(ci::Ci),
+    /// A Debian package and a tarball, the same bytes from the same sources
+    Package(package::Package),
     /// Speed, beside other engines
     #[command(subcommand)]
     Bench(Bench),
@@ -57,6 +61,7 @@ enum Eval {
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Ci(ci) => ci.run(),
+        Task::Package(package) => package.run(),
         Task::Bench(Bench::Peers(peers)) => peers.run(),
         Task::Bench(Bench::Edits(edits)) => edits.run(),
         Task::Bench(Bench::Typing(typing)) => typing.run(),

@@ -46,6 +46,20 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command to its end and gives what it printed.
+///
+/// # Errors
+/// When it cannot start or fails; the error shows the command.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    command.stderr(Stdio::inherit());
+    let output = command.output().with_context(|| format!("cannot start `{}`", shown(command)))?;
+    if !output.status.success() {
+        bail!("`{}` failed: {}", shown(command), output.status);
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("reading what `{}` says", shown(command)))
+}
+
 /// Builds a binary of this workspace in release mode and says where it is.
 ///
 /// # Errors
