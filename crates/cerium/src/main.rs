@@ -9,6 +9,8 @@ mod backend;
 mod cli;
 mod commands;
 mod config;
+#[cfg(test)]
+mod documents;
 mod engine;
 mod failure;
 mod interrupt;
