@@ -1,6 +1,7 @@
 //! Help, completions, and what is typed wrongly.
 
-use crate::world::World;
+use crate::world::{Ran, World};
+use std::process::Command;
 
 #[test]
 fn help_is_a_contract() {
@@ -69,6 +70,26 @@ fn every_shell_gets_completions() {
             assert!(ran.stdout.contains(word), "{shell}: no {word}");
         }
     }
+}
+
+#[test]
+fn a_real_shell_completes() {
+    let world = World::new();
+    let complete = |words: &str| {
+        let script = format!(
+            "source <({} completions bash); COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+             _cerium cerium \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"
+             echo \"${{COMPREPLY[*]}}\"",
+            env!("CARGO_BIN_EXE_cerium"),
+        );
+        let mut shell = Command::new("bash");
+        world.environment(&mut shell);
+        Ran::of(shell.args(["--norc", "-c", &script])).ok().stdout
+    };
+    assert_eq!(complete("cerium ed"), "edit\n");
+    assert_eq!(complete("cerium edit --dry"), "--dry-run\n");
+    assert_eq!(complete("cerium keys cr"), "create\n");
+    assert_eq!(complete("cerium --kv ''"), "f16 q8\n");
 }
 
 #[test]
