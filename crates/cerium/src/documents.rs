@@ -37,7 +37,7 @@ fn parts(text: &str) -> (Vec<&str>, String) {
 
 /// The words of a shell line that runs this program, if it does, without what the shell makes of the rest.
 fn typed(line: &str) -> Option<Vec<String>> {
-    let line = line.trim().trim_start_matches("$ ");
+    let line = line.trim().trim_start_matches(['$', '#']).trim_start();
     let line = line
         .strip_prefix("cargo run --release -p cerium --")
         .map_or(line.into(), |rest| format!("cerium{rest}"));
