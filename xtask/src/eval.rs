@@ -69,6 +69,8 @@ pub(crate) struct Edits {
 enum Engine {
     /// The `cerium` command, one process per case
     Cerium,
+    /// The same, with answers in search/replace blocks
+    CeriumSearchReplace,
     /// llama.cpp, kept loaded and asked to rewrite the whole file
     LlamaWholeFile,
 }
@@ -77,6 +79,7 @@ impl Engine {
     fn name(self) -> &'static str {
         match self {
             Self::Cerium => "cerium",
+            Self::CeriumSearchReplace => "cerium-search-replace",
             Self::LlamaWholeFile => "llama-whole-file",
         }
     }
@@ -153,8 +156,11 @@ impl Edits {
     fn start(&self, model: &str, engine: Engine, threads: usize) -> Result<Box<dyn Respond>> {
         let timeout = Duration::from_secs(self.timeout);
         Ok(match engine {
-            Engine::Cerium => {
-                Box::new(command::Command::new(model, threads, self.candidates, timeout)?)
+            Engine::Cerium | Engine::CeriumSearchReplace => {
+                let blocks = engine == Engine::CeriumSearchReplace;
+                let format = if blocks { "search-replace" } else { "rewrite" };
+                let options = command::Options { threads, candidates: self.candidates, format };
+                Box::new(command::Command::new(model, options, timeout)?)
             }
             Engine::LlamaWholeFile => Box::new(rewrite::Rewrite::new(model, threads)?),
         })

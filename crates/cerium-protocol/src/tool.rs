@@ -176,4 +176,10 @@ pub enum TextFormat {
         /// The schema.
         schema: Json,
     },
+    /// Search/replace blocks, whose search texts are whole lines that stand in one place of the sources and no more.
+    /// An extension: other servers do not know it.
+    SearchReplace {
+        /// The texts that are changed.
+        sources: Vec<String>,
+    },
 }

@@ -5,6 +5,7 @@
 //! and which text has to come whatever the model thinks.
 
 mod grammar;
+mod quotes;
 mod vocabulary;
 
 #[cfg(test)]

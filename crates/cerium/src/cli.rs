@@ -163,6 +163,17 @@ pub(crate) struct Edit {
     /// Have N answers written at the same time and take the best: of those that parse the one that most agree on
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = candidates)]
     pub(crate) candidates: usize,
+    /// How the model writes its answer: the code in scope anew, each place of it by an answer of its own, or blocks
+    /// that search for lines and replace them, bound to lines that stand in one place
+    #[arg(long, value_enum, default_value_t = EditFormat::Rewrite)]
+    pub(crate) format: EditFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EditFormat {
+    Rewrite,
+    EachRegion,
+    SearchReplace,
 }
 
 fn candidates(text: &str) -> Result<usize, String> {

@@ -22,22 +22,24 @@ const NOTE_BYTES: usize = 2000;
 pub(super) struct Command {
     binary: PathBuf,
     model: String,
-    threads: usize,
-    candidates: usize,
+    options: Options,
     timeout: Duration,
 }
 
+/// How it is run.
+pub(super) struct Options {
+    pub(super) threads: usize,
+    pub(super) candidates: usize,
+    /// How an edit is written, as `--format` has it.
+    pub(super) format: &'static str,
+}
+
 impl Command {
-    pub(super) fn new(
-        model: &str,
-        threads: usize,
-        candidates: usize,
-        timeout: Duration,
-    ) -> Result<Self> {
+    pub(super) fn new(model: &str, options: Options, timeout: Duration) -> Result<Self> {
         // A path is given from here; the command runs elsewhere.
         let path = fs::canonicalize(model).ok().filter(|path| path.is_file());
         let model = path.map_or(model.to_owned(), |path| path.to_string_lossy().into_owned());
-        Ok(Self { binary: project::build("cerium")?, model, threads, candidates, timeout })
+        Ok(Self { binary: project::build("cerium")?, model, options, timeout })
     }
 }
 
@@ -61,7 +63,8 @@ impl Respond for Command {
         } else {
             command.args(["edit", &case.path, "--yes"]);
             command.arg(format!("--instruction={}", case.instruction));
-            command.arg(format!("--candidates={}", self.candidates));
+            command.arg(format!("--candidates={}", self.options.candidates));
+            command.arg(format!("--format={}", self.options.format));
         }
         command.args([
             "--json",
@@ -69,7 +72,7 @@ impl Respond for Command {
             "--model",
             &self.model,
             "--threads",
-            &self.threads.to_string(),
+            &self.options.threads.to_string(),
         ]);
         // Nobody's settings, and no journal left behind.
         command.env("XDG_CONFIG_HOME", &home).env("XDG_STATE_HOME", &home).current_dir(&tree);

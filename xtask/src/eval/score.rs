@@ -37,6 +37,8 @@ struct ScoredCase {
     outside: Option<u32>,
     /// Whether the file came back as it was.
     unchanged: bool,
+    /// Whether no place, or several, were found for what the answer was to replace.
+    missed: bool,
 }
 
 /// A line of the scorer's report.
@@ -94,6 +96,7 @@ pub(super) fn score(
             changed_reference: changed_ref,
             outside: collateral.or_else(outside),
             unchanged: unchanged_output,
+            missed: answer.note.contains("the text to replace occurs"),
         })
     };
     let cases = answers.all.iter().map(join).collect::<Result<_>>()?;
@@ -147,6 +150,7 @@ pub(super) fn table(results: &[Scored]) -> String {
         "change/ref",
         "outside",
         "untouched",
+        "missed",
     ]);
     for scored in results {
         let cases = &scored.cases;
@@ -172,13 +176,15 @@ pub(super) fn table(results: &[Scored]) -> String {
             or_dash(!ratios.is_empty(), format!("{:.2}", median(&ratios))),
             or_dash(!outside.is_empty(), format!("{touching}/{}", outside.iter().sum::<u32>())),
             cases.iter().filter(|case| case.unchanged).count().to_string(),
+            cases.iter().filter(|case| case.missed).count().to_string(),
         ]);
     }
     format!(
         "{table}\n\
          s: wall-clock seconds per case; change/ref: changed lines over the reference's, median \
          of passing edits;\noutside: answers that touch lines outside the reference's regions / \
-         such lines in all; untouched: answers equal to the input.\n"
+         such lines in all; untouched: answers equal to the input; \
+         missed: what was to be replaced\nis not in the code, or not in one place only.\n"
     )
 }
 

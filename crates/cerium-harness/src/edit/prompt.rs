@@ -9,7 +9,7 @@ use super::strategy::{Format, Strategy};
 use super::view::View;
 use crate::lines::LineSpan;
 use crate::syntax::{Language, outline, render_outline};
-use cerium_protocol::{CreateResponse, Extensions, Input, Item, PromptPart, Role};
+use cerium_protocol::{CreateResponse, Extensions, Input, Item, PromptPart, Role, TextFormat};
 use std::fmt::Write;
 
 /// The part of a prompt that comes last and is not known beforehand.
@@ -168,8 +168,19 @@ impl Prompt {
                 format!("That cannot be used: {}. Answer again, complete.", earlier.problem),
             ));
         }
+        // Search texts are bound to what is there, unless that looks like blocks itself.
+        let format = match self.expected.format {
+            Format::SearchReplace if !self.expected.parts.iter().any(Part::looks_like_blocks) => {
+                let source = |part: &Part| part.old.join("\n");
+                TextFormat::SearchReplace {
+                    sources: self.expected.parts.iter().map(source).collect(),
+                }
+            }
+            _ => TextFormat::Text,
+        };
         CreateResponse {
             instructions: self.system.clone(),
+            format,
             max_output_tokens: Some(max_output_tokens),
             temperature: Some(strategy.temperature),
             cerium: Extensions {

@@ -34,6 +34,13 @@ pub struct Part {
     pub after: Vec<String>,
 }
 
+impl Part {
+    /// Whether a line of it would be read as a mark of a search/replace block.
+    pub(crate) fn looks_like_blocks(&self) -> bool {
+        blocks::has_marks(&self.old)
+    }
+}
+
 /// What an answer is read against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
@@ -75,6 +82,12 @@ pub enum ReplyError {
         /// How often it occurs.
         n: usize,
         /// Its first line.
+        line: String,
+    },
+    /// Two replacements are for the same lines.
+    #[error("two replacements are for the same lines (`{line}`)")]
+    Twice {
+        /// The first of them.
         line: String,
     },
 }

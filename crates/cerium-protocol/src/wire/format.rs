@@ -35,6 +35,7 @@ struct RawFormat {
     r#type: Option<String>,
     name: Option<String>,
     schema: Option<Json>,
+    sources: Option<Vec<String>>,
     /// The chat dialect says these one object deeper.
     json_schema: Option<Box<RawFormat>>,
 }
@@ -54,6 +55,13 @@ impl RawFormat {
                     return Err(ErrorBody::invalid(format!("{param}.schema"), what));
                 };
                 Ok(TextFormat::JsonSchema { name: format.name.unwrap_or_default(), schema })
+            }
+            Some("search_replace") => {
+                let Some(sources) = self.sources else {
+                    let what = "a format of type `search_replace` needs `sources`, the texts that are changed";
+                    return Err(ErrorBody::invalid(format!("{param}.sources"), what));
+                };
+                Ok(TextFormat::SearchReplace { sources })
             }
             Some(other) => Err(ErrorBody::not_served(
                 format!("{param}.type"),

@@ -105,7 +105,9 @@ fn called() -> impl Strategy<Value = (Vec<Tool>, ToolChoice, TextFormat)> {
         kind,
     });
     let schema = TextFormat::JsonSchema { name: "n".into(), schema: json() };
-    let formats = vec![TextFormat::Text, TextFormat::JsonObject, schema];
+    let sources = vec!["a\nb".to_owned(), String::new()];
+    let blocks = TextFormat::SearchReplace { sources };
+    let formats = vec![TextFormat::Text, TextFormat::JsonObject, schema, blocks];
     (vec(tool, 1..3), 0..6, prop::sample::select(formats)).prop_map(|(tools, choice, format)| {
         let Tool { namespace, name, .. } = &tools[0];
         let name = ToolName { namespace: namespace.clone(), name: name.clone() };

@@ -3,6 +3,7 @@
 //! JSON is written as Python and templates write it, a space after commas and colons, so that a call comes back
 //! in the next request's prompt as the very tokens that it was generated as.
 
+use super::quotes;
 use crate::calls::Style;
 use crate::conversation::{CLOSING_TAG, called};
 use cerium_model::tokenizer::Tokenizer;
@@ -172,6 +173,12 @@ impl Builder<'_> {
             TextFormat::JsonSchema { schema, .. } => {
                 Some(self.schema(schema, "text.format.schema")?)
             }
+            TextFormat::SearchReplace { sources } => {
+                let rules = quotes::rules(sources)
+                    .map_err(|why| ErrorBody::invalid("text.format.sources", why))?;
+                self.rules.push_str(&rules);
+                Some(quotes::BLOCKS.to_owned())
+            }
         };
         let (Some(first), rest) = (calls.first, calls.rest) else {
             return Ok(said.unwrap_or_else(|| "\"\"".to_owned()));
@@ -186,9 +193,8 @@ impl Builder<'_> {
         };
         let said = said.unwrap_or_default();
         Ok(match (self.asked.format, self.asked.style) {
-            (TextFormat::JsonObject | TextFormat::JsonSchema { .. }, Style::Harmony) => {
-                format!("{called} | {}", self.in_final_channel(&said))
-            }
+            (TextFormat::Text, _) => format!("{said} | {called}"),
+            (_, Style::Harmony) => format!("{called} | {}", self.in_final_channel(&said)),
             _ => format!("{said} | {called}"),
         })
     }
@@ -431,7 +437,7 @@ fn read(schema: &Json, param: &str) -> Result<Value, ErrorBody> {
 }
 
 /// A text in a rule.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     Value::from(text).to_string()
 }
 

@@ -343,3 +343,54 @@ fn patches_keep_to_their_grammar() {
     let place = format!("up to {}", wrong.len() - 6);
     check(&request, Style::Hermes, Thinks::No, &[(&patch, "whole"), (&wrong, &place)]);
 }
+
+#[test]
+fn blocks_quote_lines_that_are_there_once() {
+    let source = "fn a() {\n    1\n}\n\nfn b() {\n    1\n}";
+    let request = CreateResponse {
+        format: TextFormat::SearchReplace { sources: vec![source.to_owned(), "x\ny".to_owned()] },
+        ..CreateResponse::new("m".into(), Input::Text("a".into()))
+    };
+    let block = |search: &str, replace: &str| {
+        format!("<<<<<<< SEARCH\n{search}\n======={replace}\n>>>>>>> REPLACE")
+    };
+    let [one, two, other] = [
+        block("fn a() {", "\nfn c() {"),
+        block("    1\n}\n\nfn b() {\n    1", "\n    2\n=======\n"),
+        block("y", ""),
+    ];
+    let up_to =
+        |text: &str, whole: &str| format!("up to {}", whole.find(text).unwrap() + text.len());
+    let twice = format!("{one}\n{one}");
+    // All of these are there twice, or not at all.
+    let often = block("    1\n}", "");
+    let nowhere = block("fn a() {\n    2", "");
+    let half = block("fn a(", "");
+    let across = block("x\ny\nfn", "");
+    check(
+        &request,
+        Style::Hermes,
+        Thinks::No,
+        &[
+            (&one, "whole"),
+            (&two, "whole"),
+            (&format!("{one}\n{other}"), "whole"),
+            (&format!("{other}\n{one}"), &format!("up to {}", other.len())),
+            // What begins like it comes later in the source.
+            (&twice, &format!("up to {}", one.len() + "\n<<<<<<< SEARCH\nfn ".len())),
+            (&one[..one.len() - 3], "open"),
+            ("", "open"),
+            ("Sure", "up to 0"),
+            (&often, &up_to("    1\n}\n", &often)),
+            (&nowhere, &up_to("fn a() {\n    ", &nowhere)),
+            (&half, &up_to("fn a(", &half)),
+            (&across, &up_to("x\ny\n", &across)),
+        ],
+    );
+    let marked = CreateResponse {
+        format: TextFormat::SearchReplace { sources: vec!["a\n=======".to_owned()] },
+        ..request
+    };
+    let why = follow(&marked, Style::Hermes, Thinks::No).unwrap_err();
+    assert!(why.starts_with("text.format.sources") && why.contains("mark"), "{why}");
+}

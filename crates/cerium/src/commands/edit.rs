@@ -9,7 +9,7 @@ mod report;
 
 use super::{Context, Exit, Tree};
 use crate::backend::Counted;
-use crate::cli::Edit;
+use crate::cli::{Edit, EditFormat};
 use crate::failure::{self, advice};
 use crate::interrupt;
 use crate::output::diff::{self, DiffView};
@@ -18,8 +18,8 @@ use crate::output::{self, BOLD, DIM, GREEN, Output};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
-    Chosen, EditError, EditRequest, Prepared, Progress, Proposal, Reason, Receipt, Route, Scope,
-    Strategy, apply_all, draft_receipt, plan_edit, run_edit, warm,
+    Chosen, EditError, EditRequest, Format, Prepared, Progress, Proposal, Reason, Receipt, Route,
+    Scope, Strategy, apply_all, draft_receipt, plan_edit, run_edit, warm,
 };
 use cerium_harness::files::SourceFile;
 use cerium_harness::journal::Journal;
@@ -55,7 +55,15 @@ pub(crate) fn run(context: &Context, args: Edit) -> Result<Exit> {
         ));
     }
     let tree = Tree::here()?;
-    let strategy = Strategy { candidates: args.candidates, ..Strategy::default() };
+    let strategy = Strategy {
+        candidates: args.candidates,
+        format: match args.format {
+            EditFormat::Rewrite => Format::Rewrite,
+            EditFormat::EachRegion => Format::EachRegion,
+            EditFormat::SearchReplace => Format::SearchReplace,
+        },
+        ..Strategy::default()
+    };
     let request = |path| EditRequest {
         lines: args.lines.as_ref().map(|lines| lines.0),
         symbol: args.symbol.clone(),

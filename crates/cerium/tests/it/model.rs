@@ -40,6 +40,27 @@ fn an_edit_keeps_to_its_scope_and_can_be_undone() {
 }
 
 #[test]
+fn blocks_always_find_their_place() {
+    let world = World::new();
+    let model = model();
+    // Lines that are there twice: a block has to quote more than them.
+    let text = format!("{CALC}{}", CALC.replace("area", "room"));
+    let mut n_applied = 0;
+    for instruction in ["print the area of a 4 by 5 rectangle", "return the sum", "add a comment"] {
+        world.write("calc.py", &text);
+        let args = ["edit", "calc.py", "-i", instruction, "--format", "search-replace", "--yes"];
+        let ran = world.run(&[&args[..], &["--json", "--model", &model]].concat());
+        assert!(matches!(ran.code, Some(0 | 3)), "{ran:#?}");
+        let report = ran.json();
+        assert!(report["output_tokens"].as_u64().unwrap() > 0, "{report:#}");
+        let error = report["error"].as_str().unwrap_or_default();
+        assert!(!error.contains("occurs"), "{report:#}");
+        n_applied += u32::from(report["applied"] == true);
+    }
+    assert!(n_applied > 0);
+}
+
+#[test]
 fn the_same_question_gets_the_same_answer_and_places_that_exist() {
     let world = World::new();
     let model = model();

@@ -1,6 +1,15 @@
 //! Search/replace blocks: `<<<<<<< SEARCH`, `=======`, `>>>>>>> REPLACE`.
 
 use super::{Expected, ReplyError, indent};
+use std::ops::Range;
+
+/// What the lines begin with that hold a block together.
+const MARKS: [&str; 3] = ["<<<<<<<", "=======", ">>>>>>>"];
+
+/// Whether lines hold one that would be read as part of a block.
+pub(super) fn has_marks(lines: &[String]) -> bool {
+    lines.iter().any(|line| MARKS.iter().any(|mark| line.trim_start().starts_with(mark)))
+}
 
 /// Whether an answer is made of blocks at all.
 pub(super) fn has_blocks(reply: &str) -> bool {
@@ -12,14 +21,35 @@ struct Block {
     replace: Vec<String>,
 }
 
-/// The parts after all blocks were carried out, each at the one place where its search text is.
+/// The parts after all blocks were carried out, each at the one place where its search text is in the parts as they
+/// were.
 pub(super) fn read(reply: &str, expected: &Expected) -> Result<Vec<Vec<String>>, ReplyError> {
     let blocks = blocks(reply, expected.cut)?;
-    let mut parts: Vec<Vec<String>> = expected.parts.iter().map(|part| part.old.clone()).collect();
-    for block in blocks {
-        place(&mut parts, &block)?;
+    let olds: Vec<&[String]> = expected.parts.iter().map(|part| part.old.as_slice()).collect();
+    let mut placed = Vec::new();
+    for block in &blocks {
+        placed.push(place(&olds, block)?);
+    }
+    // The last ones first, so that the places of the others stay what they are.
+    placed.sort_unstable_by_key(|placed| (placed.part, placed.lines.start));
+    let over =
+        |pair: &&[Placed]| pair[0].part == pair[1].part && pair[0].lines.end > pair[1].lines.start;
+    if let Some([_, twice]) = placed.windows(2).find(over).map(|pair| [&pair[0], &pair[1]]) {
+        let line = olds[twice.part][twice.lines.start].clone();
+        return Err(ReplyError::Twice { line });
+    }
+    let mut parts: Vec<Vec<String>> = olds.iter().map(|old| old.to_vec()).collect();
+    for Placed { part, lines, new } in placed.into_iter().rev() {
+        parts[part].splice(lines, new);
     }
     Ok(parts)
+}
+
+/// Lines of a part, and what they become.
+struct Placed {
+    part: usize,
+    lines: Range<usize>,
+    new: Vec<String>,
 }
 
 fn blocks(reply: &str, cut: bool) -> Result<Vec<Block>, ReplyError> {
@@ -52,8 +82,8 @@ fn blocks(reply: &str, cut: bool) -> Result<Vec<Block>, ReplyError> {
     if found.is_empty() { Err(ReplyError::NoCode) } else { Ok(found) }
 }
 
-/// Replaces the one occurrence: exact lines first, then lines equal but for indentation.
-fn place(parts: &mut [Vec<String>], block: &Block) -> Result<(), ReplyError> {
+/// Finds the one occurrence: exact lines first, then lines equal but for indentation.
+fn place(parts: &[&[String]], block: &Block) -> Result<Placed, ReplyError> {
     let trimmed = trim_blank(&block.search);
     let line = trimmed.first().cloned().unwrap_or_default();
     let exact = |a: &String, b: &String| a.trim_end() == b.trim_end();
@@ -80,8 +110,7 @@ fn place(parts: &mut [Vec<String>], block: &Block) -> Result<(), ReplyError> {
             } else {
                 indent::fitted(replace, old)
             };
-            parts[p].splice(at..at + trimmed.len(), replace);
-            return Ok(());
+            return Ok(Placed { part: p, lines: at..at + trimmed.len(), new: replace });
         }
         n_found = n_found.max(found.len());
     }
