@@ -77,6 +77,8 @@ struct Shared {
     next_id: AtomicU64,
     n_context: usize,
     n_jobs_max: usize,
+    /// How long it takes until a place is free, about, in milliseconds; 0 if that is not known.
+    usual_wait: Arc<AtomicU64>,
 }
 
 /// Everything that can make the engine do something. There is no other way in.
@@ -110,6 +112,8 @@ pub enum SubmitError {
     Busy {
         /// How many.
         n_waiting: usize,
+        /// How long until there is room, about, if that is known.
+        wait: Option<Duration>,
     },
     /// The engine's thread is gone.
     #[error("the engine has stopped")]
@@ -142,7 +146,9 @@ impl Engine {
             next_id: AtomicU64::new(0),
             n_context,
             n_jobs_max,
+            usual_wait: Arc::default(),
         };
+        let usual_wait = Arc::clone(&shared.usual_wait);
         let schedule = Schedule::new(options.n_running_max);
         let worker = Worker {
             n_vocab: model.config().n_vocab,
@@ -155,6 +161,7 @@ impl Engine {
             interrupt,
             schedule,
             tempo: Tempo::default(),
+            usual_wait,
         };
         let thread = thread::Builder::new().name("cerium-engine".to_owned());
         thread.spawn(move || worker.run()).expect("a thread can be started");
@@ -193,7 +200,10 @@ impl Engine {
             Class::Interactive => shared.n_jobs_max,
             Class::Background => shared.n_jobs_max.div_ceil(2),
         };
-        let place = Place::take(&shared.n_waiting, n_jobs_max)?;
+        let place = Place::take(&shared.n_waiting, n_jobs_max).map_err(|n_waiting| {
+            let wait = shared.usual_wait.load(Ordering::Relaxed);
+            SubmitError::Busy { n_waiting, wait: (wait > 0).then(|| Duration::from_millis(wait)) }
+        })?;
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, steps) = flume::bounded(CHANNEL);
         let class = job.class;
@@ -229,10 +239,11 @@ impl fmt::Debug for Engine {
 pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    pub(crate) fn take(taken: &Arc<AtomicUsize>, n_max: usize) -> Result<Self, SubmitError> {
-        let n_waiting = taken.fetch_add(1, Ordering::Relaxed);
+    /// One of `n_max` places, or how many are taken.
+    pub(crate) fn take(taken: &Arc<AtomicUsize>, n_max: usize) -> Result<Self, usize> {
+        let n_taken = taken.fetch_add(1, Ordering::Relaxed);
         let place = Self(Arc::clone(taken));
-        if n_waiting < n_max { Ok(place) } else { Err(SubmitError::Busy { n_waiting }) }
+        if n_taken < n_max { Ok(place) } else { Err(n_taken) }
     }
 }
 
@@ -310,6 +321,7 @@ struct Worker {
     schedule: Schedule,
     tempo: Tempo,
     experience: Experience,
+    usual_wait: Arc<AtomicU64>,
 }
 
 /// What a job puts into a step.
@@ -509,6 +521,8 @@ impl Worker {
                 cache.close(kv, &job.tokens);
             }
         });
+        let wait = self.schedule.usual_wait().map_or(0, |wait| wait.as_millis().max(1));
+        self.usual_wait.store(u64::try_from(wait).unwrap_or(u64::MAX), Ordering::Relaxed);
         #[cfg(debug_assertions)]
         self.cache.audit(self.schedule.running().iter().filter_map(|job| job.kv.as_ref()));
     }

@@ -15,6 +15,8 @@ pub struct Job {
     pub max_tokens: usize,
     /// Who waits for it.
     pub class: Class,
+    /// Who asked for it.
+    pub owner: Owner,
     /// Candidates of one answer have the same: they run side by side, in the place of one job.
     pub family: Option<u64>,
     /// Tokens that end the generation; they are not reported.
@@ -63,6 +65,22 @@ pub enum Class {
     Interactive,
     /// Nobody yet: it is computed while nothing interactive can be.
     Background,
+}
+
+/// Who asks for jobs. Among jobs of a class that wait, owners take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Tells owners apart.
+    pub id: u64,
+    /// How many turns it gets for one of an owner with 1; 0 counts as 1.
+    pub weight: u32,
+}
+
+impl Default for Owner {
+    /// The one of all who are not told apart.
+    fn default() -> Self {
+        Self { id: 0, weight: 1 }
+    }
 }
 
 /// How the next token is chosen from the logits.
@@ -133,6 +151,8 @@ pub enum Step {
     Queued {
         /// Jobs that are started before it.
         n_before: usize,
+        /// How long that may take, going by how long others ran; unknown before the first has ended.
+        wait: Option<Duration>,
     },
     /// The prompt has been computed.
     Prefilled {
@@ -200,6 +220,8 @@ pub struct Stats {
     pub drafts: [DraftCounts; DraftKind::ALL.len()],
     /// What checking them took.
     pub drafted: DraftedSteps,
+    /// Until it began.
+    pub queued: Duration,
     /// Until the prompt was computed.
     pub prefill: Duration,
     /// Until the first token was chosen.

@@ -21,7 +21,7 @@ pub mod store;
 pub use draft::{DRAFT_TOKENS_MAX, Draft, DraftCounts, DraftKind, DraftedSteps, Drafter, Drafts};
 pub use engine::{Engine, EngineOptions, Generation, SubmitError};
 pub use glance::{Glance, JobGlance, Pages, TREE_PAGES_MAX, TreePage};
-pub use job::{Class, Finish, FinishReason, Job, Sampling, Stats, Steer, Step};
+pub use job::{Class, Finish, FinishReason, Job, Owner, Sampling, Stats, Steer, Step};
 pub use likelihood::Likelihood;
 pub use mask::Mask;
 pub use prefix::{Gone, Parting};

@@ -38,6 +38,8 @@ pub(crate) struct Running {
     pub(crate) state: State,
     /// Prompt tokens that others were given while it had to wait, less those that it was given since.
     pub(crate) credit: usize,
+    /// Its place among those of its class that wait: the smallest is next.
+    pub(crate) turn: f64,
     /// How many were before it when it told.
     n_before: Option<usize>,
     governor: Governor,
@@ -47,6 +49,8 @@ pub(crate) struct Running {
     /// Steps that did not fit into the channel; while there are any, the job rests.
     unsent: VecDeque<Step>,
     submitted: Instant,
+    /// When it left the queue first.
+    started: Option<Instant>,
     first_token: Option<Instant>,
     stats: Stats,
 }
@@ -76,12 +80,14 @@ impl Running {
             parted: false,
             state: State::Waiting,
             credit: 0,
+            turn: 0.0,
             n_before: None,
             governor,
             place: Some(place),
             sender,
             unsent: VecDeque::new(),
             submitted: Instant::now(),
+            started: None,
             first_token: None,
             stats,
         }
@@ -91,6 +97,10 @@ impl Running {
     pub(crate) fn start(&mut self, kv: KvCache) {
         if self.stats.n_output == 0 {
             self.stats.n_cached = kv.n_tokens();
+        }
+        if self.started.is_none() {
+            self.started = Some(Instant::now());
+            self.stats.queued = self.submitted.elapsed();
         }
         self.kv = Some(kv);
         self.state = State::Prefilling;
@@ -151,11 +161,16 @@ impl Running {
     }
 
     /// Tells how many are before it in the queue, unless its reader is behind anyway.
-    pub(crate) fn waits_behind(&mut self, n_before: usize) {
+    pub(crate) fn waits_behind(&mut self, n_before: usize, wait: Option<Duration>) {
         if self.n_before != Some(n_before) && self.unsent.is_empty() && !self.sender.is_full() {
             self.n_before = Some(n_before);
-            self.send(Step::Queued { n_before });
+            self.send(Step::Queued { n_before, wait });
         }
+    }
+
+    /// How long it ran, if it has ended and ever did.
+    pub(crate) fn took(&self) -> Option<Duration> {
+        self.started.filter(|_| self.state == State::Done).map(|started| started.elapsed())
     }
 
     /// Whether it only has its prompt computed.

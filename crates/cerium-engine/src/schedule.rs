@@ -7,6 +7,7 @@
 //!
 //! Nothing here changes what a job computes; only when.
 
+mod fair;
 mod tempo;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 use crate::running::{Running, State};
 use cerium_model::KvCache;
+use fair::Turns;
 use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Duration;
@@ -38,10 +40,13 @@ const DRAFT_ROWS: usize = 64;
 /// All jobs of an engine.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    /// Those that wait: interactive ones first, in the order in which they came.
+    /// Those that wait: interactive ones first, and their owners in turns.
     queue: Vec<Running>,
+    turns: Turns,
     running: Vec<Running>,
     n_running_max: usize,
+    /// How long a job runs, about: of the last ones.
+    usual: Option<Duration>,
 }
 
 /// What a step does for a job.
@@ -57,18 +62,19 @@ pub(crate) struct Turn<'a> {
 impl Schedule {
     /// Nothing yet; of each class at most so many jobs will share steps.
     pub(crate) fn new(n_running_max: usize) -> Self {
-        Self { queue: Vec::new(), running: Vec::new(), n_running_max }
+        let (queue, running, turns) = (Vec::new(), Vec::new(), Turns::default());
+        Self { queue, turns, running, n_running_max, usual: None }
     }
 
-    /// Puts a job behind those of its class that wait, or beside its kin.
-    pub(crate) fn enqueue(&mut self, job: Running) {
-        let last_kin = self.queue.iter().rposition(|other| job.is_kin(other));
-        let first_of_class = || self.queue.partition_point(|other| other.class() < job.class());
-        let at = match last_kin {
-            Some(at) => at + 1,
-            None if self.running.iter().any(|other| job.is_kin(other)) => first_of_class(),
-            None => self.queue.partition_point(|other| other.class() <= job.class()),
+    /// Puts a job behind those of its class that go before it, or beside its kin.
+    pub(crate) fn enqueue(&mut self, mut job: Running) {
+        let kin = self.queue.iter().chain(&self.running).rfind(|other| job.is_kin(other));
+        job.turn = match kin {
+            Some(kin) => kin.turn,
+            None => self.turns.next(job.job.owner),
         };
+        let goes_after = |other: &Running| (other.class(), other.turn) > (job.class(), job.turn);
+        let at = self.queue.iter().position(goes_after).unwrap_or(self.queue.len());
         self.queue.insert(at, job);
     }
 
@@ -97,6 +103,7 @@ impl Schedule {
         };
         let Some(kv) = open(next, &self.running) else { return false };
         let mut job = self.queue.remove(0);
+        self.turns.begin(job.turn);
         job.start(kv);
         self.running.push(job);
         true
@@ -137,9 +144,16 @@ impl Schedule {
 
     /// Tells those that wait how many are before them.
     pub(crate) fn tell_positions(&mut self) {
+        let each = self.usual_wait();
         for (n_before, job) in self.queue.iter_mut().enumerate() {
-            job.waits_behind(n_before);
+            let n_ends = u32::try_from(n_before + 1).unwrap_or(u32::MAX);
+            job.waits_behind(n_before, each.map(|each| each.saturating_mul(n_ends)));
         }
+    }
+
+    /// How long it takes until one of the places is free, about; unknown before the first job has ended.
+    pub(crate) fn usual_wait(&self) -> Option<Duration> {
+        Some(self.usual? / u32::try_from(self.n_running_max).unwrap_or(u32::MAX).max(1))
     }
 
     /// A job, waiting or running.
@@ -217,6 +231,10 @@ impl Schedule {
     pub(crate) fn retire(&mut self, close: impl FnMut(&mut Running)) {
         for job in &mut self.running {
             job.flush();
+        }
+        for took in self.running.iter().filter(|job| job.is_over()).filter_map(Running::took) {
+            // The mean of some ten jobs, the last of which count most.
+            self.usual = Some(self.usual.map_or(took, |usual| (usual * 7 + took) / 8));
         }
         self.running.iter_mut().filter(|job| job.is_done()).for_each(close);
         for jobs in [&mut self.running, &mut self.queue] {

@@ -1,6 +1,7 @@
 //! The one shape of an error, in process and on the wire.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a client can do about an error.
 ///
@@ -44,12 +45,15 @@ pub struct ErrorBody {
     /// Machine-readable detail, such as `context_length_exceeded`.
     #[serde(default)]
     pub code: Option<String>,
+    /// When to try again, in milliseconds, where that is known: a header, no part of the body.
+    #[serde(skip)]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl ErrorBody {
     /// An error without `param` or `code`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { message: message.into(), kind, param: None, code: None }
+        Self { message: message.into(), kind, param: None, code: None, retry_after_ms: None }
     }
 
     /// A request that cannot be served because of the field `param`.
@@ -64,6 +68,29 @@ impl ErrorBody {
     /// A request that the protocol allows and this server does not serve.
     pub fn not_served(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::invalid(param, message).with_code("unsupported_parameter")
+    }
+
+    /// The same error, with when to try again.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self { retry_after_ms: Some(ms.max(1)), ..self }
+    }
+
+    /// The headers that say when to try again, in whole seconds and in milliseconds, and that it may work then;
+    /// none for an error that is not over by waiting.
+    pub fn retry_headers(&self) -> Vec<(&'static str, String)> {
+        let is_temporary =
+            matches!(self.kind, ErrorKind::RateLimitError | ErrorKind::OverloadedError);
+        if !is_temporary {
+            return Vec::new();
+        }
+        let ms = self.retry_after_ms.unwrap_or(1000);
+        vec![
+            ("retry-after", ms.div_ceil(1000).to_string()),
+            ("retry-after-ms", ms.to_string()),
+            ("x-should-retry", "true".to_owned()),
+        ]
     }
 
     /// The same error with another machine-readable detail.

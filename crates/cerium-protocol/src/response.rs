@@ -102,6 +102,9 @@ impl AddAssign for DraftCounts {
 /// Wall-clock durations of one response, in milliseconds, seen from the engine's door.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
+    /// Submission to where its computation began.
+    #[serde(default)]
+    pub queue_ms: f64,
     /// Submission to the end of the prompt's computation.
     pub prefill_ms: f64,
     /// Submission to the first token.
@@ -224,6 +227,8 @@ pub enum Event {
     Queued {
         /// Requests that are begun before it.
         n_before: usize,
+        /// How long that may take, in milliseconds, if that is known.
+        wait_ms: Option<u64>,
     },
     /// An item of the answer begins, after the end of the one before. What it has of its text comes
     /// piece by piece.

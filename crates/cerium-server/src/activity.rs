@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::router::now;
 use cerium_protocol::wire::engine::{Activity, Explained};
 use cerium_protocol::{Response, Timings, Usage, Why};
-use cerium_session::Unexplained;
+use cerium_session::{Owner, Unexplained};
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,7 +108,8 @@ impl Ledger {
     /// A request begins, of somebody who has entered.
     pub(crate) fn begin_for(self: &Arc<Self>, guest: Option<Arc<Guest>>) -> Busy {
         self.lock().running += 1;
-        Busy { ledger: Arc::clone(self), cancel: Arc::default(), id: String::new(), guest }
+        let (ledger, cancel) = (Arc::clone(self), Arc::default());
+        Busy { ledger, cancel, id: String::new(), guest, waits: false }
     }
 
     /// Tells an answer to end; false when there is none of that name.
@@ -169,6 +170,7 @@ pub(crate) struct Busy {
     id: String,
     /// Whose it is, where keys are asked for.
     guest: Option<Arc<Guest>>,
+    waits: bool,
 }
 
 impl Busy {
@@ -176,6 +178,32 @@ impl Busy {
     pub(crate) fn name(&mut self, id: &str) {
         id.clone_into(&mut self.id);
         self.ledger.lock().cancels.insert(id.to_owned(), Arc::clone(&self.cancel));
+    }
+
+    /// By whose turn it waits, when it must.
+    pub(crate) fn owner(&self) -> Owner {
+        self.guest.as_ref().map_or_else(Owner::default, |guest| guest.owner())
+    }
+
+    /// It waits in the engine's queue, or does so no longer.
+    pub(crate) fn waits(&mut self, waits: bool) {
+        if waits != std::mem::replace(&mut self.waits, waits) {
+            self.ledger.metrics.waiting(if waits { 1 } else { -1 });
+        }
+    }
+
+    /// So long after the last piece of the answer came another one.
+    pub(crate) fn wrote(&self, gap: Duration) {
+        self.ledger.metrics.wrote(gap);
+    }
+
+    /// Nobody waits for what is left of it, which has come to this: it counts all the same.
+    pub(crate) fn left(&self, spent: Usage) {
+        let guest = self.guest.as_ref();
+        if let Some(guest) = guest {
+            guest.charge(spent.prompt_tokens + spent.output_tokens);
+        }
+        self.ledger.metrics.left(spent, guest.map(|guest| guest.name()));
     }
 
     /// Waits until it is to end.
@@ -223,6 +251,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.waits(false);
         if let Some(guest) = &self.guest {
             guest.leave();
         }

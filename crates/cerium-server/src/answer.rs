@@ -34,7 +34,7 @@ pub(crate) async fn answer<D: Dialect>(
         if let Some(model) = asked.model() {
             worker.check_model(model)?;
         }
-        let stream = asked.start(&worker.service)?;
+        let stream = asked.start(&worker.service.asked_by(busy.owner()))?;
         Ok::<_, ErrorBody>((asked, Watched::new(stream, busy).own(is_own)))
     });
     let (asked, stream) = begun.await.unwrap_or_else(|panic| {

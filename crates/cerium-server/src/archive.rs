@@ -62,6 +62,8 @@ pub(crate) enum Kept {
         object: String,
         /// Another server writes it.
         running: bool,
+        /// Whose it is.
+        holder: String,
     },
 }
 
@@ -71,6 +73,13 @@ impl Kept {
         match self {
             Self::Here(live) => live.object(),
             Self::Stored { object, .. } => object.clone(),
+        }
+    }
+
+    fn holder(&self) -> &str {
+        match self {
+            Self::Here(live) => live.holder(),
+            Self::Stored { holder, .. } => holder,
         }
     }
 
@@ -120,14 +129,15 @@ impl Archive {
         if !self.leased.load(Ordering::Acquire) {
             self.lease().await.map_err(|error| unavailable(&error))?;
         }
-        let Opening { input, parent, conversation, told } = opening;
-        let live = Arc::new(Live::new(&told, conversation)?);
+        let Opening { input, parent, conversation, told, holder } = opening;
+        let live = Arc::new(Live::new(&told, conversation, holder)?);
         let input: Vec<Item> = input.into_iter().map(item).collect();
         // Before the store is asked: a client that goes away meanwhile drops this function.
         let record = Record::new(Arc::clone(self), Arc::clone(&live));
         self.live().insert(live.id().to_owned(), Arc::clone(&live));
         let new = NewResponse {
             id: live.id(),
+            holder: live.holder(),
             parent: parent.as_deref(),
             conversation: live.conversation(),
             server: &self.server,
@@ -150,22 +160,32 @@ impl Archive {
         }
     }
 
-    /// The response of a name.
+    /// The response of a name, if it is this holder's: others need not know that there is one.
     ///
     /// # Errors
     /// `response_not_found`, or that the store is away.
-    pub(crate) async fn find(&self, id: &str) -> Result<Kept, ErrorBody> {
+    pub(crate) async fn find(&self, id: &str, holder: &str) -> Result<Kept, ErrorBody> {
+        let kept = self.any(id).await?;
+        if kept.holder() == holder { Ok(kept) } else { Err(not_found(id)) }
+    }
+
+    /// The response of a name, whosever it is.
+    ///
+    /// # Errors
+    /// As [`Archive::find`].
+    pub(crate) async fn any(&self, id: &str) -> Result<Kept, ErrorBody> {
         if let Some(live) = self.here(id) {
             return Ok(Kept::Here(live));
         }
         let found =
             self.store.response(id, seconds()).await.map_err(|error| unavailable(&error))?;
         let Some(found) = found else { return Err(not_found(id)) };
+        let holder = found.holder;
         if found.lost {
             let object = self.fail(id, &found.object).await?;
-            return Ok(Kept::Stored { object, running: false });
+            return Ok(Kept::Stored { object, running: false, holder });
         }
-        Ok(Kept::Stored { object: found.object, running: found.running })
+        Ok(Kept::Stored { object: found.object, running: found.running, holder })
     }
 
     /// Records that nobody will finish a response; gives what it looks like from now on.
@@ -202,12 +222,16 @@ impl Archive {
     ///
     /// # Errors
     /// `previous_response_not_found`, and when that has not ended yet.
-    pub(crate) async fn before(&self, previous: &str) -> Result<Vec<Item>, ErrorBody> {
+    pub(crate) async fn before(
+        &self,
+        previous: &str,
+        holder: &str,
+    ) -> Result<Vec<Item>, ErrorBody> {
         let missing = |error: ErrorBody| match error.kind {
             ErrorKind::NotFoundError => previous_not_found(previous),
             _ => error,
         };
-        let kept = self.find(previous).await.map_err(missing)?;
+        let kept = self.find(previous, holder).await.map_err(missing)?;
         if kept.is_running() {
             let what = format!("the response `{previous:.100}` has not ended yet");
             return Err(ErrorBody::invalid("previous_response_id", what)
@@ -235,10 +259,15 @@ impl Archive {
     ///
     /// # Errors
     /// `conversation_not_found`, or that it is too long.
-    pub(crate) async fn conversation(&self, id: &str) -> Result<Vec<Item>, ErrorBody> {
+    pub(crate) async fn conversation(
+        &self,
+        id: &str,
+        holder: &str,
+    ) -> Result<Vec<Item>, ErrorBody> {
         let away = |error: StoreError| unavailable(&error);
         self.settle().await?;
-        if self.store.conversation(id).await.map_err(away)?.is_none() {
+        let found = self.store.conversation(id).await.map_err(away)?;
+        if found.is_none_or(|found| found.holder != holder) {
             return Err(missing_conversation(id));
         }
         let items = self.store.items(id).await.map_err(away)?;
@@ -250,9 +279,14 @@ impl Archive {
     }
 
     /// The stored item that `input[place]` refers to.
-    pub(crate) async fn item(&self, id: &str, place: usize) -> Result<Item, ErrorBody> {
+    pub(crate) async fn item(
+        &self,
+        id: &str,
+        place: usize,
+        holder: &str,
+    ) -> Result<Item, ErrorBody> {
         self.settle().await?;
-        let found = self.store.item(id).await.map_err(|error| unavailable(&error))?;
+        let found = self.store.item(id, holder).await.map_err(|error| unavailable(&error))?;
         found.ok_or_else(|| {
             let what = format!("Item with id '{id:.100}' not found.");
             ErrorBody::invalid(format!("input[{place}].id"), what).with_code("item_not_found")
@@ -269,8 +303,8 @@ impl Archive {
     }
 
     /// Asks for the end of a response and waits for it, for a while.
-    pub(crate) async fn cancel(&self, id: &str) -> Result<Kept, ErrorBody> {
-        let mut kept = self.find(id).await?;
+    pub(crate) async fn cancel(&self, id: &str, holder: &str) -> Result<Kept, ErrorBody> {
+        let mut kept = self.find(id, holder).await?;
         if !kept.is_running() {
             return Ok(kept);
         }
@@ -284,7 +318,7 @@ impl Archive {
         let ended = async {
             while kept.is_running() {
                 tokio::time::sleep(POLL).await;
-                kept = self.find(id).await?;
+                kept = self.find(id, holder).await?;
             }
             Ok::<_, ErrorBody>(())
         };
@@ -295,7 +329,8 @@ impl Archive {
     }
 
     /// Forgets a response; one that is being written ends.
-    pub(crate) async fn delete(&self, id: &str) -> Result<(), ErrorBody> {
+    pub(crate) async fn delete(&self, id: &str, holder: &str) -> Result<(), ErrorBody> {
+        self.find(id, holder).await?;
         if let Some(live) = self.here(id) {
             self.ledger.cancel(id);
             live.forget();

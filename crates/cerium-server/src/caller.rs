@@ -61,7 +61,7 @@ impl Caller {
     /// As [`Service::respond`]; `rate_limit_exceeded` when the caller's key allows no more.
     pub fn respond(&self, request: &CreateResponse) -> Result<Answering, ErrorBody> {
         let busy = self.asker.begin(&self.app.ledger)?;
-        let stream = self.app.service.respond(request)?;
+        let stream = self.app.service.asked_by(busy.owner()).respond(request)?;
         Ok(Answering(Watched::new(stream.into(), busy).read_by(self.tab.clone())))
     }
 

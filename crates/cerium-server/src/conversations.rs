@@ -2,15 +2,16 @@
 
 use crate::archive::{item, missing_conversation, seconds, unavailable};
 use crate::error::{Refusal, json, raw_json};
+use crate::guests::Asker;
 use crate::query::Fields;
 use crate::responses::page::{list, page};
 use crate::responses::stored::archive;
 use crate::router::App;
-use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use cerium_protocol::wire::responses::{check_metadata, keep};
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_store::{Conversation, Item, NewConversation, StoreError};
@@ -40,7 +41,11 @@ struct Body {
     items: Option<Vec<Box<RawValue>>>,
 }
 
-async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    request: Request,
+) -> Result<Response, Refusal> {
     let archive = archive(&app)?;
     let body: Body = read(&app, request).await?;
     let id = format!("conv_{:016x}{:016x}", fresh(), fresh());
@@ -48,32 +53,40 @@ async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Respons
     let metadata = serde_json::to_string(&metadata).expect("strings can be written");
     let items = &kept(&body.items.unwrap_or_default())?;
     let now = seconds();
-    let new = NewConversation { id: &id, metadata: &metadata, items, now };
+    let new = NewConversation { id: &id, holder: asker.holder(), metadata: &metadata, items, now };
     archive.store.begin_conversation(new).await.map_err(|error| unavailable(&error))?;
-    Ok(object(&id, &Conversation { metadata, created_at: now }))
+    Ok(object(&id, &Conversation { metadata, created_at: now, holder: String::new() }))
 }
 
 async fn retrieve(
     State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    Ok(object(&id, &find(&app, &id).await?))
+    Ok(object(&id, &find(&app, &id, &asker).await?))
 }
 
 async fn update(
     State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    find(&app, &id, &asker).await?;
     let body: Body = read(&app, request).await?;
     let metadata = check_metadata(body.metadata.unwrap_or_default())?;
     let metadata = serde_json::to_string(&metadata).expect("strings can be written");
     let store = &archive(&app)?.store;
     store.annotate(&id, &metadata, seconds()).await.map_err(|error| unavailable(&error))?;
-    Ok(object(&id, &find(&app, &id).await?))
+    Ok(object(&id, &find(&app, &id, &asker).await?))
 }
 
-async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Refusal> {
+async fn delete(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    find(&app, &id, &asker).await?;
     let store = &archive(&app)?.store;
     if !store.delete_conversation(&id).await.map_err(|error| unavailable(&error))? {
         return Err(missing_conversation(&id).into());
@@ -84,18 +97,21 @@ async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<R
 
 async fn items(
     State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let items = archive(&app)?.conversation(&id).await?;
+    let items = archive(&app)?.conversation(&id, asker.holder()).await?;
     Ok(page(items, &Fields::of(&uri))?)
 }
 
 async fn add(
     State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    find(&app, &id, &asker).await?;
     let body: Body = read(&app, request).await?;
     let items = kept(&body.items.unwrap_or_default())?;
     let store = &archive(&app)?.store;
@@ -108,9 +124,10 @@ async fn add(
 
 async fn one(
     State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
     Path((id, name)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
-    let items = archive(&app)?.conversation(&id).await?;
+    let items = archive(&app)?.conversation(&id, asker.holder()).await?;
     match items.into_iter().find(|item| item.id == name) {
         Some(item) => Ok(raw_json(item.body)),
         None => Err(missing_item(&id, &name).into()),
@@ -119,9 +136,10 @@ async fn one(
 
 async fn remove(
     State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
     Path((id, name)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
-    let conversation = find(&app, &id).await?;
+    let conversation = find(&app, &id, &asker).await?;
     let archive = archive(&app)?;
     archive.settle().await?;
     if !archive.store.remove_item(&id, &name).await.map_err(|error| unavailable(&error))? {
@@ -130,9 +148,10 @@ async fn remove(
     Ok(object(&id, &conversation))
 }
 
-async fn find(app: &App, id: &str) -> Result<Conversation, ErrorBody> {
-    let found = archive(app)?.store.conversation(id).await;
-    found.map_err(|error| unavailable(&error))?.ok_or_else(|| missing_conversation(id))
+async fn find(app: &App, id: &str, asker: &Asker) -> Result<Conversation, ErrorBody> {
+    let found = archive(app)?.store.conversation(id).await.map_err(|error| unavailable(&error))?;
+    let found = found.filter(|found| found.holder == asker.holder());
+    found.ok_or_else(|| missing_conversation(id))
 }
 
 fn missing_item(id: &str, item: &str) -> ErrorBody {
@@ -141,7 +160,7 @@ fn missing_item(id: &str, item: &str) -> ErrorBody {
 }
 
 fn object(id: &str, conversation: &Conversation) -> Response {
-    let Conversation { metadata, created_at } = conversation;
+    let Conversation { metadata, created_at, .. } = conversation;
     let id = json!(id);
     raw_json(format!(
         "{{\"id\":{id},\"object\":\"conversation\",\"created_at\":{created_at},\"metadata\":{metadata}}}"

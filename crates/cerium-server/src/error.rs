@@ -1,6 +1,6 @@
 //! Errors on the wire: the one place that chooses a status.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cerium_protocol::wire::ErrorEnvelope;
 use cerium_protocol::{ErrorBody, ErrorKind};
@@ -54,8 +54,10 @@ impl IntoResponse for Refusal {
             tracing::info!(status = status.as_u16(), code, param, "refused");
         }
         let mut response = json(status, &envelope);
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        for (name, value) in self.0.retry_headers() {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
         }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");

@@ -9,11 +9,13 @@ use crate::activity::{Busy, Ledger};
 use crate::error::INVALID_API_KEY;
 use crate::options::{KeyOptions, Limits, limits};
 use allowance::Allowance;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use cerium_protocol::{ErrorBody, ErrorKind};
+use cerium_session::Owner;
 use cerium_store::{Key, Store, name_of};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -121,6 +123,13 @@ impl Guest {
         &self.key.name
     }
 
+    /// By whose turn its requests wait, when they must.
+    pub(crate) fn owner(&self) -> Owner {
+        let mut hasher = DefaultHasher::new();
+        self.key.id.hash(&mut hasher);
+        Owner { id: hasher.finish(), weight: self.allowance().weight() }
+    }
+
     /// A request begins, and counts.
     fn enter(&self) -> Result<(), ErrorBody> {
         if self.revoked.load(Ordering::Acquire) {
@@ -149,6 +158,11 @@ impl Guest {
 pub(crate) struct Asker(pub(crate) Option<Arc<Guest>>);
 
 impl Asker {
+    /// Whose what is kept for them is: that of all keys of the same name, so that one can follow another.
+    pub(crate) fn holder(&self) -> &str {
+        self.0.as_ref().map_or("", |guest| guest.name())
+    }
+
     /// Begins a request, if one more is allowed.
     ///
     /// # Errors
@@ -160,20 +174,11 @@ impl Asker {
         Ok(ledger.begin_for(self.0.clone()))
     }
 
-    /// Says in the head of an answer what is left, and when to come again.
+    /// Says in the head of an answer what is left.
     pub(crate) fn tell(&self, response: &mut Response) {
         let Some(guest) = &self.0 else { return };
         let allowance = guest.allowance();
-        let now = Instant::now();
-        let mut lines = allowance.headers(now);
-        if response.status() == StatusCode::TOO_MANY_REQUESTS {
-            let wait = allowance.wait(now).max(Duration::from_millis(1));
-            let seconds = wait.as_millis().div_ceil(1000);
-            lines.push(("retry-after", seconds.to_string()));
-            lines.push(("retry-after-ms", wait.as_millis().to_string()));
-            lines.push(("x-should-retry", "true".to_owned()));
-        }
-        for (name, value) in lines {
+        for (name, value) in allowance.headers(Instant::now()) {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 response.headers_mut().insert(HeaderName::from_static(name), value);
             }

@@ -139,7 +139,7 @@ impl Live {
         };
         match event {
             Event::Created(answer) => self.tell(readers, begun(answer)),
-            Event::Queued { n_before } => {
+            Event::Queued { n_before, .. } => {
                 self.tell(readers, Happened::Queued { id: id(), n_before: *n_before });
             }
             Event::TextDelta(delta) => self.tell(readers, token(&delta.text, delta.drafted)),

@@ -3,7 +3,7 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response as HttpResponse};
-use cerium_protocol::{Response, Status};
+use cerium_protocol::{Response, Status, Usage};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
 
 /// Whose it is: the name of a key, or nothing where none is asked for.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -50,10 +51,13 @@ pub(crate) struct Metrics {
     generated: Family<Whose, Counter>,
     drafted: Counter,
     accepted: Counter,
+    queued: Histogram,
     first: Histogram,
+    gaps: Histogram,
     each: Histogram,
     whole: Histogram,
     running: Gauge,
+    waiting: Gauge,
     codes: Family<Code, Counter>,
 }
 
@@ -61,6 +65,8 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         // 10 ms to 11 minutes.
         let seconds = || Histogram::new(exponential_buckets(0.01, 2.0, 17));
+        // 1 ms to 4 s.
+        let short = || Histogram::new(exponential_buckets(0.001, 2.0, 13));
         let metrics = Self {
             registry: Registry::with_prefix("cerium"),
             answers: Family::default(),
@@ -69,11 +75,13 @@ impl Metrics {
             generated: Family::default(),
             drafted: Counter::default(),
             accepted: Counter::default(),
+            queued: seconds(),
             first: seconds(),
-            // 1 ms to 4 s.
-            each: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
+            gaps: short(),
+            each: short(),
             whole: seconds(),
             running: Gauge::default(),
+            waiting: Gauge::default(),
             codes: Family::default(),
         };
         metrics.named()
@@ -96,6 +104,18 @@ impl Metrics {
             self.accepted.clone(),
         );
         to.register_with_unit(
+            "request_queue_time",
+            "From the request to where its computation began",
+            Unit::Seconds,
+            self.queued.clone(),
+        );
+        to.register_with_unit(
+            "inter_token_latency",
+            "From one piece of an answer to the next, each",
+            Unit::Seconds,
+            self.gaps.clone(),
+        );
+        to.register_with_unit(
             "time_to_first_token",
             "From the request to its first token",
             Unit::Seconds,
@@ -114,6 +134,7 @@ impl Metrics {
             self.whole.clone(),
         );
         to.register("num_requests_running", "Requests in progress", self.running.clone());
+        to.register("num_requests_waiting", "Of these, those in the queue", self.waiting.clone());
         to.register("http_responses", "Answers over HTTP", self.codes.clone());
         self
     }
@@ -128,11 +149,8 @@ impl Metrics {
             Status::Cancelled => How::cancelled,
             Status::Failed => How::failed,
         };
-        self.answers.get_or_create(&Ended { key: key.clone(), status }).inc();
-        let whose = Whose { key };
-        self.prompt.get_or_create(&whose).inc_by(usage.prompt_tokens);
-        self.cached.get_or_create(&whose).inc_by(usage.cached_tokens);
-        self.generated.get_or_create(&whose).inc_by(usage.output_tokens);
+        self.ended(status, usage, key);
+        self.queued.observe(timings.queue_ms / 1e3);
         self.drafted.inc_by(usage.drafted_tokens);
         self.accepted.inc_by(usage.accepted_tokens);
         self.whole.observe(timings.total_ms / 1e3);
@@ -143,6 +161,29 @@ impl Metrics {
             let n_gaps = (usage.output_tokens - 1) as f64;
             self.each.observe(timings.decode_ms / 1e3 / n_gaps);
         }
+    }
+
+    /// Whoever had asked for an answer did not wait for its end; it had come to this.
+    pub(crate) fn left(&self, spent: Usage, key: Option<&str>) {
+        self.ended(How::cancelled, &spent, key.unwrap_or_default().to_owned());
+    }
+
+    fn ended(&self, status: How, usage: &Usage, key: String) {
+        self.answers.get_or_create(&Ended { key: key.clone(), status }).inc();
+        let whose = Whose { key };
+        self.prompt.get_or_create(&whose).inc_by(usage.prompt_tokens);
+        self.cached.get_or_create(&whose).inc_by(usage.cached_tokens);
+        self.generated.get_or_create(&whose).inc_by(usage.output_tokens);
+    }
+
+    /// So many more requests wait.
+    pub(crate) fn waiting(&self, n: i64) {
+        self.waiting.inc_by(n);
+    }
+
+    /// A piece of an answer came so long after the one before.
+    pub(crate) fn wrote(&self, gap: Duration) {
+        self.gaps.observe(gap.as_secs_f64());
     }
 
     /// An answer over HTTP had this status.

@@ -88,6 +88,8 @@ pub struct Limits {
     pub tokens_per_minute: Option<u32>,
     /// Requests in progress at once.
     pub concurrency: Option<u32>,
+    /// Turns that a key gets, when requests of several keys wait, for one of a key without.
+    pub weight: Option<u32>,
 }
 
 impl KeyOptions {

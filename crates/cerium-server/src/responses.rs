@@ -43,12 +43,13 @@ pub(crate) async fn create(
     request: Request,
     keeps: bool,
 ) -> Result<Response, Refusal> {
-    let busy = asker(&request).begin(&app.ledger)?;
+    let asker = asker(&request);
+    let busy = asker.begin(&app.ledger)?;
     let is_own = request.extensions().get::<Own>().is_some();
     let held = app.bodies.read(request).await?;
     let (body, keeps) = (held.bytes.clone(), keeps && app.archive.is_some());
     let plan = in_background(move || Plan::read(&body, keeps)).await?;
-    let before = before(&app, &plan).await?;
+    let before = before(&app, &plan, asker.holder()).await?;
     let (worker, body) = (Arc::clone(&app), held.bytes.clone());
     let (begun, plan) = in_background(move || {
         let Begun { stream, asked, input } = begin(&worker, &body, &plan, &before, busy)?;
@@ -56,7 +57,7 @@ pub(crate) async fn create(
     })
     .await?;
     drop(held);
-    let mut response = answer(&app, begun, plan).await?;
+    let mut response = answer(&app, begun, plan, asker.holder()).await?;
     name_model(&app, &mut response);
     Ok(response)
 }
@@ -128,7 +129,7 @@ impl Before {
 }
 
 /// Looks up what a request refers to.
-pub(crate) async fn before(app: &App, plan: &Plan) -> Result<Before, ErrorBody> {
+pub(crate) async fn before(app: &App, plan: &Plan, holder: &str) -> Result<Before, ErrorBody> {
     let Some(archive) = &app.archive else {
         let refuse = |asked: bool, name: &str| {
             let what = || format!("`{name}` is not served here: this server stores nothing");
@@ -143,13 +144,13 @@ pub(crate) async fn before(app: &App, plan: &Plan) -> Result<Before, ErrorBody> 
     };
     let mut before = Before::default();
     if let Some(previous) = &plan.previous {
-        before.items = archive.before(previous).await?;
+        before.items = archive.before(previous, holder).await?;
     }
     if let Some(conversation) = &plan.conversation {
-        before.items = archive.conversation(conversation).await?;
+        before.items = archive.conversation(conversation, holder).await?;
     }
     for (place, id) in &plan.references {
-        before.referred.push((*place, archive.item(id, *place).await?));
+        before.referred.push((*place, archive.item(id, *place, holder).await?));
     }
     Ok(before)
 }
@@ -198,7 +199,7 @@ fn begin(
     app.check_model(&asked.request.model)?;
     asked.echo.store = Some(plan.keeps);
     asked.echo.conversation.clone_from(&plan.conversation);
-    let stream = truncate::start(&app.service, &mut asked, plan.truncates)?;
+    let stream = truncate::start(&app.service.asked_by(busy.owner()), &mut asked, plan.truncates)?;
     let mut input = Vec::new();
     if plan.keeps {
         let whole = Asked::read(body)?;
@@ -210,7 +211,12 @@ fn begin(
     Ok(Begun { stream: Watched::new(stream.into(), busy), asked, input })
 }
 
-async fn answer(app: &Arc<App>, begun: Begun, plan: Plan) -> Result<Response, ErrorBody> {
+async fn answer(
+    app: &Arc<App>,
+    begun: Begun,
+    plan: Plan,
+    holder: &str,
+) -> Result<Response, ErrorBody> {
     let Begun { mut stream, asked, input } = begun;
     let (streams, echo) = (asked.request.stream, Echo { created_at: now(), ..asked.echo });
     let Some(archive) = app.archive.as_ref().filter(|_| plan.keeps) else {
@@ -227,7 +233,8 @@ async fn answer(app: &Arc<App>, begun: Begun, plan: Plan) -> Result<Response, Er
         narrator.tell(index, event, &mut told);
     }
     let Plan { previous: parent, conversation, background, .. } = plan;
-    let opening = Opening { told: told.clone(), input, parent, conversation };
+    let holder = holder.to_owned();
+    let opening = Opening { told: told.clone(), holder, input, parent, conversation };
     let record = archive.begin(opening).await?;
     if background {
         let (live, id) = (Arc::clone(record.live()), record.live().id().to_owned());

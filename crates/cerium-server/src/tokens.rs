@@ -1,7 +1,7 @@
 //! `POST /tokenize` and `POST /detokenize`.
 
 use crate::error::{Refusal, json};
-use crate::router::App;
+use crate::router::{App, asker};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -47,6 +47,7 @@ async fn answer<T: Serialize + Send + 'static>(
     request: Request,
     make: impl FnOnce(&Service, &[u8]) -> Result<T, ErrorBody> + Send + 'static,
 ) -> Result<Response, Refusal> {
+    let _busy = asker(&request).begin(&app.ledger)?;
     let body = app.bodies.read(request).await?;
     let service = app.service.clone();
     let made = tokio::task::spawn_blocking(move || make(&service, &body.bytes)).await;

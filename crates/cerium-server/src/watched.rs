@@ -4,6 +4,7 @@ use crate::activity::Busy;
 use crate::live::Reader;
 use cerium_protocol::{ErrorBody, Event, Response, Status, SteerResponse};
 use cerium_session::{Candidates, Past};
+use std::time::Instant;
 
 /// Events of one answer's candidates, and what is known of it so far.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Watched {
     is_own: bool,
     /// Those who may read it while it is written, beside whoever asked.
     readers: Vec<Reader>,
+    /// When the last piece of text came.
+    wrote: Option<Instant>,
 }
 
 impl Watched {
@@ -33,6 +36,7 @@ impl Watched {
             n_open,
             is_own: false,
             readers,
+            wrote: None,
         }
     }
 
@@ -62,6 +66,7 @@ impl Watched {
         if let Some((0, event)) = &event {
             self.busy.live().show(&self.id, &self.readers, event);
         }
+        self.busy.waits(matches!(&event, Some((_, Event::Queued { .. }))));
         match &mut event {
             Some((0, Event::Created(response))) => {
                 self.id.clone_from(&response.id);
@@ -81,15 +86,13 @@ impl Watched {
                 self.n_open -= 1;
                 tracing::warn!(id = self.id, message = %error.message, "answer failed");
             }
-            Some((
-                _,
-                Event::Created(_)
-                | Event::Queued { .. }
-                | Event::Added { .. }
-                | Event::TextDelta(_)
-                | Event::CallDelta(_)
-                | Event::ReasoningDelta(_),
-            )) => {}
+            Some((_, Event::TextDelta(_) | Event::CallDelta(_) | Event::ReasoningDelta(_))) => {
+                let now = Instant::now();
+                if let Some(last) = self.wrote.replace(now) {
+                    self.busy.wrote(now - last);
+                }
+            }
+            Some((_, Event::Created(_) | Event::Queued { .. } | Event::Added { .. })) => {}
             None => self.n_open = 0,
         }
         event
@@ -137,6 +140,7 @@ impl Drop for Watched {
     fn drop(&mut self) {
         if self.n_open > 0 {
             self.busy.live().gone(&self.id);
+            self.busy.left(self.candidates.spent());
             tracing::info!(id = self.id, "answer cancelled: the client went away");
         }
     }

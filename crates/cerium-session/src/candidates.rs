@@ -3,7 +3,7 @@
 use crate::history::Past;
 use crate::stream::Stream;
 use crate::why::Unexplained;
-use cerium_protocol::{ErrorBody, Event, SteerResponse};
+use cerium_protocol::{ErrorBody, Event, SteerResponse, Usage};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -68,6 +68,17 @@ impl Candidates {
     pub fn past(&self) -> Option<Past> {
         let [stream] = &self.streams[..] else { return None };
         stream.past()
+    }
+
+    /// What those that have not ended took until here; the prompt is computed once.
+    pub fn spent(&self) -> Usage {
+        let mut all = Usage::default();
+        for usage in self.streams.iter().filter(|stream| !stream.is_over()).map(Stream::spent) {
+            all.prompt_tokens = all.prompt_tokens.max(usage.prompt_tokens);
+            all.cached_tokens = all.cached_tokens.max(usage.cached_tokens);
+            all.output_tokens += usage.output_tokens;
+        }
+        all
     }
 
     /// The prompt of a candidate, as [`Stream::unexplained`] says.

@@ -24,6 +24,7 @@ mod text;
 mod why;
 
 pub use candidates::Candidates;
+pub use cerium_engine::Owner;
 pub use generator::{Generator, Steps};
 pub use history::Past;
 pub use predict::Prediction;

@@ -9,7 +9,7 @@ use crate::history::{End, Front, Histories, Past};
 use crate::prompt;
 use crate::steer::Origin;
 use crate::stream::{Stream, StreamParts};
-use cerium_engine::{Class, Drafts, Glance, Job, Mask, SubmitError};
+use cerium_engine::{Class, Drafts, Glance, Job, Mask, Owner, SubmitError};
 use cerium_model::template::{ChatTemplate, Ending};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
@@ -29,7 +29,7 @@ const CANDIDATES_MAX: u32 = 16;
 
 /// One model, ready to answer. A cheap handle: clones share everything.
 #[derive(Clone)]
-pub struct Service(Arc<Inner>);
+pub struct Service(Arc<Inner>, Owner);
 
 struct Inner {
     model: ModelInfo,
@@ -70,7 +70,7 @@ impl Service {
         let lengths = (0..n_vocab).map(|id| tokenizer.token_bytes(id).len());
         let token_bytes_max = lengths.max().unwrap_or(0).max(1);
         let infill = tokenizer.infill().is_some();
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             model: ModelInfo { name: model_name, context_tokens, infill },
             tokenizer,
             template,
@@ -81,7 +81,15 @@ impl Service {
             style,
             marks,
             constraints,
-        }))
+        });
+        Self(inner, Owner::default())
+    }
+
+    /// The same service, asked by somebody who is told apart from others: when requests have to wait, those of
+    /// each owner take turns.
+    #[must_use]
+    pub fn asked_by(&self, owner: Owner) -> Self {
+        Self(Arc::clone(&self.0), owner)
     }
 
     /// What answers here.
@@ -404,7 +412,9 @@ impl Service {
     ) -> Job {
         let stop_tokens = [&origin.end_tokens[..], &self.0.end_tokens].concat();
         let (sampling, likelihoods) = (origin.sampling.clone(), origin.likelihoods);
-        Job { prompt, max_tokens, stop_tokens, sampling, likelihoods, drafts, ..Job::default() }
+        let owner = self.1;
+        let rest = Job { owner, ..Job::default() };
+        Job { prompt, max_tokens, stop_tokens, sampling, likelihoods, drafts, ..rest }
     }
 
     pub(crate) fn submit(&self, job: Job, param: &str) -> Result<Box<dyn Steps>, ErrorBody> {
@@ -468,9 +478,11 @@ pub(crate) fn refused(error: &SubmitError, param: &str) -> ErrorBody {
             too_long(param, &n_prompt.to_string(), n_context)
         }
         SubmitError::EmptyPrompt => ErrorBody::invalid(param, "the prompt is empty"),
-        SubmitError::Busy { .. } => {
-            ErrorBody::new(ErrorKind::OverloadedError, format!("try again shortly: {error}"))
-                .with_code("server_is_overloaded")
+        SubmitError::Busy { wait, .. } => {
+            let what = format!("try again shortly: {error}");
+            let error = ErrorBody::new(ErrorKind::OverloadedError, what);
+            let error = error.with_code("server_is_overloaded");
+            wait.map_or(error.clone(), |wait| error.retry_after(wait))
         }
         _ => ErrorBody::new(ErrorKind::ServerError, error.to_string()).with_code("server_error"),
     }

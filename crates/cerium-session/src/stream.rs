@@ -30,6 +30,8 @@ pub struct Stream {
     limit: Limit,
     /// Whether the prompt alone is computed.
     warms: bool,
+    /// Whether it is in the queue, as far as is known.
+    waits: bool,
     text: TextOut,
     /// Finds calls and thoughts in the text, where there may be any.
     reader: Option<Reader>,
@@ -86,6 +88,7 @@ impl Stream {
             n_shown: 0,
             next: None,
             phase: Phase::Writing,
+            waits: false,
             unexplained: None,
             service,
             steps,
@@ -168,6 +171,15 @@ impl Stream {
         Ok(())
     }
 
+    /// What it took until here, as far as it is known before its end: tokens of the prompt, unless it waits still,
+    /// and of the answer.
+    pub fn spent(&self) -> Usage {
+        let usage = self.response.usage;
+        let has_begun = !self.waits && !self.warms;
+        let prompt_tokens = if has_begun { usage.prompt_tokens } else { 0 };
+        Usage { prompt_tokens, output_tokens: self.written.ids.len() as u64, ..usage }
+    }
+
     /// Whether nothing comes any more.
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over && self.ready.is_empty()
@@ -199,6 +211,7 @@ impl Stream {
         match step {
             Some(Step::Prefilled { n_cached, .. }) => {
                 self.response.usage.cached_tokens = n_cached as u64;
+                self.waits = false;
             }
             Some(Step::Token { id, likelihood, drafted })
                 if self.phase == Phase::Writing && self.next.is_none() =>
@@ -218,7 +231,11 @@ impl Stream {
                 self.show(shown, false);
                 self.heed(flow);
             }
-            Some(Step::Queued { n_before }) => self.ready.push_back(Event::Queued { n_before }),
+            Some(Step::Queued { n_before, wait }) => {
+                self.waits = true;
+                let wait_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+                self.ready.push_back(Event::Queued { n_before, wait_ms });
+            }
             Some(Step::Token { .. }) => {}
             Some(Step::Steered { stats }) => self.turn(&stats),
             Some(Step::Done(finish)) if self.phase == Phase::Writing && self.next.is_some() => {
@@ -466,6 +483,7 @@ fn drafted_from(kind: DraftKind) -> DraftedFrom {
 fn timings(stats: &Stats) -> Timings {
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     Timings {
+        queue_ms: ms(stats.queued),
         prefill_ms: ms(stats.prefill),
         ttft_ms: ms(stats.ttft),
         decode_ms: ms(stats.decode),

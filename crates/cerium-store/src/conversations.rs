@@ -9,6 +9,8 @@ use crate::responses::{Item, bytes, insert};
 pub struct NewConversation<'a> {
     /// `conv_...`
     pub id: &'a str,
+    /// Whose it is.
+    pub holder: &'a str,
     /// The client's notes, as JSON.
     pub metadata: &'a str,
     /// What it begins with.
@@ -24,6 +26,8 @@ pub struct Conversation {
     pub metadata: String,
     /// When it began.
     pub created_at: i64,
+    /// Whose it is.
+    pub holder: String,
 }
 
 /// Adds what a response was asked and answered to a conversation, within a transaction.
@@ -59,13 +63,14 @@ impl Store {
         let n_bytes = new.metadata.len() as i64;
         on!(self, pool => {
             sqlx::query(
-                "INSERT INTO conversations (id, metadata, created_at, used_at, n_bytes) \
-                 VALUES ($1, $2, $3, $3, $4)",
+                "INSERT INTO conversations (id, metadata, created_at, used_at, n_bytes, holder) \
+                 VALUES ($1, $2, $3, $3, $4, $5)",
             )
             .bind(new.id)
             .bind(new.metadata)
             .bind(new.now)
             .bind(n_bytes)
+            .bind(new.holder)
             .execute(pool)
             .await?;
         });
@@ -74,13 +79,13 @@ impl Store {
 
     /// The conversation of a name.
     pub async fn conversation(&self, id: &str) -> Result<Option<Conversation>, StoreError> {
-        let row: Option<(String, i64)> = on!(self, pool => {
-            sqlx::query_as("SELECT metadata, created_at FROM conversations WHERE id = $1")
+        let row: Option<(String, i64, String)> = on!(self, pool => {
+            sqlx::query_as("SELECT metadata, created_at, holder FROM conversations WHERE id = $1")
                 .bind(id)
                 .fetch_optional(pool)
                 .await?
         });
-        Ok(row.map(|(metadata, created_at)| Conversation { metadata, created_at }))
+        Ok(row.map(|(metadata, created_at, holder)| Conversation { metadata, created_at, holder }))
     }
 
     /// Other notes; false without such a conversation.

@@ -14,6 +14,8 @@
 //! * Events are only appended, so a replay gives the bytes that were told.
 //! * What a server was writing when it died is known to be lost once its lease has run out.
 //! * Of a key only a digest is kept, by which it is known again and not found out.
+//! * Every response and conversation has a holder, of whom the store knows a name; who asks for what is the
+//!   caller's to compare.
 //! * There is an end to what is kept: [`Retention`].
 
 mod conversations;

@@ -44,6 +44,8 @@ pub struct Item {
 pub struct NewResponse<'a> {
     /// `resp_...`
     pub id: &'a str,
+    /// Whose it is.
+    pub holder: &'a str,
     /// The response it follows.
     pub parent: Option<&'a str>,
     /// The conversation it belongs to.
@@ -88,6 +90,8 @@ pub struct Found {
     pub cancelled: bool,
     /// The conversation it belongs to.
     pub conversation: Option<String>,
+    /// Whose it is.
+    pub holder: String,
 }
 
 /// How much of a response belongs to a history.
@@ -99,8 +103,8 @@ pub enum Extent {
     Answered,
 }
 
-/// `object`, `running`, `cancelled`, `conversation`, and until when its server lives.
-type Row = (String, i64, i64, Option<String>, Option<i64>);
+/// `object`, `running`, `cancelled`, `conversation`, `holder`, and until when its server lives.
+type Row = (String, i64, i64, Option<String>, String, Option<i64>);
 
 impl Store {
     /// A response begins.
@@ -113,7 +117,7 @@ impl Store {
             let mut tx = pool.begin_with(begin).await?;
             let added = sqlx::query(
                 "INSERT INTO responses (id, parent, conversation, server, running, cancelled, object, \
-                 created_at, used_at, n_bytes) VALUES ($1, $2, $3, $4, 1, 0, $5, $6, $6, $7)",
+                 created_at, used_at, n_bytes, holder) VALUES ($1, $2, $3, $4, 1, 0, $5, $6, $6, $7, $8)",
             )
             .bind(new.id)
             .bind(new.parent)
@@ -122,6 +126,7 @@ impl Store {
             .bind(new.object)
             .bind(new.now)
             .bind(n_bytes)
+            .bind(new.holder)
             .execute(&mut *tx)
             .await
             .map(drop);
@@ -210,7 +215,7 @@ impl Store {
                 .execute(pool)
                 .await?;
             sqlx::query_as(
-                "SELECT r.object, r.running, r.cancelled, r.conversation, s.lease_until \
+                "SELECT r.object, r.running, r.cancelled, r.conversation, r.holder, s.lease_until \
                  FROM responses r LEFT JOIN servers s ON s.id = r.server \
                  WHERE r.id = $1 AND r.object IS NOT NULL",
             )
@@ -218,7 +223,7 @@ impl Store {
             .fetch_optional(pool)
             .await?
         });
-        Ok(row.map(|(object, running, cancelled, conversation, lease)| {
+        Ok(row.map(|(object, running, cancelled, conversation, holder, lease)| {
             let lives = lease.is_some_and(|until| until >= now);
             let (running, cancelled) = (running == 1, cancelled != 0);
             Found {
@@ -227,6 +232,7 @@ impl Store {
                 lost: running && !lives,
                 cancelled,
                 conversation,
+                holder,
             }
         }))
     }
@@ -276,13 +282,18 @@ impl Store {
         Ok(rows.into_iter().map(|(id, body)| Item { id, body }).collect())
     }
 
-    /// The stored item of a name; the latest when there are several.
-    pub async fn item(&self, id: &str) -> Result<Option<Item>, StoreError> {
+    /// The stored item of a name and of a holder; the latest when there are several.
+    pub async fn item(&self, id: &str, holder: &str) -> Result<Option<Item>, StoreError> {
         let row: Option<(String,)> = on!(self, pool => {
-            sqlx::query_as("SELECT body FROM items WHERE id = $1 ORDER BY owner DESC LIMIT 1")
-                .bind(id)
-                .fetch_optional(pool)
-                .await?
+            sqlx::query_as(
+                "SELECT i.body FROM items i LEFT JOIN responses r ON r.id = i.owner \
+                 LEFT JOIN conversations c ON c.id = i.owner \
+                 WHERE i.id = $1 AND COALESCE(r.holder, c.holder) = $2 ORDER BY i.owner DESC LIMIT 1",
+            )
+            .bind(id)
+            .bind(holder)
+            .fetch_optional(pool)
+            .await?
         });
         Ok(row.map(|(body,)| Item { id: id.to_owned(), body }))
     }

@@ -114,13 +114,15 @@ pub(crate) struct TierTable {
     pub(crate) requests_per_minute: Option<u32>,
     pub(crate) tokens_per_minute: Option<u32>,
     pub(crate) concurrency: Option<u32>,
+    /// Turns in the queue, for one of a tier without.
+    pub(crate) weight: Option<u32>,
 }
 
 impl TierTable {
     /// A limit that lets nothing through.
     fn nothing(&self) -> bool {
-        let Self { requests_per_minute, tokens_per_minute, concurrency } = self;
-        [requests_per_minute, tokens_per_minute, concurrency].contains(&&Some(0))
+        let Self { requests_per_minute, tokens_per_minute, concurrency, weight } = self;
+        [requests_per_minute, tokens_per_minute, concurrency, weight].contains(&&Some(0))
     }
 }
 

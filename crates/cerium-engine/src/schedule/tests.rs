@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::Place;
 use crate::running::Told;
-use crate::{Class, Drafts, FinishReason, Job, Step};
+use crate::{Class, Drafts, FinishReason, Job, Owner, Step};
 use cerium_model::file::ModelFile;
 use cerium_model::{Cpu, KvCache, Model, Segment, Wanted};
 use flume::Receiver;
@@ -41,11 +41,14 @@ impl World {
     }
 
     fn submit_prompt(&mut self, class: Class, prompt: Vec<u32>, max_tokens: usize) -> u64 {
+        self.submit_job(Job { prompt, max_tokens, class, ..Job::default() })
+    }
+
+    fn submit_job(&mut self, job: Job) -> u64 {
         let id = self.readers.len() as u64;
         let (sender, reader) = flume::bounded(8);
         self.readers.push(reader);
-        let drafts = Drafts::none();
-        let job = Job { prompt, max_tokens, class, drafts, ..Job::default() };
+        let job = Job { drafts: Drafts::none(), ..job };
         let place = Place::take(&Arc::default(), 1).unwrap();
         self.schedule.enqueue(Running::new(id, job, place, sender));
         id
@@ -177,13 +180,41 @@ fn the_queue_is_in_order_and_says_so() {
     let warm = world.submit(Class::Background, 5, 0);
     let next = world.submit(Class::Interactive, 5, 1);
     world.step();
-    assert_eq!(world.read(next), [Step::Queued { n_before: 0 }]);
-    assert_eq!(world.read(warm), [Step::Queued { n_before: 1 }]);
+    assert_eq!(world.read(next), [Step::Queued { n_before: 0, wait: None }]);
+    assert_eq!(world.read(warm), [Step::Queued { n_before: 1, wait: None }]);
     world.step();
     assert_eq!(world.read(next), [], "told once");
     world.cancel(running);
     assert_eq!(ids(&world.step()), [next]);
-    assert_eq!(world.read(warm), [Step::Queued { n_before: 0 }]);
+    assert!(matches!(world.read(warm)[..], [Step::Queued { n_before: 0, wait: Some(_) }]));
     assert_eq!(ids(&world.step()), [warm]);
     assert_eq!(world.read(warm)[0], Step::Prefilled { n_prompt: 5, n_cached: 0 });
+}
+
+#[test]
+fn owners_take_turns_and_some_get_more_of_them() {
+    let mut world = World::new(1);
+    let ask = |world: &mut World, id: u64, weight: u32| {
+        let owner = Owner { id, weight };
+        world.submit_job(Job { prompt: vec![1, 2], max_tokens: 9, owner, ..Job::default() })
+    };
+    assert_eq!(ask(&mut world, 1, 1), 0);
+    world.step();
+    for (id, weight) in [(1, 1), (1, 1), (1, 1), (2, 1), (2, 1), (3, 2), (3, 2), (3, 2)] {
+        ask(&mut world, id, weight);
+    }
+    let order =
+        |world: &World| -> Vec<u64> { world.schedule.queue.iter().map(|job| job.id).collect() };
+    assert_eq!(order(&world), [6, 1, 4, 7, 8, 2, 5, 3]);
+    // Who comes later has no more turns to make up for than the others have had.
+    for id in [0, 6, 1] {
+        world.cancel(id);
+        world.step();
+    }
+    assert_eq!(ask(&mut world, 4, 1), 9);
+    assert_eq!(order(&world), [7, 8, 2, 5, 9, 3]);
+    // What is told of the time goes by those that have ended.
+    for step in world.read(3) {
+        assert!(matches!(step, Step::Queued { wait: Some(_), .. }), "{step:?}");
+    }
 }

@@ -118,7 +118,7 @@ fn background_work_leaves_places_to_people() {
         engine.submit(Job { class, ..Job { prompt: vec![1], max_tokens: 400, ..Job::default() } })
     };
     let warming: Vec<_> = (0..3).map(|_| submit(Class::Background)).collect();
-    let busy = SubmitError::Busy { n_waiting: 2 };
+    let busy = SubmitError::Busy { n_waiting: 2, wait: None };
     assert_eq!(warming[2].as_ref().unwrap_err(), &busy);
     assert!(submit(Class::Interactive).is_ok());
 }

@@ -32,7 +32,13 @@ pub(crate) fn response(status: Status, text: &str) -> Response {
                 ..DraftUsage::default()
             },
         },
-        timings: Timings { prefill_ms: 1.5, ttft_ms: 2.5, decode_ms: 10.0, total_ms: 13.0 },
+        timings: Timings {
+            queue_ms: 0.5,
+            prefill_ms: 1.5,
+            ttft_ms: 2.5,
+            decode_ms: 10.0,
+            total_ms: 13.0,
+        },
         why: None,
     }
 }
@@ -247,6 +253,7 @@ fn a_finished_response_has_every_published_field() {
             "accepted_tokens": 0
           }
         },
+        "queue_ms": 0.5,
         "prefill_ms": 1.5,
         "ttft_ms": 2.5,
         "decode_ms": 10.0,
@@ -324,13 +331,13 @@ fn a_text_completion_whole_and_in_pieces() {
         Extras::default(),
         None,
     );
-    insta::assert_snapshot!(lines([whole]), @r#"{"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"hi","index":0,"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}},"cerium":{"status":"incomplete","incomplete_reason":"context","prompt_tokens":120,"cached_tokens":100,"output_tokens":7,"output_steps":2,"drafted_tokens":4,"accepted_tokens":3,"drafts":{"copied":{"drafted_tokens":3,"accepted_tokens":3},"changed":{"drafted_tokens":0,"accepted_tokens":0},"repeated":{"drafted_tokens":1,"accepted_tokens":0},"forced":{"drafted_tokens":0,"accepted_tokens":0}},"prefill_ms":1.5,"ttft_ms":2.5,"decode_ms":10.0,"total_ms":13.0}}"#);
+    insta::assert_snapshot!(lines([whole]), @r#"{"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"hi","index":0,"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}},"cerium":{"status":"incomplete","incomplete_reason":"context","prompt_tokens":120,"cached_tokens":100,"output_tokens":7,"output_steps":2,"drafted_tokens":4,"accepted_tokens":3,"drafts":{"copied":{"drafted_tokens":3,"accepted_tokens":3},"changed":{"drafted_tokens":0,"accepted_tokens":0},"repeated":{"drafted_tokens":1,"accepted_tokens":0},"forced":{"drafted_tokens":0,"accepted_tokens":0}},"queue_ms":0.5,"prefill_ms":1.5,"ttft_ms":2.5,"decode_ms":10.0,"total_ms":13.0}}"#);
     let mut frames = completions::Frames::new(5, WITH_USAGE, None);
     let told = lines(answer(Status::Completed).into_iter().flat_map(|e| frames.push(0, e)));
     insta::assert_snapshot!(told, @r#"
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"Hel","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"lo","index":0,"logprobs":null,"finish_reason":null}],"usage":null}
-    {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"stop"}],"usage":null,"cerium":{"status":"completed","prompt_tokens":120,"cached_tokens":100,"output_tokens":7,"output_steps":2,"drafted_tokens":4,"accepted_tokens":3,"drafts":{"copied":{"drafted_tokens":3,"accepted_tokens":3},"changed":{"drafted_tokens":0,"accepted_tokens":0},"repeated":{"drafted_tokens":1,"accepted_tokens":0},"forced":{"drafted_tokens":0,"accepted_tokens":0}},"prefill_ms":1.5,"ttft_ms":2.5,"decode_ms":10.0,"total_ms":13.0}}
+    {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"stop"}],"usage":null,"cerium":{"status":"completed","prompt_tokens":120,"cached_tokens":100,"output_tokens":7,"output_steps":2,"drafted_tokens":4,"accepted_tokens":3,"drafts":{"copied":{"drafted_tokens":3,"accepted_tokens":3},"changed":{"drafted_tokens":0,"accepted_tokens":0},"repeated":{"drafted_tokens":1,"accepted_tokens":0},"forced":{"drafted_tokens":0,"accepted_tokens":0}},"queue_ms":0.5,"prefill_ms":1.5,"ttft_ms":2.5,"decode_ms":10.0,"total_ms":13.0}}
     {"id":"cmpl-1","object":"text_completion","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":120,"completion_tokens":7,"total_tokens":127,"prompt_tokens_details":{"cached_tokens":100,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":3,"rejected_prediction_tokens":0}}}
     "#);
 }

@@ -200,7 +200,13 @@ fn response(status: Status, text: &str) -> Response {
     Response {
         why: Some(why.into()),
         usage: Usage { drafts, ..response.usage },
-        timings: Timings { prefill_ms: 0.1, ttft_ms: 2.5, decode_ms: 10.25, total_ms: 1e3 / 3.0 },
+        timings: Timings {
+            queue_ms: 0.05,
+            prefill_ms: 0.1,
+            ttft_ms: 2.5,
+            decode_ms: 10.25,
+            total_ms: 1e3 / 3.0,
+        },
         ..response
     }
 }
@@ -283,7 +289,7 @@ fn calls_are_read_as_they_were_told() {
 #[test]
 fn an_answer_that_waits_says_behind_how_many() {
     let mut happened = answer(Status::Completed);
-    happened.splice(1..1, [2, 0].map(|n_before| Event::Queued { n_before }));
+    happened.splice(1..1, [2, 0].map(|n_before| Event::Queued { n_before, wait_ms: Some(250) }));
     let mut events = responses::Events::new(responses::Echo::default());
     let told: Vec<_> = happened.clone().into_iter().flat_map(|event| events.push(event)).collect();
     let queued = serde_json::to_value(&told[2]).unwrap();
@@ -297,11 +303,19 @@ fn an_answer_that_waits_says_behind_how_many() {
     assert_eq!(back, happened);
     // Other servers say no number.
     let other = br#"{"type": "response.queued", "response": {"id": "r"}, "sequence_number": 1}"#;
-    assert_eq!(responses::read_event(other), Ok(Some(Event::Queued { n_before: 0 })));
-    // The other dialects have no word for it.
-    assert_eq!(chat::Frames::new(5, Extras::default()).push(0, Event::Queued { n_before: 1 }), []);
     assert_eq!(
-        completions::Frames::new(5, Extras::default(), None).push(0, Event::Queued { n_before: 1 }),
+        responses::read_event(other),
+        Ok(Some(Event::Queued { n_before: 0, wait_ms: None }))
+    );
+    // The other dialects have no word for it.
+    assert_eq!(
+        chat::Frames::new(5, Extras::default())
+            .push(0, Event::Queued { n_before: 1, wait_ms: None }),
+        []
+    );
+    assert_eq!(
+        completions::Frames::new(5, Extras::default(), None)
+            .push(0, Event::Queued { n_before: 1, wait_ms: None }),
         []
     );
 }

@@ -89,7 +89,7 @@ impl Archive {
         let cleared = async {
             for id in self.store.lost(seconds()).await? {
                 // It may have been found and failed in between.
-                let _ = self.find(&id).await;
+                let _ = self.any(&id).await;
             }
             self.store.sweep(seconds()).await
         };

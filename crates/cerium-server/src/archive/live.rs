@@ -13,6 +13,8 @@ use tokio::sync::watch;
 pub(crate) struct Live {
     id: String,
     conversation: Option<String>,
+    /// Whose it is.
+    holder: String,
     state: Mutex<State>,
     progress: watch::Sender<Progress>,
 }
@@ -55,20 +57,28 @@ pub(crate) struct Unsaved {
 
 impl Live {
     /// A response of which its first events were told.
-    pub(crate) fn new(told: &[u8], conversation: Option<String>) -> Result<Self, ErrorBody> {
+    pub(crate) fn new(
+        told: &[u8],
+        conversation: Option<String>,
+        holder: String,
+    ) -> Result<Self, ErrorBody> {
         let unreadable =
             || ErrorBody::new(ErrorKind::ServerError, "a response without an object was begun");
         let object = split(told).find_map(|frame| object(&frame)).ok_or_else(unreadable)?;
         let id = serde_json::from_str::<Named>(&object).map_err(|_| unreadable())?.id;
         let state = State { frames: Vec::new(), object, n_saved: 0, open: false, forgotten: false };
         let (state, progress) = (Mutex::new(state), watch::Sender::default());
-        let live = Self { id, conversation, state, progress };
+        let live = Self { id, conversation, holder, state, progress };
         live.tell(told);
         Ok(live)
     }
 
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    pub(crate) fn holder(&self) -> &str {
+        &self.holder
     }
 
     pub(crate) fn conversation(&self) -> Option<&str> {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub(crate) struct Opening {
     /// What was told first: events with the response's object.
     pub(crate) told: Vec<u8>,
+    /// Whose it is.
+    pub(crate) holder: String,
     /// What the response is asked, beyond what it follows.
     pub(crate) input: Vec<KeptItem>,
     /// The response that it follows.

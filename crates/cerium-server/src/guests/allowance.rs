@@ -17,6 +17,7 @@ pub(super) struct Allowance {
     /// Requests in progress.
     n_running: u32,
     n_running_max: Option<u32>,
+    weight: u32,
 }
 
 impl Allowance {
@@ -29,6 +30,7 @@ impl Allowance {
             tokens: limits.tokens_per_minute.map(Bucket::new),
             n_running: 0,
             n_running_max: limits.concurrency,
+            weight: limits.weight.unwrap_or(1),
         }
     }
 
@@ -48,6 +50,10 @@ impl Allowance {
         self.is_served
     }
 
+    pub(super) fn weight(&self) -> u32 {
+        self.weight
+    }
+
     /// Takes one request. How many tokens it will need nobody knows: it begins while there are any
     /// left, and what it took more than that is waited for before the next one.
     pub(super) fn enter(&mut self, now: Instant) -> Result<(), ErrorBody> {
@@ -60,7 +66,8 @@ impl Allowance {
                 ErrorKind::RateLimitError,
                 format!("this key has {what}; please try again in {seconds:.3}s"),
             )
-            .with_code("rate_limit_exceeded"));
+            .with_code("rate_limit_exceeded")
+            .retry_after(wait));
         }
         if let Some(requests) = &mut self.requests {
             requests.take(1.0, now);
@@ -179,6 +186,7 @@ mod tests {
             requests_per_minute: Some(requests),
             tokens_per_minute: Some(tokens),
             concurrency: Some(concurrency),
+            weight: None,
         }
     }
 

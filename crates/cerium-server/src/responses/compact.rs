@@ -2,7 +2,7 @@
 
 use super::{Plan, before, in_background, whole};
 use crate::error::{Refusal, json, raw_json};
-use crate::router::{App, now};
+use crate::router::{App, asker, now};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -21,6 +21,7 @@ pub(crate) async fn input_tokens(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let _busy = asker(&request).begin(&app.ledger)?;
     let (_, asked) = read(&app, request).await?;
     let service = app.service.clone();
     let n = in_background(move || service.count(&asked.request)).await?;
@@ -33,6 +34,7 @@ pub(crate) async fn compact(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let _busy = asker(&request).begin(&app.ledger)?;
     let (items, asked) = read(&app, request).await?;
     let service = app.service.clone();
     let compacted = in_background(move || {
@@ -64,10 +66,11 @@ pub(crate) async fn compact(
 
 /// A request that is not answered, with the items of all that it is about, as they are kept.
 async fn read(app: &Arc<App>, request: Request) -> Result<(Vec<String>, Parsed), ErrorBody> {
+    let asker = asker(&request);
     let held = app.bodies.read(request).await?;
     let body = held.bytes.clone();
     let plan = in_background(move || Plan::read(&body, false)).await?;
-    let before = before(app, &plan).await?;
+    let before = before(app, &plan, asker.holder()).await?;
     let (worker, body) = (Arc::clone(app), held.bytes.clone());
     in_background(move || {
         let parsed = whole(&body, &plan, &before)?;

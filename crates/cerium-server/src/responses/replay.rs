@@ -87,7 +87,7 @@ async fn stored(teller: &Teller, archive: &Archive, id: &str, from: u64) -> Resu
     let mut next = from;
     loop {
         // Looked at before the events, so that none is missed that came with the end.
-        let running = archive.find(id).await.map_err(given_up)?.is_running();
+        let running = archive.any(id).await.map_err(given_up)?.is_running();
         let mut ended = false;
         for (first, text) in archive.events(id, next).await.map_err(given_up)? {
             for (number, frame) in (first..).zip(text.split_inclusive("\n\n")) {

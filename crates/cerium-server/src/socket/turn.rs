@@ -85,7 +85,7 @@ impl Turn {
         // What the connection does not remember may be stored.
         let stored = match (&parent, previous) {
             (None, Some(previous)) => match &app.archive {
-                Some(archive) => archive.before(previous).await?,
+                Some(archive) => archive.before(previous, self.asker.holder()).await?,
                 None => return Err(previous_not_found(previous)),
             },
             _ => Vec::new(),
@@ -101,15 +101,16 @@ impl Turn {
                 read(&memory.complete(stored.chain(memory.input.iter().map(|item| item.get())))?)?
             };
             app.check_model(&asked.request.model)?;
+            let service = app.service.asked_by(busy.owner());
             let stream = match parent {
-                Some(past) if !memory.truncates => app.service.go_on(&past, &asked.request)?,
+                Some(past) if !memory.truncates => service.go_on(&past, &asked.request)?,
                 past => {
                     if let Some(past) = past {
                         let mut items = past.all();
                         items.extend(asked.request.input.into_items());
                         asked.request.input = Input::Items(items);
                     }
-                    truncate::start(&app.service, &mut asked, memory.truncates)?
+                    truncate::start(&service, &mut asked, memory.truncates)?
                 }
             };
             asked.echo.created_at = now();

@@ -32,8 +32,9 @@ fn guarded(act: Act, tiers: &[&str], limits: &[(&str, Limits)]) -> Guarded {
     let (mut keys, mut ids) = (Vec::new(), Vec::new());
     let kept = runtime.block_on(async {
         let kept = Store::open(store.clone()).await.unwrap();
-        for tier in tiers {
-            let (key, secret) = kept.create_key("ci", tier, 1).await.unwrap();
+        for (n, tier) in tiers.iter().enumerate() {
+            let name = if n == 0 { "ci".to_owned() } else { format!("ci-{n}") };
+            let (key, secret) = kept.create_key(&name, tier, 1).await.unwrap();
             keys.push(secret.reveal().to_owned());
             ids.push(key.id);
         }
@@ -42,7 +43,8 @@ fn guarded(act: Act, tiers: &[&str], limits: &[(&str, Limits)]) -> Guarded {
     let tiers: BTreeMap<_, _> =
         limits.iter().map(|(name, limits)| ((*name).to_owned(), *limits)).collect();
     let options = ServerOptions {
-        keys: Some(KeyOptions { store, tiers }),
+        keys: Some(KeyOptions { store: store.clone(), tiers }),
+        store: Some(store),
         page: crate::page::page(),
         grace: Duration::from_millis(50),
         ..Default::default()
@@ -198,4 +200,84 @@ fn other_machines_are_not_let_in_without_keys() {
     let serve = cerium_server::serve(doors, service, ServerOptions::default(), never);
     let error = runtime.block_on(serve).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn what_is_kept_is_there_for_its_own_key_alone() {
+    let guarded = guarded(HELLO, &[KeyOptions::TIER, KeyOptions::TIER], &[]);
+    let [own, other] = [&guarded.keys[0], &guarded.keys[1]];
+    let response = guarded.ask(own).json();
+    let name = response["id"].as_str().unwrap();
+    let path = format!("/v1/responses/{name}");
+    let conversation = guarded.send("POST", "/v1/conversations", own, "{}").json();
+    let place = format!("/v1/conversations/{}", conversation["id"].as_str().unwrap());
+    let hello = json!({"items": [{"role": "user", "content": "a"}]}).to_string();
+    for (method, path, body) in [
+        ("GET", path.clone(), ""),
+        ("GET", format!("{path}?stream=true"), ""),
+        ("GET", format!("{path}/input_items"), ""),
+        ("POST", format!("{path}/cancel"), ""),
+        ("DELETE", path.clone(), ""),
+        ("GET", place.clone(), ""),
+        ("POST", place.clone(), "{}"),
+        ("GET", format!("{place}/items"), ""),
+        ("POST", format!("{place}/items"), &hello),
+        ("DELETE", place.clone(), ""),
+    ] {
+        assert_eq!(guarded.send(method, &path, other, body).status, 404, "{method} {path}");
+    }
+    let item = &response["output"][0]["id"];
+    for (field, value) in [
+        ("previous_response_id", json!(name)),
+        ("conversation", conversation["id"].clone()),
+        ("input", json!([{"type": "item_reference", "id": item}])),
+    ] {
+        let mut body = json!({"model": "scripted", "input": "b"});
+        body[field] = value;
+        let body = body.to_string();
+        let refused = guarded.send("POST", "/v1/responses", other, &body);
+        assert!(matches!(refused.status, 400 | 404), "{field}: {}", refused.body);
+        assert_eq!(guarded.send("POST", "/v1/responses", own, &body).status, 200, "{field}");
+    }
+    assert_eq!(guarded.send("GET", &path, own, "").json(), response);
+    assert_eq!(guarded.send("DELETE", &path, own, "").status, 200);
+}
+
+#[test]
+fn who_leaves_early_pays_for_what_was_done() {
+    let few = Limits { tokens_per_minute: Some(5), ..Limits::default() };
+    for store in [true, false] {
+        let guarded = guarded(Act::Hang("ab"), &["preview"], &[("preview", few)]);
+        let key = &guarded.keys[0];
+        let body = json!({"model": "scripted", "input": "a", "stream": true, "store": store});
+        let mut stream = BufReader::new(guarded.server.connect());
+        let asked = request("POST", "/v1/responses", key, &body.to_string());
+        stream.get_mut().write_all(asked.as_bytes()).unwrap();
+        assert_eq!(Answer::head(&mut stream).status, 200);
+        let models = || guarded.send("GET", "/v1/models", key, "");
+        let left =
+            |answer: &Answer| answer.header("x-ratelimit-remaining-tokens").map(str::to_owned);
+        assert_eq!(left(&models()).as_deref(), Some("5"));
+        drop(stream);
+        wait_until("it is paid for", || left(&models()).as_deref() == Some("0"));
+        let metrics = guarded.send("GET", "/metrics", key, "").body;
+        assert!(metrics.contains("answers_total{key=\"ci\",status=\"cancelled\"} 1"), "{metrics}");
+    }
+}
+
+#[test]
+fn counting_counts_as_a_request() {
+    let few = Limits { requests_per_minute: Some(1), ..Limits::default() };
+    let counted = json!({"model": "scripted", "input": "a"}).to_string();
+    let tokens = json!({"content": "a"}).to_string();
+    for (path, body) in [
+        ("/tokenize", &tokens),
+        ("/v1/responses/input_tokens", &counted),
+        ("/v1/responses/compact", &counted),
+    ] {
+        let guarded = guarded(HELLO, &["preview"], &[("preview", few)]);
+        let ask = || guarded.send("POST", path, &guarded.keys[0], body);
+        assert_eq!(ask().status, 200, "{path}");
+        assert_eq!(ask().error(), "429 rate_limit_exceeded", "{path}");
+    }
 }

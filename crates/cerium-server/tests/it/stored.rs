@@ -318,6 +318,7 @@ fn what_died_with_its_server_has_failed() {
         let store = Store::open(StoreOptions::new(file(dir.path()))).await.unwrap();
         let object = r#"{"id":"resp_1","object":"response","status":"in_progress","output":[]}"#;
         let new = NewResponse {
+            holder: "",
             id: "resp_1",
             parent: None,
             conversation: None,

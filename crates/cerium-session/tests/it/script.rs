@@ -213,7 +213,7 @@ impl Playing {
         self.n_steps += 1;
         if let Act::SayLate(_) = self.act {
             if n < 2 {
-                return Turn::Now(Step::Queued { n_before: 2 * (1 - n) });
+                return Turn::Now(Step::Queued { n_before: 2 * (1 - n), wait: None });
             }
             n -= 2;
         }

@@ -60,7 +60,7 @@ fn line(event: Event) -> String {
     };
     match event {
         Event::Created(response) => format!("created {}\n", about(&response)),
-        Event::Queued { n_before } => format!("queued behind {n_before}\n"),
+        Event::Queued { n_before, .. } => format!("queued behind {n_before}\n"),
         Event::Added { index, item } => format!("added {index} {item:?}\n"),
         Event::TextDelta(delta) => {
             let logprobs = delta.logprobs.iter().map(|it| {

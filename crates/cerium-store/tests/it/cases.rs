@@ -79,7 +79,16 @@ fn texts(items: &[Item]) -> Vec<&str> {
 }
 
 fn new<'a>(id: &'a str, parent: Option<&'a str>, input: &'a [Item]) -> NewResponse<'a> {
-    NewResponse { id, parent, conversation: None, server: "one", object: "{}", input, now: NOW }
+    NewResponse {
+        id,
+        holder: "",
+        parent,
+        conversation: None,
+        server: "one",
+        object: "{}",
+        input,
+        now: NOW,
+    }
 }
 
 fn outcome<'a>(object: &'a str, output: &'a [Item]) -> Outcome<'a> {
@@ -109,7 +118,8 @@ async fn a_response_comes_back_as_it_was(store: Arc<Store>) {
     let found = store.response("resp_1", NOW + 11).await.unwrap().unwrap();
     assert_eq!((found.object.as_str(), found.running, found.lost), (object, false, false));
     assert!(!store.finish("resp_1", outcome("{}", &[])).await.unwrap(), "it ends once");
-    assert_eq!(store.item("msg_b").await.unwrap().unwrap().body, "{\"b\":1}");
+    assert_eq!(store.item("msg_b", "").await.unwrap().unwrap().body, "{\"b\":1}");
+    assert_eq!(store.item("msg_b", "somebody").await.unwrap(), None, "it is somebody else's");
 }
 
 async fn a_chain_is_one_history(store: Arc<Store>) {
@@ -146,7 +156,7 @@ async fn what_is_deleted_is_gone_but_for_what_others_were_asked(store: Arc<Store
     assert_eq!(store.held().await.unwrap().0, 1);
     assert!(store.delete("resp_3").await.unwrap());
     assert_eq!(store.held().await.unwrap(), (0, 0));
-    assert_eq!(store.item("msg_a").await.unwrap(), None, "nothing follows it any more");
+    assert_eq!(store.item("msg_a", "").await.unwrap(), None, "nothing follows it any more");
 }
 
 async fn events_come_back_as_they_were_told(store: Arc<Store>) {
@@ -217,7 +227,8 @@ async fn somebody_else_may_ask_for_the_end(store: Arc<Store>) {
 
 async fn conversations_grow_and_shrink(store: Arc<Store>) {
     let begun = items(&["a"]);
-    let new_one = NewConversation { id: "conv_1", metadata: "{}", items: &begun, now: NOW };
+    let new_one =
+        NewConversation { id: "conv_1", holder: "", metadata: "{}", items: &begun, now: NOW };
     store.begin_conversation(new_one).await.unwrap();
     let asked = items(&["b"]);
     let response = NewResponse { conversation: Some("conv_1"), ..new("resp_1", None, &asked) };
@@ -277,7 +288,8 @@ async fn the_longest_unused_goes_first(store: Arc<Store>) {
 }
 
 async fn many_write_at_once(store: Arc<Store>) {
-    let new_one = NewConversation { id: "conv_1", metadata: "{}", items: &[], now: NOW };
+    let new_one =
+        NewConversation { id: "conv_1", holder: "", metadata: "{}", items: &[], now: NOW };
     store.begin_conversation(new_one).await.unwrap();
     let writers = (0..8).map(|writer| {
         let store = Arc::clone(&store);

@@ -12,7 +12,16 @@ use std::time::Duration;
 
 fn new<'a>(id: &'a str, input: &'a [Item]) -> NewResponse<'a> {
     let (parent, conversation) = (None, None);
-    NewResponse { id, parent, conversation, server: "one", object: "{}", input, now: NOW }
+    NewResponse {
+        id,
+        holder: "",
+        parent,
+        conversation,
+        server: "one",
+        object: "{}",
+        input,
+        now: NOW,
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(super) fn options(settings: &Settings, store: Option<&String>) -> Result<Key
             requests_per_minute: tier.requests_per_minute,
             tokens_per_minute: tier.tokens_per_minute,
             concurrency: tier.concurrency,
+            weight: tier.weight,
         };
         (name.clone(), limits)
     };

@@ -151,11 +151,13 @@ impl RemoteBackend {
                     answer = Some(response);
                     true
                 }
-                Some(Event::Queued { n_before }) => {
-                    self.way.output.note(match n_before {
+                Some(Event::Queued { n_before, wait_ms }) => {
+                    let place = match n_before {
                         0 => "waiting, next in line".to_owned(),
                         n => format!("waiting, {n} before you"),
-                    });
+                    };
+                    let time = wait_ms.map(|ms| format!(", about {} s", ms.div_ceil(1000)));
+                    self.way.output.note(place + &time.unwrap_or_default());
                     true
                 }
                 Some(Event::TextDelta(delta)) if !cancelled => {

@@ -106,6 +106,9 @@ enum Kind {
 pub(super) struct Position {
     /// Requests that are begun before it.
     pub(super) before: usize,
+    /// Milliseconds until then, about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) wait_ms: Option<u64>,
 }
 
 /// Turns what happens to one response into the events that tell a client.
@@ -142,7 +145,9 @@ impl Events {
         let mut kinds = self.begin(&event);
         kinds.extend(match event {
             Event::Created(response) => self.create(response),
-            Event::Queued { n_before } => self.queue(n_before).into_iter().collect(),
+            Event::Queued { n_before, wait_ms } => {
+                self.queue(Position { before: n_before, wait_ms }).into_iter().collect()
+            }
             Event::Added { item, .. } => [self.close(), self.open(item)].concat(),
             Event::TextDelta(TextDelta { text, logprobs, .. }) => {
                 self.delta(text, logprobs).into_iter().collect()
@@ -182,9 +187,9 @@ impl Events {
         vec![Kind::Created { response: object.clone() }, Kind::InProgress { response: object }]
     }
 
-    fn queue(&self, before: usize) -> Option<Kind> {
+    fn queue(&self, position: Position) -> Option<Kind> {
         let response = Box::new(ResponseObject::queued(self.created.as_ref()?, &self.echo));
-        Some(Kind::Queued { response, cerium: Position { before } })
+        Some(Kind::Queued { response, cerium: position })
     }
 
     /// Announces an item, and its one part.

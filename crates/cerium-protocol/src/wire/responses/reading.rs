@@ -36,7 +36,9 @@ pub fn read_event(data: &[u8]) -> Result<Option<Event>, ErrorBody> {
     }
     Ok(match json::read_answer(data)? {
         Told::Created { response } => Some(Event::Created(response.lower())),
-        Told::Queued { cerium } => Some(Event::Queued { n_before: cerium.before }),
+        Told::Queued { cerium } => {
+            Some(Event::Queued { n_before: cerium.before, wait_ms: cerium.wait_ms })
+        }
         Told::Added { output_index, item } => {
             item.lower().map(|item| Event::Added { index: output_index, item })
         }

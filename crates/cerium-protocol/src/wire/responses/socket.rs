@@ -1,8 +1,8 @@
 //! What is said on a WebSocket and nowhere else: the client's events, and errors with a status.
 
+use crate::ErrorBody;
 use crate::wire::json;
 use crate::wire::responses::{SteerEvent, StreamEvent};
-use crate::{ErrorBody, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ enum Said<'a> {
         status: u16,
         error: &'a ErrorBody,
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-        headers: BTreeMap<&'static str, &'static str>,
+        headers: BTreeMap<&'static str, String>,
     },
 }
 
@@ -83,12 +83,7 @@ impl<'a> ServerEvent<'a> {
 
     /// An error with its HTTP status. In any other shape some clients wait for ever.
     pub fn error(error: &'a ErrorBody, status: u16, stream_id: Option<&'a str>) -> Self {
-        let headers = match error.kind {
-            ErrorKind::RateLimitError | ErrorKind::OverloadedError => {
-                BTreeMap::from([("retry-after", "1")])
-            }
-            _ => BTreeMap::new(),
-        };
+        let headers = error.retry_headers().into_iter().collect();
         Self { said: Said::Error { r#type: "error", status, error, headers }, stream_id }
     }
 }
