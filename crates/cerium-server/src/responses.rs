@@ -9,7 +9,7 @@ pub(crate) mod truncate;
 
 use crate::activity::Busy;
 use crate::answer::{events, name_model};
-use crate::archive::{Kept, Live, Opening, Recorded};
+use crate::archive::{Archive, Kept, Live, Opening, Recorded};
 use crate::dialect::Narrator;
 use crate::error::{Refusal, json, raw_json};
 use crate::router::{App, Own, asker, now};
@@ -20,9 +20,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use cerium_protocol::wire::responses::{
-    Asked, Echo, Events, KeptItem, Parsed, ResponseObject, keep, read,
+    Asked, Events, KeptItem, Parsed, ResponseObject, keep, read,
 };
-use cerium_protocol::{ErrorBody, ErrorKind, Event};
+use cerium_protocol::{ErrorBody, ErrorKind, Event, Input};
+use cerium_session::Past;
 use cerium_store::Item;
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ pub(crate) async fn create(
     let before = before(&app, &plan, asker.holder()).await?;
     let (worker, body) = (Arc::clone(&app), held.bytes.clone());
     let (begun, plan) = in_background(move || {
-        let Begun { stream, asked, input } = begin(&worker, &body, &plan, &before, busy)?;
+        let Begun { stream, asked, input } = begin(&worker, &body, &plan, &before, None, busy)?;
         Ok((Begun { stream: stream.own(is_own), asked, input }, plan))
     })
     .await?;
@@ -75,11 +76,11 @@ pub(crate) async fn in_background<T: Send + 'static>(
 /// What a request asks of the server's memory.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    previous: Option<String>,
+    pub(crate) previous: Option<String>,
     conversation: Option<String>,
     /// Whether the response is kept.
-    keeps: bool,
-    background: bool,
+    pub(crate) keeps: bool,
+    pub(crate) background: bool,
     truncates: bool,
     /// Items of the input that stand for stored ones, by their places and names.
     references: Vec<(usize, String)>,
@@ -181,32 +182,59 @@ fn own_param(param: String, n_before: usize) -> String {
 }
 
 /// A response that begins.
-struct Begun {
-    stream: Watched,
-    asked: Parsed,
+pub(crate) struct Begun {
+    pub(crate) stream: Watched,
+    pub(crate) asked: Parsed,
     /// The input as it is kept; items that had no name have one that ends with their place.
     input: Vec<KeptItem>,
 }
 
-fn begin(
+/// What a connection remembers of the conversation that a request goes on from.
+#[derive(Clone, Debug)]
+pub(crate) struct Parent {
+    pub(crate) past: Arc<Past>,
+    /// Whether the store has it, too.
+    pub(crate) is_stored: bool,
+}
+
+/// Has the engine begin. `parent` stands before what was looked up.
+pub(crate) fn begin(
     app: &App,
     body: &[u8],
     plan: &Plan,
     before: &Before,
+    parent: Option<&Parent>,
     busy: Busy,
 ) -> Result<Begun, ErrorBody> {
     let mut asked = whole(body, plan, before)?;
     app.check_model(&asked.request.model)?;
     asked.echo.store = Some(plan.keeps);
     asked.echo.conversation.clone_from(&plan.conversation);
-    let stream = truncate::start(&app.service.asked_by(busy.owner()), &mut asked, plan.truncates)?;
+    asked.echo.created_at = now();
+    let service = app.service.asked_by(busy.owner());
+    let stream = match parent {
+        Some(parent) if !plan.truncates => service.go_on(&parent.past, &asked.request)?,
+        parent => {
+            if let Some(parent) = parent {
+                let mut items = parent.past.all();
+                items.extend(asked.request.input.into_items());
+                asked.request.input = Input::Items(items);
+            }
+            truncate::start(&service, &mut asked, plan.truncates)?
+        }
+    };
     let mut input = Vec::new();
     if plan.keeps {
         let whole = Asked::read(body)?;
         let name = stream.id().trim_start_matches("resp_");
         let fresh = |n: usize, prefix: &str| format!("{prefix}_{name}_{n}");
-        let own = before.own(&whole).enumerate();
-        input = own.map(|(n, item)| keep(item, |prefix| fresh(n, prefix))).collect();
+        // What only the connection knows is kept with it.
+        let past = parent.filter(|parent| !parent.is_stored).map(|parent| parent.past.all());
+        let past = past.unwrap_or_default();
+        let write = |item| serde_json::to_string(item).expect("wire types have only string keys");
+        let past: Vec<String> = past.iter().map(write).collect();
+        let all = past.iter().map(String::as_str).chain(before.own(&whole)).enumerate();
+        input = all.map(|(n, item)| keep(item, |prefix| fresh(n, prefix))).collect();
     }
     Ok(Begun { stream: Watched::new(stream.into(), busy), asked, input })
 }
@@ -217,25 +245,17 @@ async fn answer(
     plan: Plan,
     holder: &str,
 ) -> Result<Response, ErrorBody> {
-    let Begun { mut stream, asked, input } = begun;
-    let (streams, echo) = (asked.request.stream, Echo { created_at: now(), ..asked.echo });
+    let (streams, background) = (begun.asked.request.stream, plan.background);
     let Some(archive) = app.archive.as_ref().filter(|_| plan.keeps) else {
+        let Begun { stream, asked, .. } = begun;
         if streams {
-            return Ok(events(stream, Events::new(echo), Vec::new(), &app.options));
+            return Ok(events(stream, Events::new(asked.echo), Vec::new(), &app.options));
         }
         let candidates = stream.finish().await?;
-        return Ok(json(StatusCode::OK, &ResponseObject::finished(&candidates[0], &echo)));
+        return Ok(json(StatusCode::OK, &ResponseObject::finished(&candidates[0], &asked.echo)));
     };
-    let mut narrator = Events::new(echo);
-    // The first event is there already: nothing is computed yet.
-    let mut told = Vec::new();
-    if let Some((index, event)) = stream.next().await {
-        narrator.tell(index, event, &mut told);
-    }
-    let Plan { previous: parent, conversation, background, .. } = plan;
-    let holder = holder.to_owned();
-    let opening = Opening { told: told.clone(), holder, input, parent, conversation };
-    let record = archive.begin(opening).await?;
+    let Opened { stream, told, record } = open(archive, begun, plan, holder).await?;
+    let Recorded { narrator, record } = record;
     if background {
         let (live, id) = (Arc::clone(record.live()), record.live().id().to_owned());
         let object = live.object();
@@ -252,6 +272,35 @@ async fn answer(
     ended(app, stream, Recorded { narrator, record }).await
 }
 
+/// A response that is being recorded.
+pub(crate) struct Opened {
+    pub(crate) stream: Watched,
+    /// What its record begins with, and its client may be told.
+    pub(crate) told: Vec<u8>,
+    pub(crate) record: Recorded<Events>,
+}
+
+/// Begins the record of a response that is kept.
+pub(crate) async fn open(
+    archive: &Arc<Archive>,
+    begun: Begun,
+    plan: Plan,
+    holder: &str,
+) -> Result<Opened, ErrorBody> {
+    let Begun { mut stream, asked, input } = begun;
+    let mut narrator = Events::new(asked.echo);
+    // The first event is there already: nothing is computed yet.
+    let mut told = Vec::new();
+    if let Some((index, event)) = stream.next().await {
+        narrator.tell(index, event, &mut told);
+    }
+    let Plan { previous: parent, conversation, .. } = plan;
+    let holder = holder.to_owned();
+    let opening = Opening { told: told.clone(), holder, input, parent, conversation };
+    let record = archive.begin(opening).await?;
+    Ok(Opened { stream, told, record: Recorded { narrator, record } })
+}
+
 /// Tells a response to its record alone; gives the error that ended it.
 async fn tell_all<N: Narrator>(mut stream: Watched, mut narrator: N) -> Option<ErrorBody> {
     let (mut lines, mut failed) = (Vec::new(), None);
@@ -265,17 +314,30 @@ async fn tell_all<N: Narrator>(mut stream: Watched, mut narrator: N) -> Option<E
     failed
 }
 
-/// The object of a response once it has ended. A client that goes away meanwhile has it cancelled.
-async fn ended(app: &App, stream: Watched, told: Recorded<Events>) -> Result<Response, ErrorBody> {
-    struct Waiting<'a>(&'a App, Arc<Live>);
-    impl Drop for Waiting<'_> {
-        fn drop(&mut self) {
-            if !self.1.progress().borrow().ended {
-                self.0.ledger.cancel(self.1.id());
-            }
+/// Somebody who waits for a response: when they go before its end, it is cancelled.
+pub(crate) struct Waiting(Arc<App>, Arc<Live>);
+
+impl Waiting {
+    pub(crate) fn new(app: &Arc<App>, live: &Arc<Live>) -> Self {
+        Self(Arc::clone(app), Arc::clone(live))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.1.progress().borrow().ended {
+            self.0.ledger.cancel(self.1.id());
         }
     }
-    let waiting = Waiting(app, Arc::clone(told.record.live()));
+}
+
+/// The object of a response once it has ended.
+async fn ended(
+    app: &Arc<App>,
+    stream: Watched,
+    told: Recorded<Events>,
+) -> Result<Response, ErrorBody> {
+    let waiting = Waiting::new(app, told.record.live());
     match tokio::spawn(tell_all(stream, told)).await {
         Ok(Some(error)) => Err(error),
         Ok(None) => Ok(raw_json(waiting.1.object())),

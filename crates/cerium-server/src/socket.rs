@@ -9,13 +9,14 @@
 
 mod kept;
 mod lanes;
+mod stored;
 mod turn;
 mod writer;
 
 use crate::accept::{Closed, Place};
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, to_wire};
 use crate::guests::Asker;
-use crate::router::App;
+use crate::router::{App, Own};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -45,6 +46,7 @@ pub(crate) async fn connect(
     State(app): State<Arc<App>>,
     Extension(place): Extension<Place>,
     Extension(asker): Extension<Asker>,
+    own: Option<Extension<Own>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -62,16 +64,25 @@ pub(crate) async fn connect(
         }
     };
     let max = app.options.body_bytes_max;
+    let who = Who { asker, is_own: own.is_some() };
     upgrade
         .max_message_size(max)
         .max_frame_size(max)
-        .on_upgrade(async move |socket| talk(app, asker, socket, place).await)
+        .on_upgrade(async move |socket| talk(app, who, socket, place).await)
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+struct Who {
+    asker: Asker,
+    /// It is the person whose engine this is.
+    is_own: bool,
 }
 
 /// One connection: what waits on it, runs on it and is kept for it.
 struct Connection {
     app: Arc<App>,
-    asker: Asker,
+    who: Who,
     out: mpsc::Sender<Message>,
     lanes: Lanes,
     kept: Arc<Kept>,
@@ -88,13 +99,13 @@ enum End {
 }
 
 /// One connection, from its first frame to its last.
-async fn talk(app: Arc<App>, asker: Asker, socket: WebSocket, place: Place) {
+async fn talk(app: Arc<App>, who: Who, socket: WebSocket, place: Place) {
     let (sink, frames) = socket.split();
     let (out, queue) = mpsc::channel(N_FRAMES);
     let mut writing = tokio::spawn(writer::write(sink, queue, app.options.unread_max));
     let mut connection = Connection {
         app,
-        asker,
+        who,
         out,
         lanes: Lanes::default(),
         kept: Arc::default(),
@@ -220,7 +231,7 @@ impl Connection {
             let (running, steers) = Running::new(create.lane.clone());
             let turn = Turn {
                 app: Arc::clone(&self.app),
-                asker: self.asker.clone(),
+                who: self.who.clone(),
                 out: self.out.clone(),
                 kept: Arc::clone(&self.kept),
                 lane: create.lane,

@@ -3,6 +3,7 @@
 //! That is what lets a request name a response which is stored nowhere. It is gone with the connection.
 
 use super::lanes::Lane;
+use crate::responses::Parent;
 use cerium_session::Past;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,9 +16,17 @@ pub(super) struct Kept(Mutex<HashMap<Lane, State>>);
 #[derive(Debug)]
 struct State {
     id: String,
-    past: Arc<Past>,
+    parent: Parent,
     /// What reads the conversation ahead.
     reading: Option<Reading>,
+}
+
+/// How a conversation is kept beside the connection.
+#[derive(Debug, Default)]
+pub(super) struct How {
+    /// The store has it.
+    pub(super) is_stored: bool,
+    pub(super) reading: Option<Reading>,
 }
 
 /// Reads ahead until it is dropped.
@@ -32,17 +41,20 @@ impl Drop for Reading {
 
 impl Kept {
     /// The conversation up to a response. Whoever goes on from it reads it now, so nobody reads it ahead.
-    pub(super) fn find(&self, id: &str) -> Option<Arc<Past>> {
+    pub(super) fn find(&self, id: &str) -> Option<Parent> {
         let mut lanes = self.lock();
         let state = lanes.values_mut().find(|state| state.id == id)?;
         state.reading = None;
-        Some(Arc::clone(&state.past))
+        Some(state.parent.clone())
     }
 
     /// A lane has come to a response, after which nothing can go on without a `past`.
-    pub(super) fn put(&self, lane: &Lane, id: &str, past: Option<Past>, reading: Option<Reading>) {
-        let past = past.map(Arc::new);
-        let state = past.map(|past| State { id: id.to_owned(), past, reading });
+    pub(super) fn put(&self, lane: &Lane, id: &str, past: Option<Past>, how: How) {
+        let How { is_stored, reading } = how;
+        let state = past.map(|past| {
+            let parent = Parent { past: Arc::new(past), is_stored };
+            State { id: id.to_owned(), parent, reading }
+        });
         let mut lanes = self.lock();
         match state {
             Some(state) => drop(lanes.insert(lane.clone(), state)),

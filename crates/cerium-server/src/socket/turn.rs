@@ -1,20 +1,16 @@
 //! One response on a WebSocket, from its request to its last frame.
 
-use super::kept::{Kept, Reading};
+use super::kept::{How, Kept, Reading};
 use super::lanes::Lane;
-use super::{error_frame, frame};
+use super::{Who, error_frame, frame};
 use crate::archive::previous_not_found;
 use crate::body::Held;
-use crate::guests::Asker;
-use crate::responses::truncate;
-use crate::router::{App, now};
+use crate::responses::{Begun, Parent, Plan, before, begin, in_background, open};
+use crate::router::App;
 use crate::watched::Watched;
 use axum::extract::ws::Message;
-use cerium_protocol::wire::responses::{
-    Asked, Events, Refused, ServerEvent, SteerEvent, SteerId, read,
-};
-use cerium_protocol::{ErrorBody, ErrorKind, Event, Input, Response, Status, SteerResponse};
-use cerium_session::Past;
+use cerium_protocol::wire::responses::{Events, Refused, ServerEvent, SteerEvent, SteerId};
+use cerium_protocol::{ErrorBody, Event, Response, Status, SteerResponse};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -44,7 +40,7 @@ impl Running {
 /// A response in progress, as it sees itself.
 pub(super) struct Turn {
     pub(super) app: Arc<App>,
-    pub(super) asker: Asker,
+    pub(super) who: Who,
     pub(super) out: mpsc::Sender<Message>,
     pub(super) kept: Arc<Kept>,
     pub(super) lane: Lane,
@@ -59,10 +55,14 @@ impl Turn {
         mut self,
         held: Held,
         previous: Option<String>,
-        parent: Option<Arc<Past>>,
+        parent: Option<Parent>,
     ) {
         let done = match self.begin(held, previous.as_deref(), parent).await {
-            Ok((stream, events)) => self.tell(stream, events).await,
+            Ok((begun, plan)) => self.answer(begun, plan).await,
+            Err(error) => Err(error),
+        };
+        let done = match done {
+            Ok(done) => done,
             Err(error) => {
                 let _ = self.out.send(error_frame(&error, self.lane.name())).await;
                 None
@@ -78,48 +78,44 @@ impl Turn {
         &mut self,
         held: Held,
         previous: Option<&str>,
-        parent: Option<Arc<Past>>,
-    ) -> Result<(Watched, Events), ErrorBody> {
+        parent: Option<Parent>,
+    ) -> Result<(Begun, Plan), ErrorBody> {
         let app = Arc::clone(&self.app);
-        let busy = self.asker.begin(&app.ledger)?;
+        let busy = self.who.asker.begin(&app.ledger)?;
+        let body = held.bytes.clone();
+        let keeps = !self.who.is_own && app.archive.is_some();
+        let mut plan = in_background(move || Plan::read(&body, keeps)).await?;
         // What the connection does not remember may be stored.
-        let stored = match (&parent, previous) {
-            (None, Some(previous)) => match &app.archive {
-                Some(archive) => archive.before(previous, self.asker.holder()).await?,
-                None => return Err(previous_not_found(previous)),
-            },
-            _ => Vec::new(),
-        };
-        // Parsing and tokenising 16 MiB takes a while; connections must not wait for it.
-        let begun = tokio::task::spawn_blocking(move || {
-            let memory = Asked::read(&held.bytes)?;
-            refuse_unserved(&memory)?;
-            let mut asked = if stored.is_empty() {
-                read(&held.bytes)?
-            } else {
-                let stored = stored.iter().map(|item| item.body.as_str());
-                read(&memory.complete(stored.chain(memory.input.iter().map(|item| item.get())))?)?
-            };
-            app.check_model(&asked.request.model)?;
-            let service = app.service.asked_by(busy.owner());
-            let stream = match parent {
-                Some(past) if !memory.truncates => service.go_on(&past, &asked.request)?,
-                past => {
-                    if let Some(past) = past {
-                        let mut items = past.all();
-                        items.extend(asked.request.input.into_items());
-                        asked.request.input = Input::Items(items);
-                    }
-                    truncate::start(&service, &mut asked, memory.truncates)?
-                }
-            };
-            asked.echo.created_at = now();
-            Ok((Watched::new(stream.into(), busy), Events::new(asked.echo)))
-        });
-        begun.await.unwrap_or_else(|panic| {
-            tracing::error!(%panic, "a request could not be prepared");
-            Err(ErrorBody::new(ErrorKind::ServerError, "the server failed to read this request"))
+        match (&parent, previous) {
+            (None, Some(previous)) if app.archive.is_none() => {
+                return Err(previous_not_found(previous));
+            }
+            (Some(_), _) => plan.previous = None,
+            _ => {}
+        }
+        let is_stored = parent.as_ref().is_none_or(|parent| parent.is_stored);
+        let before = before(&app, &plan, self.who.asker.holder()).await?;
+        let (begun, mut plan) = in_background(move || {
+            let begun = begin(&app, &held.bytes, &plan, &before, parent.as_ref(), busy)?;
+            Ok((begun, plan))
         })
+        .await?;
+        plan.previous = previous.filter(|_| is_stored).map(str::to_owned);
+        // There will be nothing to look at.
+        plan.keeps &= begun.asked.request.generate;
+        Ok((begun, plan))
+    }
+
+    /// Has the response told, and kept if it is to be. `None` if it fails, or nobody is there to be told.
+    async fn answer(&mut self, begun: Begun, plan: Plan) -> Result<Option<()>, ErrorBody> {
+        let app = Arc::clone(&self.app);
+        let Some(archive) = app.archive.as_ref().filter(|_| plan.keeps) else {
+            let Begun { stream, asked, .. } = begun;
+            return Ok(self.tell(stream, Events::new(asked.echo)).await);
+        };
+        let background = plan.background;
+        let opened = open(archive, begun, plan, self.who.asker.holder()).await?;
+        Ok(self.follow(opened, background).await)
     }
 
     /// Tells a response to its end. `None` if it fails, or nobody is there to be told.
@@ -146,7 +142,7 @@ impl Turn {
                 }
                 Event::Done(response) => {
                     // Before the client knows: it may go on at once, in any lane.
-                    self.kept.put(&self.lane, &response.id, stream.past(), None);
+                    self.kept.put(&self.lane, &response.id, stream.past(), How::default());
                     return self.send(&mut events, event).await;
                 }
                 Event::Failed(_) => {
@@ -174,7 +170,7 @@ impl Turn {
         let past = stream.past();
         let reading = tokio::spawn(async move { while stream.next().await.is_some() {} });
         let reading = Some(Reading(reading.abort_handle()));
-        self.kept.put(&self.lane, &response.id, past, reading);
+        self.kept.put(&self.lane, &response.id, past, How { is_stored: false, reading });
         self.send(&mut events, Event::Done(response)).await
     }
 
@@ -203,18 +199,7 @@ impl Turn {
         Some(())
     }
 
-    fn name(&self, id: &str) {
+    pub(super) fn name(&self, id: &str) {
         id.clone_into(&mut self.id.lock().unwrap_or_else(PoisonError::into_inner));
     }
-}
-
-/// What a socket has no place for: whatever is said on it ends with it.
-fn refuse_unserved(asked: &Asked<'_>) -> Result<(), ErrorBody> {
-    let refuse = |asked: bool, name: &str| {
-        let what = || format!("`{name}` is not served on a WebSocket");
-        if asked { Err(ErrorBody::not_served(name, what())) } else { Ok(()) }
-    };
-    refuse(asked.background, "background")?;
-    refuse(asked.conversation.is_some(), "conversation")?;
-    refuse(asked.store == Some(true), "store")
 }

@@ -23,5 +23,6 @@ mod sdk;
 mod served;
 mod shared;
 mod socket;
+mod socket_stored;
 mod stored;
 mod tls;

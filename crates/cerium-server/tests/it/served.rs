@@ -271,7 +271,7 @@ fn a_full_engine_is_a_503_that_says_when_to_come_back() {
     let body = json!({"model": "scripted", "input": "a", "stream": true});
     let answer = server.post("/v1/responses", &body);
     assert_eq!(answer.error(), "503 server_is_overloaded");
-    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.header("retry-after"), Some("2"));
 }
 
 #[test]

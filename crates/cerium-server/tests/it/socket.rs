@@ -29,7 +29,7 @@ impl Peer {
     }
 
     /// Asks for a response.
-    fn create(&mut self, more: &Value) {
+    pub(crate) fn create(&mut self, more: &Value) {
         let mut event = json!({"type": "response.create", "model": "scripted", "store": false,
                                "stream": true});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -48,7 +48,7 @@ impl Peer {
     }
 
     /// Events up to one whose type ends so.
-    fn until(&mut self, end: &str) -> Vec<Value> {
+    pub(crate) fn until(&mut self, end: &str) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             let event = self.hear();
@@ -61,7 +61,7 @@ impl Peer {
     }
 
     /// The finished response.
-    fn completed(&mut self) -> Value {
+    pub(crate) fn completed(&mut self) -> Value {
         self.until("completed").pop().unwrap()["response"].take()
     }
 
@@ -87,7 +87,7 @@ impl Peer {
     }
 }
 
-fn prompts(seen: &Seen) -> Vec<String> {
+pub(crate) fn prompts(seen: &Seen) -> Vec<String> {
     seen.jobs.lock().unwrap().iter().map(|job| spell(&job.prompt)).collect()
 }
 

@@ -153,7 +153,10 @@ pub(crate) fn spell(ids: &[u32]) -> String {
 impl Generator for Script {
     fn submit(&self, job: Job) -> Result<Box<dyn Steps>, SubmitError> {
         if matches!(self.act, Act::Refuse) {
-            return Err(SubmitError::Busy { n_waiting: 68 });
+            return Err(SubmitError::Busy {
+                n_waiting: 68,
+                wait: Some(Duration::from_millis(1500)),
+            });
         }
         let (n_prompt, likelihoods) = (job.prompt.len(), job.likelihoods);
         if n_prompt == 0 {
