@@ -6,12 +6,12 @@ use crate::guests::Asker;
 use crate::query::Fields;
 use crate::responses::page::{list, page};
 use crate::responses::stored::archive;
-use crate::router::App;
+use crate::router::{App, Route};
+use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use cerium_protocol::wire::responses::{check_metadata, keep};
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_store::{Conversation, Item, NewConversation, StoreError};
@@ -26,12 +26,13 @@ use std::sync::Arc;
 /// Most items of one request, as published.
 const N_ITEMS_MAX: usize = 20;
 
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/conversations", post(create))
-        .route("/v1/conversations/{id}", get(retrieve).post(update).delete(delete))
-        .route("/v1/conversations/{id}/items", get(items).post(add))
-        .route("/v1/conversations/{id}/items/{item}", get(one).delete(remove))
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        ("/v1/conversations", post(create)),
+        ("/v1/conversations/{id}", get(retrieve).post(update).delete(delete)),
+        ("/v1/conversations/{id}/items", get(items).post(add)),
+        ("/v1/conversations/{id}/items/{item}", get(one).delete(remove)),
+    ]
 }
 
 #[derive(Default, Deserialize)]

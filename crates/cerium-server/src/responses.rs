@@ -12,9 +12,8 @@ use crate::answer::{events, name_model};
 use crate::archive::{Archive, Kept, Live, Opening, Recorded};
 use crate::dialect::Narrator;
 use crate::error::{Refusal, json, raw_json};
-use crate::router::{App, Own, asker, now};
+use crate::router::{App, Own, Route, asker, now};
 use crate::watched::Watched;
-use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -28,13 +27,14 @@ use cerium_store::Item;
 use std::sync::Arc;
 
 /// Everything below `/v1/responses` but the path itself.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/responses/input_tokens", post(compact::input_tokens))
-        .route("/v1/responses/compact", post(compact::compact))
-        .route("/v1/responses/{id}", get(stored::retrieve).delete(stored::delete))
-        .route("/v1/responses/{id}/cancel", post(stored::cancel))
-        .route("/v1/responses/{id}/input_items", get(stored::input_items))
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        ("/v1/responses/input_tokens", post(compact::input_tokens)),
+        ("/v1/responses/compact", post(compact::compact)),
+        ("/v1/responses/{id}", get(stored::retrieve).delete(stored::delete)),
+        ("/v1/responses/{id}/cancel", post(stored::cancel)),
+        ("/v1/responses/{id}/input_items", get(stored::input_items)),
+    ]
 }
 
 /// Makes a response. `keeps` says whether it is kept when the request does not: clients of the

@@ -7,7 +7,7 @@ use crate::archive::Archive;
 use crate::body::Bodies;
 use crate::caller::introduce;
 use crate::door::Door;
-use crate::error::{METHOD_NOT_ALLOWED, Refusal, json};
+use crate::error::{METHOD_NOT_ALLOWED, Refusal, json, raw_json};
 use crate::guests::{Asker, Guests};
 use crate::options::ServerOptions;
 use crate::tokens::{detokenize, tokenize};
@@ -16,7 +16,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use cerium_protocol::wire::models::{Model, ModelList};
 use cerium_protocol::wire::{chat, completions, llama};
@@ -103,10 +103,11 @@ pub(crate) struct Gate {
 impl Gate {
     /// Finds out who asks, or says why they may not.
     fn asker(&self, request: &Request) -> Result<Asker, ErrorBody> {
-        // Whoever keeps a server alive need not be one who may use it.
+        // Whoever keeps a server alive, or reads what it serves, need not be one who may use it.
         let path = request.uri().path();
+        let is_open = matches!(path, "/health" | "/ready" | "/openapi.json" | "/");
         // And a page asks for the key itself.
-        let is_open = matches!(path, "/health" | "/ready" | "/") || path.starts_with("/assets/");
+        let is_open = is_open || path.starts_with("/assets/");
         match &self.guests {
             Some(guests) if !is_open => Ok(Asker(Some(guests.check(request.headers())?))),
             _ => Ok(Asker::default()),
@@ -127,22 +128,10 @@ pub(crate) fn router(app: Arc<App>, more: Router<Arc<App>>, gate: Option<Gate>) 
     let create = async move |State(app): State<Arc<App>>, request: Request| {
         responses::create(app, request, keeps).await
     };
-    Router::new()
-        .route("/health", get(health))
-        .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/v1/models", get(models))
-        // Names of models may hold slashes.
-        .route("/v1/models/{*name}", get(model))
-        .route("/v1/responses", post(create).get(socket::connect))
-        .route("/v1/chat/completions", post(answer::<chat::Parsed>))
-        .route("/v1/completions", post(answer::<completions::Parsed>))
-        .merge(responses::routes())
-        .merge(conversations::routes())
-        .route("/infill", post(answer::<llama::Parsed>))
-        .route("/tokenize", post(tokenize))
-        .route("/detokenize", post(detokenize))
-        .merge(more)
+    let served = served(post(create).get(socket::connect));
+    let router =
+        served.into_iter().fold(more, |router, (path, methods)| router.route(path, methods));
+    router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(middleware::from_fn_with_state((Arc::clone(&app), Arc::new(gate)), pass))
@@ -154,6 +143,31 @@ pub(crate) fn page(app: &Arc<App>) -> Router<Arc<App>> {
     let layer = middleware::from_fn_with_state(Arc::clone(app), introduce);
     let live = Router::new().route("/page/live", post(live::look));
     app.options.page.clone().merge(live).layer(layer).with_state(())
+}
+
+/// What is served under a path.
+pub(crate) type Route = (&'static str, MethodRouter<Arc<App>>);
+
+/// Everything that `openapi.json` tells of; `responses` is what is served under the path of that name.
+fn served(responses: MethodRouter<Arc<App>>) -> Vec<Route> {
+    let mut served = vec![
+        ("/health", get(health)),
+        ("/ready", get(ready)),
+        ("/metrics", get(metrics)),
+        ("/openapi.json", get(openapi)),
+        ("/v1/models", get(models)),
+        // Names of models may hold slashes.
+        ("/v1/models/{*name}", get(model)),
+        ("/v1/responses", responses),
+        ("/v1/chat/completions", post(answer::<chat::Parsed>)),
+        ("/v1/completions", post(answer::<completions::Parsed>)),
+        ("/infill", post(answer::<llama::Parsed>)),
+        ("/tokenize", post(tokenize)),
+        ("/detokenize", post(detokenize)),
+    ];
+    served.extend(responses::routes());
+    served.extend(conversations::routes());
+    served
 }
 
 /// Seconds since 1970.
@@ -241,6 +255,13 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.ledger.metrics.page(app.ledger.activity().running)
 }
 
+/// All of what is served, for programs that want to know; kept by hand, and compared with the routes by a test.
+const OPENAPI: &str = include_str!("openapi.json");
+
+async fn openapi() -> Response {
+    raw_json(OPENAPI.to_owned())
+}
+
 async fn models(State(app): State<Arc<App>>) -> Response {
     let model = Model::new(app.service.model(), app.started);
     json(StatusCode::OK, &ModelList::new(vec![model]))
@@ -263,4 +284,21 @@ async fn not_found(uri: Uri) -> Refusal {
 
 fn refusal(kind: ErrorKind, code: &str, message: String) -> Refusal {
     Refusal(ErrorBody::new(kind, message).with_code(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_path_is_told_of_and_no_other() {
+        let told: Value = serde_json::from_str(OPENAPI).unwrap();
+        let told: BTreeSet<&str> =
+            told["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let served: BTreeSet<String> =
+            served(get(health)).iter().map(|(path, _)| path.replace("{*", "{")).collect();
+        assert_eq!(told, served.iter().map(String::as_str).collect());
+    }
 }

@@ -10,6 +10,7 @@ mod conversations;
 mod door;
 mod hostile;
 mod keys;
+mod openapi;
 mod operating;
 mod page;
 #[path = "../../../cerium-store/tests/it/postgres.rs"]

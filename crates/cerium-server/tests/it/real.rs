@@ -13,7 +13,8 @@ use std::io::{BufReader, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-fn serve_135m() -> Server {
+/// A small model, on one thread.
+pub(crate) fn real() -> Service {
     let file = ModelFile::open(&cerium_hub::test_model("smollm2-135m")).unwrap();
     let tokenizer = Arc::new(Tokenizer::from_gguf(&file.gguf).unwrap());
     let template = Arc::new(ChatTemplate::from_gguf(&file.gguf, &tokenizer).unwrap());
@@ -21,8 +22,11 @@ fn serve_135m() -> Server {
     let model = Model::load(file, Cpu::best(), 1).unwrap();
     let engine = Engine::start(model, EngineOptions { n_running_max: 1, ..Default::default() });
     let n_context = engine.n_context();
-    let service = Service::new("smollm2-135m".into(), tokenizer, template, n_context, engine);
-    Server::start(service, ServerOptions::default())
+    Service::new("smollm2-135m".into(), tokenizer, template, n_context, engine)
+}
+
+fn serve_135m() -> Server {
+    Server::start(real(), ServerOptions::default())
 }
 
 #[test]
