@@ -2,6 +2,7 @@
 //! or harms another client.
 
 use crate::client::{Server, post, scripted, wait_until};
+use crate::hostile_frames as frames;
 use crate::script::{Act, Seen};
 use cerium_engine::FinishReason;
 use serde_json::{Value, json};
@@ -25,23 +26,23 @@ const PATHS: [&str; 10] = [
 ];
 
 /// Numbers that look random and are the same in every run (xorshift64).
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 % n as u64) as usize
     }
 
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(crate) fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 }
 
 /// A body that is almost one, or nothing like it.
-fn body(dice: &mut Dice) -> Vec<u8> {
+pub(crate) fn body(dice: &mut Dice) -> Vec<u8> {
     let value = match dice.below(8) {
         0 => json!(null),
         1 => json!(-1e308),
@@ -147,7 +148,7 @@ fn status(server: &Server, request: &[u8]) -> Option<u16> {
 }
 
 /// Connections to a server that it has not let go of.
-fn n_open(server: &Server) -> usize {
+pub(crate) fn n_open(server: &Server) -> usize {
     let (port, table) = (server.address.port(), fs::read_to_string("/proc/self/net/tcp").unwrap());
     let is_open = |line: &&str| {
         let mut words = line.split_whitespace().skip(1);
@@ -170,7 +171,7 @@ fn kb_resident() -> usize {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn well_behaved(server: &Server) {
+pub(crate) fn well_behaved(server: &Server) {
     let answer = server.post("/v1/responses", &json!({"model": "scripted", "input": "a"}));
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
@@ -250,8 +251,11 @@ fn who_asks_and_goes_leaves_nothing_behind() {
 #[ignore = "it counts what the whole process holds: run it alone"]
 fn at_length() {
     send_hostile(1000);
+    frames::send_hostile(1000);
     let (kb, files) = (kb_resident(), n_files());
     send_hostile(10_000);
+    frames::send_hostile(10_000);
+    frames::open_lanes(100, 100);
     ask_and_drop(1000);
     let (grown, n_files) = (kb_resident().saturating_sub(kb), n_files());
     eprintln!("memory grew from {kb} kB by {grown} kB, open files from {files} to {n_files}");

@@ -9,6 +9,7 @@ mod connections;
 mod conversations;
 mod door;
 mod hostile;
+mod hostile_frames;
 mod keys;
 mod openapi;
 mod operating;

@@ -219,3 +219,40 @@ fn other_machines_are_served_with_keys_alone() {
     }
     world.run(&everywhere).exits(2).says("there is no key");
 }
+
+#[test]
+fn what_was_being_written_when_it_was_killed_is_told_to_have_failed() {
+    let world = World::new();
+    let mut server = start(&world);
+    let body = json!({"model": "SmolLM2-135M-Instruct.Q4_1", "input": "Count to a million.",
+                      "background": true, "max_output_tokens": 4000});
+    let (status, begun) = server.request("POST", "/v1/responses", &body.to_string());
+    assert_eq!((status, &begun["status"]), (200, &"queued".into()));
+    let path = format!("/v1/responses/{}", begun["id"].as_str().unwrap());
+    let begun = Instant::now();
+    let look = |server: &Server, wanted: &str| loop {
+        let (status, response) = server.request("GET", &path, "");
+        assert_eq!(status, 200, "{response:#}");
+        if response["status"] == wanted {
+            return response;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(2), "{response:#}");
+        thread::sleep(Duration::from_millis(100));
+    };
+    look(&server, "in_progress");
+    // What was told until a second before is kept.
+    thread::sleep(Duration::from_secs(3));
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+
+    let server = start(&world);
+    let failed = look(&server, "failed");
+    assert_eq!(failed["error"]["code"], "server_error", "{failed:#}");
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let (host, end) = (&server.address, "Connection: close\r\n\r\n");
+    write!(stream, "GET {path}?stream=true HTTP/1.1\r\nHost: {host}\r\n{end}").unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    assert!(told.contains("event: response.output_text.delta"), "{told}");
+    assert_eq!(told.matches("event: response.failed").count(), 1, "{told}");
+}
