@@ -6,6 +6,7 @@
 
 mod edits;
 mod limits;
+mod load;
 mod report;
 mod typing;
 
@@ -14,6 +15,7 @@ use crate::run::Run;
 use anyhow::{Context, Result, ensure};
 pub(crate) use edits::Edits;
 use limits::Roofline;
+pub(crate) use load::Load;
 use report::{Compared, Measured, Round};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -45,6 +45,8 @@ enum Bench {
     Edits(bench::Edits),
     /// Suggestions of the language server while somebody types in a long file
     Typing(bench::Typing),
+    /// `cerium serve` beside llama.cpp's server, with agents that ask at the same time
+    Load(bench::Load),
 }
 
 #[derive(Subcommand)]
@@ -65,6 +67,7 @@ fn main() -> Result<()> {
         Task::Bench(Bench::Peers(peers)) => peers.run(),
         Task::Bench(Bench::Edits(edits)) => edits.run(),
         Task::Bench(Bench::Typing(typing)) => typing.run(),
+        Task::Bench(Bench::Load(load)) => load.run(),
         Task::Eval(Eval::Edits(edits)) => edits.run(),
         Task::Eval(Eval::Needle(needle)) => needle.run(),
         Task::Eval(Eval::Shapes(shapes)) => shapes.run(),

@@ -75,7 +75,7 @@ impl Kind {
 
     /// The Python of its environment, made on first use: what is compiled is so for this very CPU,
     /// which takes llama.cpp about 10 minutes and `ik_llama.cpp` about 25 on two cores.
-    fn python(self) -> Result<PathBuf> {
+    pub(crate) fn python(self) -> Result<PathBuf> {
         let home = project::scratch("peers").join(self.name());
         let (python, ready) = (home.join("bin/python"), home.join("ready"));
         if ready.exists() {
