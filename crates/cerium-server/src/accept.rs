@@ -94,7 +94,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Doors { public, private } = doors;
-    let ledger = Arc::new(Ledger::new());
+    let ledger = Arc::new(Ledger::new(options.traces.as_deref()));
     let archive = match options.store.clone() {
         Some(store) => Some(Archive::open(store, Arc::clone(&ledger)).await?),
         None => None,
@@ -191,6 +191,8 @@ pub async fn serve(
     if let Some(archive) = &app.archive {
         archive.close().await;
     }
+    let ledger = Arc::clone(&app.ledger);
+    let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
     done
 }
 

@@ -5,6 +5,7 @@ use crate::guests::Guest;
 use crate::live::{Live, Reader};
 use crate::metrics::Metrics;
 use crate::router::now;
+use crate::traces::{Parent, Traces};
 use cerium_protocol::wire::engine::{Activity, Explained};
 use cerium_protocol::{Response, Timings, Usage, Why};
 use cerium_session::{Owner, Unexplained};
@@ -24,6 +25,7 @@ pub(crate) struct Ledger {
     pub(crate) metrics: Metrics,
     /// Those who look on.
     pub(crate) live: Live,
+    traces: Option<Traces>,
     /// The last request in progress ended.
     rests: Notify,
 }
@@ -84,7 +86,8 @@ impl Answered {
 }
 
 impl Ledger {
-    pub(crate) fn new() -> Self {
+    /// * `collector`: where traces are sent to
+    pub(crate) fn new(collector: Option<&str>) -> Self {
         let counts = Counts {
             running: 0,
             idle_since: Instant::now(),
@@ -96,20 +99,32 @@ impl Ledger {
             counts: Mutex::new(counts),
             metrics: Metrics::new(),
             live: Live::new(),
+            traces: collector.map(Traces::to),
             rests: Notify::new(),
+        }
+    }
+
+    /// Sends what is left to be sent. Blocks for a moment.
+    pub(crate) fn close(&self) {
+        if let Some(traces) = &self.traces {
+            traces.close();
         }
     }
 
     /// A request begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
-        self.begin_for(None)
+        self.begin_for(None, None)
     }
 
     /// A request begins, of somebody who has entered.
-    pub(crate) fn begin_for(self: &Arc<Self>, guest: Option<Arc<Guest>>) -> Busy {
+    pub(crate) fn begin_for(
+        self: &Arc<Self>,
+        guest: Option<Arc<Guest>>,
+        parent: Option<Parent>,
+    ) -> Busy {
         self.lock().running += 1;
         let (ledger, cancel) = (Arc::clone(self), Arc::default());
-        Busy { ledger, cancel, id: String::new(), guest, waits: false }
+        Busy { ledger, cancel, id: String::new(), guest, parent, waits: false }
     }
 
     /// Tells an answer to end; false when there is none of that name.
@@ -170,6 +185,8 @@ pub(crate) struct Busy {
     id: String,
     /// Whose it is, where keys are asked for.
     guest: Option<Arc<Guest>>,
+    /// The client's span that it belongs to.
+    parent: Option<Parent>,
     waits: bool,
 }
 
@@ -227,6 +244,9 @@ impl Busy {
         }
         let key = self.guest.as_ref().map(|guest| guest.name());
         self.ledger.metrics.answered(response, key);
+        if let Some(traces) = &self.ledger.traces {
+            traces.answered(response, self.parent, key);
+        }
         let mut counts = self.ledger.lock();
         let totals = &mut counts.totals;
         totals.answers += 1;

@@ -41,7 +41,7 @@ impl Caller {
 
     /// What it may read of what others wait for: of answers to the same key, or to the same tab.
     pub(crate) fn readers(&self) -> Vec<Reader> {
-        let key = self.asker.0.as_ref().map(|guest| Reader::Key(guest.name().to_owned()));
+        let key = self.asker.guest.as_ref().map(|guest| Reader::Key(guest.name().to_owned()));
         key.into_iter().chain(self.tab.clone()).collect()
     }
 

@@ -8,6 +8,7 @@ mod allowance;
 use crate::activity::{Busy, Ledger};
 use crate::error::INVALID_API_KEY;
 use crate::options::{KeyOptions, Limits, limits};
+use crate::traces::Parent;
 use allowance::Allowance;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
@@ -155,12 +156,17 @@ impl Guest {
 
 /// Who asks, as far as that is asked.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Asker(pub(crate) Option<Arc<Guest>>);
+pub(crate) struct Asker {
+    /// Absent where no keys are asked for.
+    pub(crate) guest: Option<Arc<Guest>>,
+    /// The client's span that what is asked belongs to.
+    pub(crate) parent: Option<Parent>,
+}
 
 impl Asker {
     /// Whose what is kept for them is: that of all keys of the same name, so that one can follow another.
     pub(crate) fn holder(&self) -> &str {
-        self.0.as_ref().map_or("", |guest| guest.name())
+        self.guest.as_ref().map_or("", |guest| guest.name())
     }
 
     /// Begins a request, if one more is allowed.
@@ -168,15 +174,15 @@ impl Asker {
     /// # Errors
     /// `rate_limit_exceeded`, `invalid_api_key`.
     pub(crate) fn begin(&self, ledger: &Arc<Ledger>) -> Result<Busy, ErrorBody> {
-        if let Some(guest) = &self.0 {
+        if let Some(guest) = &self.guest {
             guest.enter()?;
         }
-        Ok(ledger.begin_for(self.0.clone()))
+        Ok(ledger.begin_for(self.guest.clone(), self.parent))
     }
 
     /// Says in the head of an answer what is left.
     pub(crate) fn tell(&self, response: &mut Response) {
-        let Some(guest) = &self.0 else { return };
+        let Some(guest) = &self.guest else { return };
         let allowance = guest.allowance();
         for (name, value) in allowance.headers(Instant::now()) {
             if let Ok(value) = HeaderValue::from_str(&value) {

@@ -47,6 +47,7 @@ mod router;
 mod socket;
 mod tls;
 mod tokens;
+mod traces;
 mod unix;
 mod watched;
 

@@ -21,6 +21,8 @@ pub struct ServerOptions {
     pub keys: Option<KeyOptions>,
     /// By what certificate the public door is known; `None`: what is said there can be read on the way.
     pub tls: Option<Tls>,
+    /// Where a collector of traces is, by its URL for OTLP over HTTP; `None`: nobody is told.
+    pub traces: Option<String>,
     /// Sites whose pages may use the public door beside its own; browsers of this machine are not let in
     /// for any other.
     pub cors: Vec<Site>,
@@ -114,6 +116,7 @@ impl Default for ServerOptions {
             store: None,
             keys: None,
             tls: None,
+            traces: None,
             cors: Vec::new(),
             reload: None,
             page: Router::new(),

@@ -11,6 +11,7 @@ use crate::error::{METHOD_NOT_ALLOWED, Refusal, json, raw_json};
 use crate::guests::{Asker, Guests};
 use crate::options::ServerOptions;
 use crate::tokens::{detokenize, tokenize};
+use crate::traces::Parent;
 use crate::{conversations, cors, live, responses, socket};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -108,10 +109,11 @@ impl Gate {
         let is_open = matches!(path, "/health" | "/ready" | "/openapi.json" | "/");
         // And a page asks for the key itself.
         let is_open = is_open || path.starts_with("/assets/");
-        match &self.guests {
-            Some(guests) if !is_open => Ok(Asker(Some(guests.check(request.headers())?))),
-            _ => Ok(Asker::default()),
-        }
+        let guest = match &self.guests {
+            Some(guests) if !is_open => Some(guests.check(request.headers())?),
+            _ => None,
+        };
+        Ok(Asker { guest, parent: Parent::of(request.headers()) })
     }
 }
 

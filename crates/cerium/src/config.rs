@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) keys: bool,
     /// Sites whose pages may use `serve`, as written.
     pub(crate) cors: Vec<String>,
+    /// Where `serve` sends traces.
+    pub(crate) traces: Option<String>,
     /// By what certificate `serve` is known.
     pub(crate) tls: Option<TlsTable>,
     /// What holders of keys may ask for, by tier.
@@ -96,6 +98,7 @@ struct CacheTable {
 struct ServeTable {
     listen: Option<Listen>,
     cors: Option<Vec<String>>,
+    traces: Option<String>,
     keys: Option<bool>,
     tls: Option<TlsTable>,
 }
@@ -159,6 +162,7 @@ const KEYS: &[(&str, bool)] = &[
     ("serve.listen", false),
     ("serve.keys", false),
     ("serve.cors", false),
+    ("serve.traces", false),
     ("serve.tls.cert", false),
     ("serve.tls.key", false),
     ("tiers", false),
@@ -249,6 +253,7 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             let serve = file.serve.unwrap_or_default();
             settings.listen = serve.listen.or(settings.listen);
             settings.cors.extend(serve.cors.unwrap_or_default());
+            settings.traces = serve.traces.or(settings.traces);
             settings.tls = serve.tls.or(settings.tls);
             settings.keys |= serve.keys == Some(true);
             settings.tiers.extend(file.tiers.unwrap_or_default());
@@ -413,6 +418,7 @@ mod tests {
             ("serve.listen = '0.0.0.0:80'", "serve.listen"),
             ("serve.keys = false", "serve.keys"),
             ("serve.cors = ['https://evil.example']", "serve.cors"),
+            ("serve.traces = 'https://evil.example'", "serve.traces"),
             ("serve.tls.cert = 'c'", "serve.tls.cert"),
             ("tiers.partner.concurrency = 9", "tiers"),
             ("store.url = 'postgres://evil/x'", "store.url"),

@@ -28,3 +28,4 @@ mod socket;
 mod socket_stored;
 mod stored;
 mod tls;
+mod traces;

@@ -73,6 +73,7 @@ fn options(settings: &Settings, args: &Serve, listen: &Listen) -> Result<ServerO
         keys: keys(settings, args, listen)?,
         tls: settings.tls.as_ref().map(tls).transpose()?,
         store: store(&settings.store, args)?,
+        traces: settings.traces.clone(),
         cors,
         ..ServerOptions::default()
     })
