@@ -26,8 +26,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Threads for connections. The model wants the cores; moving bytes wants little.
-const N_THREADS: usize = 2;
+/// Threads for connections. The model wants the cores, and moving bytes wants little; a second thread would be
+/// woken for most tokens, to find nothing to do. What takes long is done by others.
+const N_THREADS: usize = 1;
 
 /// Threads that parse and tokenise requests; more requests than these wait for their turn.
 const N_READERS: usize = 2;
@@ -50,12 +51,7 @@ pub struct Doors {
 /// # Errors
 /// When the runtime, the signals or a listener cannot be set up.
 pub fn run(doors: Doors, service: Service, options: ServerOptions) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(N_THREADS)
-        .max_blocking_threads(N_READERS)
-        .thread_name("cerium-server")
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     let done = runtime.block_on(async {
         let (first, second) = (signals(1)?, signals(2)?);
         tokio::select! {
@@ -66,6 +62,19 @@ pub fn run(doors: Doors, service: Service, options: ServerOptions) -> io::Result
     // A request that is still being tokenised is not worth waiting for.
     runtime.shutdown_background();
     done
+}
+
+/// What [`serve`] runs on.
+///
+/// # Errors
+/// When the system has no threads left.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(N_THREADS)
+        .max_blocking_threads(N_READERS)
+        .thread_name("cerium-server")
+        .enable_all()
+        .build()
 }
 
 /// Resolves at the `n`-th signal to stop.

@@ -51,7 +51,7 @@ mod traces;
 mod unix;
 mod watched;
 
-pub use accept::{Doors, run, serve};
+pub use accept::{Doors, run, runtime, serve};
 pub use caller::{Answering, Caller, Telling};
 pub use cerium_store::{Key, Place, Retention, Store, StoreError, StoreOptions};
 pub use cors::Site;

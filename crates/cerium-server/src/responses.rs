@@ -14,6 +14,7 @@ use crate::dialect::Narrator;
 use crate::error::{Refusal, json, raw_json};
 use crate::router::{App, Own, Route, asker, now};
 use crate::watched::Watched;
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -48,8 +49,8 @@ pub(crate) async fn create(
     let busy = asker.begin(&app.ledger)?;
     let is_own = request.extensions().get::<Own>().is_some();
     let held = app.bodies.read(request).await?;
-    let (body, keeps) = (held.bytes.clone(), keeps && app.archive.is_some());
-    let plan = in_background(move || Plan::read(&body, keeps)).await?;
+    let keeps = keeps && app.archive.is_some();
+    let plan = look_through(&held.bytes, move |body| Plan::read(body, keeps)).await?;
     let before = before(&app, &plan, asker.holder()).await?;
     let (worker, body) = (Arc::clone(&app), held.bytes.clone());
     let (begun, plan) = in_background(move || {
@@ -61,6 +62,21 @@ pub(crate) async fn create(
     let mut response = answer(&app, begun, plan, asker.holder()).await?;
     name_model(&app, &mut response);
     Ok(response)
+}
+
+/// Bodies up to this size are looked through where they come; another thread would take longer to wake.
+const SHORT: usize = 64 << 10;
+
+/// Looks through a body, which takes a while only if it is long.
+pub(crate) async fn look_through<T: Send + 'static>(
+    body: &Bytes,
+    look: impl FnOnce(&[u8]) -> Result<T, ErrorBody> + Send + 'static,
+) -> Result<T, ErrorBody> {
+    if body.len() <= SHORT {
+        return look(body);
+    }
+    let body = body.clone();
+    in_background(move || look(&body)).await
 }
 
 /// Parsing and tokenising 16 MiB takes a while; connections must not wait for it.

@@ -16,6 +16,7 @@ mod writer;
 use crate::accept::{Closed, Place};
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, to_wire};
 use crate::guests::Asker;
+use crate::responses::look_through;
 use crate::router::{App, Own};
 use axum::Extension;
 use axum::body::Bytes;
@@ -185,7 +186,8 @@ impl Connection {
 
     /// Takes one event of the client's.
     async fn hear(&mut self, text: Utf8Bytes, closed: Option<&ErrorBody>) {
-        let event = match ClientEvent::read(text.as_bytes()) {
+        let bytes = Bytes::from(text.clone());
+        let event = match look_through(&bytes, ClientEvent::read).await {
             Ok(event) => event,
             Err(error) => return self.refuse(&error, None).await,
         };

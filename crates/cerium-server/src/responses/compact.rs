@@ -1,6 +1,6 @@
 //! A conversation counted, and made shorter.
 
-use super::{Plan, before, in_background, whole};
+use super::{Plan, before, in_background, look_through, whole};
 use crate::error::{Refusal, json, raw_json};
 use crate::router::{App, asker, now};
 use axum::extract::{Request, State};
@@ -68,8 +68,7 @@ pub(crate) async fn compact(
 async fn read(app: &Arc<App>, request: Request) -> Result<(Vec<String>, Parsed), ErrorBody> {
     let asker = asker(&request);
     let held = app.bodies.read(request).await?;
-    let body = held.bytes.clone();
-    let plan = in_background(move || Plan::read(&body, false)).await?;
+    let plan = look_through(&held.bytes, |body| Plan::read(body, false)).await?;
     let before = before(app, &plan, asker.holder()).await?;
     let (worker, body) = (Arc::clone(app), held.bytes.clone());
     in_background(move || {

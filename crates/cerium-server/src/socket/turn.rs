@@ -5,7 +5,7 @@ use super::lanes::Lane;
 use super::{Who, error_frame, frame};
 use crate::archive::previous_not_found;
 use crate::body::Held;
-use crate::responses::{Begun, Parent, Plan, before, begin, in_background, open};
+use crate::responses::{Begun, Parent, Plan, before, begin, in_background, look_through, open};
 use crate::router::App;
 use crate::watched::Watched;
 use axum::extract::ws::Message;
@@ -82,9 +82,8 @@ impl Turn {
     ) -> Result<(Begun, Plan), ErrorBody> {
         let app = Arc::clone(&self.app);
         let busy = self.who.asker.begin(&app.ledger)?;
-        let body = held.bytes.clone();
         let keeps = !self.who.is_own && app.archive.is_some();
-        let mut plan = in_background(move || Plan::read(&body, keeps)).await?;
+        let mut plan = look_through(&held.bytes, move |body| Plan::read(body, keeps)).await?;
         // What the connection does not remember may be stored.
         match (&parent, previous) {
             (None, Some(previous)) if app.archive.is_none() => {

@@ -9,6 +9,7 @@
 //! Two clients have the same conversation, turn by turn in turns: one sends all of it each time, on one
 //! connection that it keeps, the other what is new.
 
+mod bare;
 mod client;
 mod scripted;
 
@@ -28,6 +29,7 @@ use cerium_session::Service;
 use client::{Client, Http, Socket, Turn};
 use scripted::Scripted;
 use serde::Serialize;
+use serde_json::json;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -63,6 +65,9 @@ pub(crate) fn run(output: Output, settings: &Settings, args: &BenchServe) -> Res
     let notes = generator.notes();
     let service = Service::new(found.name.clone(), tokenizer, template, N_CONTEXT, generator);
     let server = Server::start(service)?;
+    let pace = Duration::from_micros(args.pace);
+    let bare = bare::pass(args.turns * args.tokens, pace)?;
+    let bare_us = quantiles(bare.into_iter().map(micros).collect());
     let mut rows = Vec::new();
     for &history in &args.history {
         let _spinner = Spinner::start(output, format!("{history} tokens of history"));
@@ -84,18 +89,20 @@ pub(crate) fn run(output: Output, settings: &Settings, args: &BenchServe) -> Res
         rows.extend(names.into_iter().zip(&seen).map(|(name, seen)| row(name, seen)));
     }
     if output.json {
-        output::object(&rows)?;
+        output::object(&json!({ "bare_token_us": bare_us, "rows": rows }))?;
     } else {
-        output::data(&text(&found.name, args, &rows))?;
+        output::data(&text(&found.name, args, bare_us, &rows))?;
     }
     Ok(Exit::Done)
 }
 
+/// At the median, and for nineteen in twenty.
+fn quantiles(mut values: Vec<f64>) -> [f64; 2] {
+    values.sort_by(f64::total_cmp);
+    [quantile(&values, 0.5), quantile(&values, 0.95)]
+}
+
 fn row(transport: &'static str, turns: &[Turn]) -> Row {
-    let quantiles = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        [quantile(&values, 0.5), quantile(&values, 0.95)]
-    };
     let each = |value: fn(&Turn) -> Duration| {
         quantiles(turns.iter().map(|turn| micros(value(turn))).collect())
     };
@@ -116,15 +123,15 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn text(model: &str, args: &BenchServe, rows: &[Row]) -> String {
+fn text(model: &str, args: &BenchServe, bare_us: [f64; 2], rows: &[Row]) -> String {
     let mut text = format!(
         "{model}'s template and tokens; a script writes {} tokens a turn, one every {} us\n\
          outside of it, in us at the median (and for 19 of 20):\n\n\
          {:>9} {:>10} {:>10} {:>20} {:>20} {:>20}\n",
         args.tokens, args.pace, "history", "transport", "sent", "turn", "first token", "token",
     );
+    let pair = |[median, most]: [f64; 2]| format!("{median:.0} ({most:.0})");
     for row in rows {
-        let pair = |[median, most]: [f64; 2]| format!("{median:.0} ({most:.0})");
         let _ = writeln!(
             text,
             "{:>9} {:>10} {:>10} {:>20} {:>20} {:>20}",
@@ -136,6 +143,11 @@ fn text(model: &str, args: &BenchServe, rows: &[Row]) -> String {
             pair(row.token_us),
         );
     }
+    let _ = writeln!(
+        text,
+        "\na token that one bare thread passes on to a socket takes {} us here",
+        pair(bare_us)
+    );
     text
 }
 
@@ -150,11 +162,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").context("finding a port")?;
         let address = listener.local_addr().context("finding the port")?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .context("starting the server")?;
+        let runtime = cerium_server::runtime().context("starting the server")?;
         thread::spawn(move || {
             runtime.block_on(async {
                 let doors = Doors { public: Some(listener.into()), private: None };
