@@ -186,7 +186,7 @@ impl Connection {
 
     /// Takes one event of the client's.
     async fn hear(&mut self, text: Utf8Bytes, closed: Option<&ErrorBody>) {
-        let bytes = Bytes::from(text.clone());
+        let bytes = Message::Text(text.clone()).into_data();
         let event = match look_through(&bytes, ClientEvent::read).await {
             Ok(event) => event,
             Err(error) => return self.refuse(&error, None).await,

@@ -160,7 +160,7 @@ pub(crate) fn n_open(server: &Server) -> usize {
     table.lines().filter(is_open).count()
 }
 
-fn n_files() -> usize {
+pub(crate) fn n_files() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 

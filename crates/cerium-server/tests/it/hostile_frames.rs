@@ -16,7 +16,7 @@ const MOMENT: Duration = Duration::from_millis(200);
 const LAST: &[u8] = b"the last of it";
 
 /// A connection that is a WebSocket.
-fn open(server: &Server) -> TcpStream {
+pub(crate) fn open(server: &Server) -> TcpStream {
     let mut stream = server.connect();
     let asked = b"GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -33,7 +33,7 @@ fn open(server: &Server) -> TcpStream {
 }
 
 /// A frame as RFC 6455 has it, unless `first` and `n` say otherwise.
-fn frame(first: u8, masked: bool, n: u64, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, masked: bool, n: u64, payload: &[u8]) -> Vec<u8> {
     let mask = if masked { 0x80 } else { 0 };
     let mut all = vec![first];
     match n {

@@ -1,6 +1,8 @@
 //! The whole way down: a real model behind the door.
 
-use crate::client::{Answer, Server, chunk, post};
+use crate::client::{Answer, Server, chunk, post, wait_until};
+use crate::hostile::{self, Dice};
+use crate::hostile_frames;
 use cerium_engine::{Engine, EngineOptions};
 use cerium_model::file::ModelFile;
 use cerium_model::template::ChatTemplate;
@@ -11,10 +13,15 @@ use cerium_session::Service;
 use serde_json::{Value, json};
 use std::io::{BufReader, Write};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A small model, on one thread.
 pub(crate) fn real() -> Service {
+    real_with_engine().0
+}
+
+/// The same, and its engine.
+fn real_with_engine() -> (Service, Engine) {
     let file = ModelFile::open(&cerium_hub::test_model("smollm2-135m")).unwrap();
     let tokenizer = Arc::new(Tokenizer::from_gguf(&file.gguf).unwrap());
     let template = Arc::new(ChatTemplate::from_gguf(&file.gguf, &tokenizer).unwrap());
@@ -22,7 +29,8 @@ pub(crate) fn real() -> Service {
     let model = Model::load(file, Cpu::best(), 1).unwrap();
     let engine = Engine::start(model, EngineOptions { n_running_max: 1, ..Default::default() });
     let n_context = engine.n_context();
-    Service::new("smollm2-135m".into(), tokenizer, template, n_context, engine)
+    let name = "smollm2-135m".to_owned();
+    (Service::new(name, tokenizer, template, n_context, engine.clone()), engine)
 }
 
 fn serve_135m() -> Server {
@@ -97,4 +105,70 @@ fn a_client_that_leaves_makes_room_at_once() {
     let waited = begun.elapsed();
     // The story would fill a context of thousands of tokens.
     assert!(waited.as_secs() < 30, "{waited:?} for one token");
+}
+
+/// Connections that ask a real model and go, each after another while: over HTTP and WebSocket, while the prompt is
+/// computed or the answer. Debug builds audit pages of keys and values after every step.
+fn ask_and_drop(n: usize) {
+    let (service, engine) = real_with_engine();
+    let server = Server::start(service, ServerOptions::default());
+    let running = || {
+        let page = server.get("/metrics").body;
+        let line =
+            page.lines().find(|line| line.starts_with("cerium_num_requests_running")).unwrap();
+        line.split(' ').next_back().unwrap().parse::<f64>().unwrap()
+    };
+    let (mut dice, mut times, mut n_files) = (Dice(11), Vec::new(), 0);
+    for round in 0..n {
+        // A prompt of its own, so that there is something to compute.
+        let input = format!("{round} {}", "some words to be read ".repeat(dice.below(60)));
+        let mut body = json!({"model": "smollm2-135m", "input": input, "stream": true,
+                              "store": false, "max_output_tokens": 500});
+        let mut stream = server.connect();
+        if dice.below(2) == 0 {
+            stream.write_all(&post("/v1/responses", &body)).unwrap();
+        } else {
+            stream = hostile_frames::open(&server);
+            body["type"] = "response.create".into();
+            let body = body.to_string();
+            let frame = hostile_frames::frame(0x81, true, body.len() as u64, body.as_bytes());
+            stream.write_all(&frame).unwrap();
+        }
+        std::thread::sleep(Duration::from_micros(dice.below(120_000) as u64));
+        drop(stream);
+        let dropped = Instant::now();
+        while running() > 0.0 {}
+        // Between steps: whatever was cancelled is computed no more.
+        engine.n_known(&[1]);
+        times.push(dropped.elapsed());
+        if round == n / 10 {
+            n_files = hostile::n_files();
+        }
+    }
+    wait_until("all connections are let go of", || hostile::n_open(&server) == 0);
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+    eprintln!(
+        "{n} connections; compute stopped after {:?} (p50), {:?} (p99), {:?} (max); open files from \
+         {n_files} to {}",
+        at(50),
+        at(99),
+        at(100),
+        hostile::n_files(),
+    );
+    assert!(at(100) < Duration::from_secs(10), "{times:?}");
+    let body = json!({"model": "smollm2-135m", "input": "a", "max_output_tokens": 2});
+    assert_eq!(server.post("/v1/responses", &body).status, 200);
+}
+
+#[test]
+fn who_asks_a_real_model_and_goes_leaves_it_idle() {
+    ask_and_drop(20);
+}
+
+/// `cargo test -p cerium-server --test it real::at_length -- --ignored --nocapture`, alone.
+#[test]
+#[ignore = "it takes minutes, and its times mean something on a quiet machine alone"]
+fn at_length() {
+    ask_and_drop(1000);
 }
