@@ -69,7 +69,9 @@ pub fn apply_all(proposals: &[Proposal], journal: &Journal) -> Result<Vec<Receip
         return Err(conflict(&writer, proposals, changed, clashes));
     }
     let note = |id| {
-        receipts.iter_mut().for_each(|receipt| receipt.undo = Some(id));
+        for receipt in &mut receipts {
+            receipt.undo = Some(id);
+        }
         note(proposals, String::new(), &receipts)
     };
     let files: Vec<(&str, &[u8], &[u8])> =

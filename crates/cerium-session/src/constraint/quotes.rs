@@ -51,8 +51,7 @@ pub(super) fn rules(sources: &[String]) -> Result<String, String> {
         };
         let _ = writeln!(rules, "quoted_{i}: {quoted}\"=======\" replaced{again}");
         let Some(n) = n else { continue };
-        let mut piece = String::new();
-        lines[i..i + n].iter().for_each(|line| piece += &format!("{}\n", line.text()));
+        let piece = lines[i..i + n].iter().map(Line::text).collect::<Vec<_>>().join("\n") + "\n";
         let later = first.map(|first| format!(" | begun_{first}")).unwrap_or_default();
         let _ = writeln!(rules, "begun_{i}: {} quoted_{}{later}", literal(&piece), i + n);
         let _ = writeln!(rules, "block_{i}: \"<<<<<<< SEARCH\\n\" begun_{i}");
