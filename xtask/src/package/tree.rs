@@ -24,10 +24,8 @@ pub(super) fn lay_out(binary: &Path, licenses: &str, prefix: &Path) -> Result<()
     make_executable(&cerium)?;
     let pages = prefix.join("share/man/man1");
     run(command(binary).arg("man").arg(&pages))?;
-    for page in sorted(&pages)? {
-        // Without a time and a name in it, so that equal pages are equal files.
-        run(command("gzip").args(["-9", "--no-name"]).arg(page))?;
-    }
+    // Without a time and a name in it, so that equal pages are equal files.
+    run(command("gzip").args(["-9", "--no-name"]).args(sorted(&pages)?))?;
     for (shell, place) in COMPLETIONS {
         let script = output(command(binary).args(["completions", shell]))?;
         write(&prefix.join(place), script.as_bytes())?;
