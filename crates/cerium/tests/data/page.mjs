@@ -1,4 +1,4 @@
-// Uses the page as a person would, in Chromium: node page.mjs ADDRESS DIRECTORY_OF_PICTURES
+// Uses the page as a person would, in Chromium: node page.mjs ADDRESS DIRECTORY_OF_PICTURES [KEY]
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { once } from "node:events";
 import { chromium } from "playwright-core";
 
-const [address, pictures] = process.argv.slice(2);
+const [address, pictures, key] = process.argv.slice(2);
 const port = address.split(":").pop();
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PATIENCE = 90_000;
@@ -63,8 +63,9 @@ async function editing() {
   const written = await answer.locator(".drafted").textContent();
   assert.match(written, /def spread/);
   assert.ok((await answer.locator(".drafted span").count()) > 0, "drafts are coloured");
-  assert.match(await page.getByLabel("Computed prompts").first().textContent(), /pages in \d+ branch/);
-  assert.match(await page.getByLabel("In short").textContent(), /Drafts accepted\d+%/);
+  // How everything stands is told a little later.
+  await page.getByLabel("Computed prompts").filter({ hasText: /pages in \d+ branch/ }).first().waitFor();
+  await page.getByLabel("In short").filter({ hasText: /Drafts accepted\d+%/ }).waitFor();
   await fair(page, "live, light");
   await picture(page, "live-light");
 
@@ -156,6 +157,27 @@ async function onAPhone() {
   await page.context().close();
 }
 
+/** Where keys are asked for, nothing but the page is given to who has none. */
+async function entering() {
+  const page = await open({ viewport: { width: 1280, height: 860 }, colorScheme: "light" });
+  const dialog = page.getByRole("dialog");
+  const field = dialog.getByRole("textbox", { name: "Key" });
+  await field.fill("cer-no-such-key");
+  await page.keyboard.press("Enter");
+  await dialog.getByRole("alert").waitFor();
+  await fair(page, "a key is asked for");
+  await field.fill(key);
+  await page.keyboard.press("Enter");
+  await dialog.waitFor({ state: "hidden" });
+  await page.getByLabel("What should change?").fill("rename mean to average");
+  await page.getByRole("button", { name: "Write edit" }).click();
+  await page.getByRole("button", { name: "Accept" }).click();
+  assert.match(await text(page), /def average/);
+  // That there was none is what a browser says of an answer with status 401.
+  assert.deepEqual(troubles.splice(0).filter((told) => !/401/.test(told)), []);
+  await page.context().close();
+}
+
 /** A page of another site can neither use the server nor show its page. */
 async function elsewhere() {
   const other = createServer((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html><title>other</title>"));
@@ -177,7 +199,7 @@ async function elsewhere() {
   other.close();
 }
 
-for (const part of [editing, talking, measuring, onAPhone, elsewhere]) {
+for (const part of key ? [entering] : [editing, talking, measuring, onAPhone, elsewhere]) {
   const began = performance.now();
   await part();
   console.log(`${part.name}: ${((performance.now() - began) / 1000).toFixed(1)} s`);

@@ -6,17 +6,29 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// A browser's driver, and a judge of what those can use who do not see or point.
 const PACKAGES: [&str; 2] = ["playwright-core@1.65.1", "axe-core@4.14.1"];
 
 #[test]
 fn a_browser_uses_the_page() {
-    let Some(packages) = packages() else { return };
     let world = World::new();
-    let server = start_of(&world, "qwen2.5-coder-0.5b", &[]);
-    // Modules are looked for beside the program.
-    let program = packages.join("page.mjs");
+    browse(&start_of(&world, "qwen2.5-coder-0.5b", &[]), &[]);
+}
+
+#[test]
+fn a_browser_asks_for_the_key() {
+    let world = World::new();
+    let made = world.run(&["keys", "create", "browser", "--json"]).exits(0).json();
+    browse(&start_of(&world, "smollm2-135m", &["--keys"]), &[made["key"].as_str().unwrap()]);
+}
+
+/// Uses the page of a server.
+fn browse(server: &Server, more: &[&str]) {
+    let Some(packages) = packages() else { return };
+    // Modules are looked for beside the program, of which each test has its own.
+    let program = packages.join(format!("page-{}.mjs", more.len()));
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/page.mjs"), &program).unwrap();
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page-pictures");
     fs::create_dir_all(&pictures).unwrap();
@@ -24,6 +36,7 @@ fn a_browser_uses_the_page() {
         .arg(program)
         .arg(&server.address)
         .arg(&pictures)
+        .args(more)
         .env("CHROMIUM", chromium().unwrap())
         .output()
         .unwrap();
@@ -98,6 +111,9 @@ fn chromium() -> Option<PathBuf> {
 /// Installs what drives a browser once, below the target directory. Without it, an index or a browser there is nothing to
 /// test with, which a test run may not hide on the machine that decides.
 fn packages() -> Option<PathBuf> {
+    // Tests run side by side.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join(PACKAGES.join("-"));
     let done = packages.join("installed");
     let trouble = if chromium().is_none() {
