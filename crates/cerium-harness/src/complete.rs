@@ -35,6 +35,9 @@ pub struct CompleteOptions {
     pub tokens_max: Option<u32>,
     /// Tokens of text around the point at most; the context may allow fewer. Absent: 1,024.
     pub window_tokens_max: Option<usize>,
+    /// Tokens of text after the point at most. They stand behind the text before it, so that they are read anew with every
+    /// key. Absent: as many as the window holds.
+    pub after_tokens_max: Option<usize>,
 }
 
 /// A completion.
@@ -165,8 +168,10 @@ fn complete_after(
     let tokens_max = options.tokens_max.unwrap_or(TOKENS_DEFAULT);
     let room = model.context_tokens.saturating_sub(tokens_max as usize + FRAME_TOKENS);
     let window_tokens_max = options.window_tokens_max.unwrap_or(WINDOW_TOKENS_DEFAULT).min(room);
+    let after_tokens_max = options.after_tokens_max.unwrap_or(usize::MAX);
     let count_tokens = |text: &str| backend.count_tokens(text);
-    let (before, after) = window(&before, &after, window_tokens_max, &count_tokens);
+    let (before, after) =
+        window(&before, &after, window_tokens_max, after_tokens_max, &count_tokens);
 
     let request = CompletionRequest {
         suffix: Some(after.to_owned()),

@@ -44,7 +44,7 @@ fn the_model_sees_the_lines_nearest_to_the_point() {
         |range: std::ops::Range<usize>| -> String { range.map(|i| format!("l{i:02}\n")).collect() };
     let (before, after) = (lines(0..50), lines(50..99));
     let seen = |before: &str, after: &str, n| {
-        let (before, after) = window(before, after, n, &|text| text.len());
+        let (before, after) = window(before, after, n, usize::MAX, &|text| text.len());
         (before.len(), after.len())
     };
     assert_eq!(seen(&before, &after, 80), (60, 20));
@@ -52,9 +52,20 @@ fn the_model_sees_the_lines_nearest_to_the_point() {
     assert_eq!(seen(&before, "", 80), (80, 0));
     assert_eq!(seen(&before, &after, 3), (0, 0));
     assert_eq!(seen(&before, &after, 10_000), (200, 196));
-    assert!(before.ends_with(window(&before, &after, 80, &|text| text.len()).0));
+    assert!(before.ends_with(window(&before, &after, 80, usize::MAX, &|text| text.len()).0));
+    assert_eq!(window(&before, &after, 80, 9, &|text| text.len()).1, "l50\nl51\n");
+
+    // Who types on, line after line, has the same beginning before the point for a while.
+    let text = lines(0..99);
+    let firsts: Vec<&str> = (60..76)
+        .map(|n| window(&text[..4 * n], "", 160, usize::MAX, &|text| text.len()).0)
+        .inspect(|before| assert!(before.len() > 140))
+        .map(|before| &before[..3])
+        .collect();
+    assert_eq!(firsts.chunk_by(|a, b| a == b).count(), 5, "{firsts:?}");
+
     let minified = "é".repeat(100_000);
-    let (before, after) = window(&minified, &minified, 100_000, &|text| text.len());
+    let (before, after) = window(&minified, &minified, 100_000, usize::MAX, &|text| text.len());
     assert!(before.len() <= 4_000 && after.len() <= 4_001, "{} {}", before.len(), after.len());
 }
 

@@ -14,6 +14,8 @@ use std::ops::ControlFlow;
 const REMEMBERED_MAX: usize = 32;
 /// Lines suggested at most where a line begins or has ended.
 const LINES_MAX: usize = 6;
+/// Tokens of text after the cursor that the model sees: each key has them read anew.
+const AFTER_TOKENS_MAX: usize = 128;
 /// Tokens written at most.
 const TOKENS_MAX: u32 = 96;
 
@@ -81,7 +83,11 @@ pub(super) fn ask(
     let line_before = file.text[..at].rsplit('\n').next().unwrap_or_default();
     let begun = !line_before.trim().is_empty();
     let mut shown = String::new();
-    let options = CompleteOptions { tokens_max: Some(TOKENS_MAX), window_tokens_max: None };
+    let options = CompleteOptions {
+        tokens_max: Some(TOKENS_MAX),
+        after_tokens_max: Some(AFTER_TOKENS_MAX),
+        window_tokens_max: None,
+    };
     let point = Point::at(&file.text, at);
     let completion = complete_buffer(backend, file, point, &options, &mut |text| {
         shown.push_str(text);
