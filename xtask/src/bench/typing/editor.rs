@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use std::fs::DirBuilder;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -17,6 +19,7 @@ pub(super) struct Editor {
     server: Child,
     input: ChildStdin,
     heard: Receiver<(Instant, Value)>,
+    cerium: PathBuf,
     /// The server's engine and journal are its own.
     folder: TempDir,
     n_asked: u64,
@@ -38,10 +41,9 @@ pub(super) struct Told {
 impl Editor {
     pub(super) fn start(cerium: &Path, model: &str) -> Result<Self> {
         let folder = TempDir::new()?;
-        let mut server = Command::new(cerium)
-            .args(["lsp", "--no-daemon", "--no-persist", "--quiet", "--model", model])
-            .env("XDG_STATE_HOME", folder.path())
-            .current_dir(&folder)
+        DirBuilder::new().mode(0o700).create(folder.path().join("run"))?;
+        let mut server = command(cerium, &folder)
+            .args(["lsp", "--no-persist", "--quiet", "--model", model])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -58,8 +60,16 @@ impl Editor {
                 }
             }
         });
-        let mut editor =
-            Self { server, input, heard, folder, n_asked: 0, version: 0, asked: Vec::new() };
+        let mut editor = Self {
+            server,
+            input,
+            heard,
+            cerium: cerium.to_owned(),
+            folder,
+            n_asked: 0,
+            version: 0,
+            asked: Vec::new(),
+        };
         editor
             .say(&json!({ "id": 0, "method": "initialize", "params": { "capabilities": {} } }))?;
         editor.wait(0)?;
@@ -153,7 +163,18 @@ impl Drop for Editor {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
+        let _ = command(&self.cerium, &self.folder).arg("stop").output();
     }
+}
+
+/// The program, with an engine and a journal of its own.
+fn command(cerium: &Path, folder: &TempDir) -> Command {
+    let mut command = Command::new(cerium);
+    command
+        .env("XDG_RUNTIME_DIR", folder.path().join("run"))
+        .env("XDG_STATE_HOME", folder.path())
+        .current_dir(folder);
+    command
 }
 
 fn read(output: &mut impl BufRead) -> Option<Value> {
