@@ -1,7 +1,7 @@
 //! What a change must pass, the cheap checks first; the tests' own summary comes last.
 
-use crate::page;
 use crate::project::{cargo, run};
+use crate::{extension, page};
 use anyhow::Result;
 use std::process::Stdio;
 
@@ -29,6 +29,7 @@ impl Ci {
             deny()?;
         }
         page::check()?;
+        extension::check()?;
         run(cargo().args(["test", "--workspace"]))
     }
 }

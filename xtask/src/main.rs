@@ -9,6 +9,7 @@
 mod bench;
 mod ci;
 mod eval;
+mod extension;
 mod machine;
 mod package;
 mod page;

@@ -180,32 +180,6 @@ try {
   await picture('edit-by-the-model');
   const status = await page.locator('.statusbar-item:has-text("tok/s")').innerText();
   console.log(`status bar: ${status.trim()}`);
-
-  // The plan, in its view; a question, in its panel.
-  const command = async (name, asks, text) => {
-    await press('F1');
-    await page.waitForSelector('.quick-input-widget:visible');
-    await page.keyboard.type(`cerium: ${name}`);
-    await page.waitForSelector(`.quick-input-list >> text=${name}`);
-    await press('Enter');
-    await page.waitForSelector(`.quick-input-widget:visible >> text=${asks}`);
-    await page.keyboard.type(text);
-    await press('Enter');
-  };
-  await page.click('.pane-header:has-text("cerium: plan")');
-  await command('Write a Plan', 'What is to be reached', 'rename square to quadrat in shapes.py');
-  const step = page.locator('.pane:has-text("cerium: plan") .monaco-list-row').first();
-  await step.waitFor();
-  await picture('plan');
-  console.log(`plan: ${(await step.innerText()).replaceAll('\n', ' ')}`);
-
-  await command('Ask about the Code', 'Question about the code', 'what does square compute?');
-  const panel = page.frameLocator('iframe.webview').last().frameLocator('iframe');
-  await panel.locator('a').first().waitFor();
-  await picture('answer');
-  console.log(`answer: ${await panel.locator('pre').innerText()}`);
-  await panel.locator('a').first().click();
-  await page.waitForSelector('.tab.active:has-text("shapes.py")');
 } catch (error) {
   await picture('failed');
   console.error(log.slice(-4000));

@@ -166,3 +166,27 @@ impl Documents {
 pub(super) fn path_of(uri: &Uri) -> Option<PathBuf> {
     Url::parse(&uri.0).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_document_belongs_to_the_tree_around_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        for tree in ["one/.git", "two/.git", "two/src"] {
+            fs::create_dir_all(dir.join(tree)).unwrap();
+        }
+        let mut documents = Documents::new();
+        documents.folders = vec![dir.join("two/src"), dir.join("one")];
+        let uri = |path: &str| Uri(Url::from_file_path(dir.join(path)).unwrap().into());
+        let (root, path) = (|tree: &str| dir.join(tree), str::to_owned);
+        assert_eq!(documents.place(&uri("one/a b.py")), (root("one"), path("a b.py")));
+        assert_eq!(documents.place(&uri("two/src/c.py")), (root("two"), path("src/c.py")));
+        let untitled = documents.place(&Uri::from("untitled:Untitled-1"));
+        assert_eq!(untitled, (root("two"), path("Untitled-1")), "the tree of the first folder");
+        assert_eq!(documents.place(&uri("gone/d.py")), (root("two"), path("d.py")));
+    }
+}

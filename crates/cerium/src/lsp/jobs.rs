@@ -5,6 +5,7 @@ use super::client::Refusal;
 use crate::interrupt::Stop;
 use gen_lsp_types::Uri;
 use lsp_server::{ErrorCode, RequestId};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
@@ -55,7 +56,10 @@ impl Jobs {
         self.running.push(Job { id: id.clone(), until_key_in, stop: stop.clone() });
         let (events, held) = (self.events.clone(), Arc::clone(&self.threads));
         thread::spawn(move || {
-            let done = stop.during(|| work(&stop));
+            // A mistake of ours ends one request, and not the editor's wait for it.
+            let done = panic::catch_unwind(AssertUnwindSafe(|| stop.during(|| work(&stop))));
+            let broken = |_| Err(Refusal::new(ErrorCode::InternalError, "a mistake of cerium's"));
+            let done = done.unwrap_or_else(broken);
             drop(held);
             // Nobody listens any more when the editor has gone.
             let _ = events.send(Event::Done(id, done));
