@@ -34,6 +34,7 @@ mod strategy;
 mod view;
 mod warm;
 mod watch;
+mod written;
 
 pub use apply::{apply, apply_all, draft_receipt};
 pub use candidates::{CANDIDATES_MAX, Chosen, Reason};
@@ -55,6 +56,7 @@ use crate::files::SourceFile;
 use crate::lines::LineSpan;
 use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
+use written::Written;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -69,6 +71,9 @@ pub struct EditRequest {
     pub symbol: Option<String>,
     /// Whether an instruction that code fully understands is carried out without a model.
     pub direct: bool,
+    /// The diff that an edit of this file had come to, as it was told, when it was broken off for this one.
+    /// A draft: what still holds is written faster, and nothing is written otherwise.
+    pub written: Vec<LineEvent>,
     /// How to look and to ask.
     pub strategy: Strategy,
 }
@@ -82,6 +87,7 @@ impl EditRequest {
             lines: None,
             symbol: None,
             direct: true,
+            written: Vec::new(),
             strategy: Strategy::default(),
         }
     }
@@ -202,12 +208,14 @@ pub fn run_edit(
     };
     let file = &prepared.file;
     let view = View::new(Path::new(&file.path), &file.text);
+    let written = Written::new(&prepared.request.written);
     let mut run = run::Run {
         backend,
         view: &view,
         path: &file.path,
         instruction: prepared.request.instruction.trim(),
         strategy: &prepared.request.strategy,
+        written: (!prepared.request.written.is_empty()).then_some(&written),
         eol: file.eol,
         stats: Stats::default(),
     };

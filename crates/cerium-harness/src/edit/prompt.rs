@@ -7,6 +7,7 @@ use super::reply::{Expected, Part, fence_for, marker};
 use super::scope::Region;
 use super::strategy::{Format, Strategy};
 use super::view::View;
+use super::written::Written;
 use crate::lines::LineSpan;
 use crate::syntax::{Language, outline, render_outline};
 use cerium_protocol::{CreateResponse, Extensions, Input, Item, PromptPart, Role, TextFormat};
@@ -36,6 +37,10 @@ pub(crate) struct Prompt {
     pub(crate) dedents: Vec<String>,
     /// Everything that has to be written again, as it stands now.
     pub(crate) shown: String,
+    /// The same as it will probably be.
+    predicted: String,
+    /// The line before each region, if there is one.
+    heads: Vec<Option<String>>,
     /// What opens and closes its blocks.
     pub(crate) fence: String,
 }
@@ -65,15 +70,13 @@ pub(crate) fn build(
     }
     let comment = view.language.map_or(("# ", ""), Language::comment);
     let several = parts.len() > 1 && strategy.format != Format::SearchReplace;
-    let mut shown: Vec<String> = Vec::new();
-    for (i, part) in parts.iter().enumerate() {
-        if several {
-            shown.push(marker(comment, i + 1));
-        } else if i > 0 {
-            shown.push(format!("{}...{}", comment.0, comment.1));
-        }
-        shown.extend_from_slice(&part.old);
-    }
+    let head = |i: usize| match (several, i) {
+        (true, _) => Some(marker(comment, i + 1)),
+        (false, 0) => None,
+        (false, _) => Some(format!("{}...{}", comment.0, comment.1)),
+    };
+    let heads: Vec<Option<String>> = (0..parts.len()).map(head).collect();
+    let shown = laid_out(&heads, parts.iter().map(|part| part.old.clone()));
     let context = context(view, regions, strategy);
     let fence = fence_for(&[shown.as_slice(), context.as_slice()].concat());
     let tag = view.language.map_or("", Language::tag);
@@ -139,9 +142,20 @@ pub(crate) fn build(
         expected,
         regions: regions.to_vec(),
         dedents,
+        predicted: shown.clone(),
         shown,
+        heads,
         fence,
     }
+}
+
+/// The lines of all regions, each behind its head.
+fn laid_out(heads: &[Option<String>], regions: impl Iterator<Item = Vec<String>>) -> Vec<String> {
+    heads
+        .iter()
+        .zip(regions)
+        .flat_map(|(head, lines)| head.clone().into_iter().chain(lines))
+        .collect()
 }
 
 impl Prompt {
@@ -187,12 +201,20 @@ impl Prompt {
                 prefix: self.prefix.clone(),
                 stop: self.stop.clone(),
                 // The fence is written too.
-                prediction: Some(format!("{}\n{}", self.shown, self.fence)),
+                prediction: Some(format!("{}\n{}", self.predicted, self.fence)),
                 parts,
                 ..Extensions::default()
             },
             ..CreateResponse::new(model.to_owned(), Input::Items(items))
         }
+    }
+
+    /// Expects what an edit that was broken off had written.
+    pub(crate) fn expect(&mut self, written: &Written) {
+        let regions = self.expected.parts.iter().zip(&self.regions).zip(&self.dedents);
+        let regions =
+            regions.map(|((part, region), dedent)| written.region(region.lines, &part.old, dedent));
+        self.predicted = laid_out(&self.heads, regions).join("\n");
     }
 
     /// The request that has everything read that comes before the instruction.

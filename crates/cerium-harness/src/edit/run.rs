@@ -13,6 +13,7 @@ use super::scope::{Choice, Region, Scope};
 use super::strategy::{Format, Strategy};
 use super::view::View;
 use super::watch::{Verdict, Watch};
+use super::written::Written;
 use crate::backend::Backend;
 use crate::files::Eol;
 use cerium_protocol::{ErrorBody, Include, Response, Status};
@@ -31,6 +32,8 @@ pub(crate) struct Run<'r> {
     pub(crate) path: &'r str,
     pub(crate) instruction: &'r str,
     pub(crate) strategy: &'r Strategy,
+    /// What an edit like it had written when it was broken off.
+    pub(crate) written: Option<&'r Written>,
     pub(crate) eol: Eol,
     pub(crate) stats: Stats,
 }
@@ -193,8 +196,11 @@ impl Run<'_> {
             let comments = pieces.iter().any(|p| p.lower().starts_with("comment"))
                 || pieces.iter().any(|p| p.is(&["remove", "delete", "drop", "rewrite"]));
             let view = self.view;
-            let prompt =
+            let mut prompt =
                 prompt::build(view, self.path, group, self.instruction, comments, strategy);
+            if let Some(written) = self.written {
+                prompt.expect(written);
+            }
             let (reply, cut) = self.ask(&prompt, question, draw, likely, on_progress)?;
             let mut expected = prompt.expected.clone();
             expected.cut = cut;

@@ -3,11 +3,12 @@
 use super::Desk;
 use crate::support::{Reply, Scripted};
 use cerium_harness::edit::{
-    EditError, Failure, Format, LineEvent, Progress, Proposal, Route, apply, draft_receipt,
-    plan_edit, run_edit,
+    EditError, EditRequest, Failure, Format, LineEvent, Progress, Proposal, Route, apply,
+    draft_receipt, plan_edit, run_edit,
 };
 use cerium_harness::journal::EntryState;
 use cerium_harness::lines::LineSpan;
+use cerium_protocol::CreateResponse;
 use proptest::prelude::*;
 use std::fs;
 use std::ops::ControlFlow;
@@ -355,4 +356,38 @@ proptest! {
         desk.journal().undo(None).unwrap();
         prop_assert_eq!(desk.bytes(), old);
     }
+}
+
+#[test]
+fn an_edit_is_drafted_from_one_that_was_broken_off() {
+    let desk = desk();
+    let edit = |instruction: &str, written: Vec<LineEvent>| {
+        let model = Scripted::new([SECOND]);
+        let request =
+            EditRequest { symbol: Some("second".to_owned()), written, ..desk.request(instruction) };
+        let prepared = plan_edit(&desk.workspace(), request).unwrap();
+        let mut told = Vec::new();
+        run_edit(&model, &prepared, &mut |progress: Progress<'_>| {
+            if let Progress::Line(event) = progress {
+                told.push(event);
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        let request = model.asked().remove(0);
+        (told, request)
+    };
+    let (told, alone) = edit("add y to second", Vec::new());
+    let new = told.iter().find_map(|event| match event {
+        LineEvent::Add { text } => Some(text.trim().to_owned()),
+        _ => None,
+    });
+    let new = new.unwrap();
+    let (_, next) = edit("add y to second. and z", told);
+    let prediction = |request: &CreateResponse| request.cerium.prediction.clone().unwrap();
+    assert!(!prediction(&alone).contains(&new), "{}", prediction(&alone));
+    assert!(prediction(&next).contains(&new), "{}", prediction(&next));
+    // A draft is all that it is: the model is asked as if nothing had been before.
+    let (_, at_once) = edit("add y to second. and z", Vec::new());
+    assert_eq!((&next.input, &next.cerium.prefix), (&at_once.input, &at_once.cerium.prefix));
 }
