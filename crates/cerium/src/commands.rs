@@ -6,7 +6,7 @@ mod cache;
 mod complete;
 mod completions;
 mod doctor;
-mod edit;
+pub(crate) mod edit;
 mod journal;
 mod keys;
 mod lsp;
@@ -17,13 +17,16 @@ mod serve;
 mod stop;
 mod why;
 
+pub(crate) use journal::age;
+pub(crate) use plan::{needed, step_requests};
+
 use crate::backend::Counted;
 use crate::cli::{Cli, Command, Global};
 use crate::config::{self, Settings};
 use crate::engine::{self, PlaceError};
 use crate::local::LocalBackend;
 use crate::output::{self, Output};
-use crate::{interrupt, model};
+use crate::{interrupt, model, tui};
 use anyhow::{Context as _, Result};
 use cerium_harness::journal::Journal;
 use cerium_harness::workspace::{StateHome, Workspace};
@@ -66,19 +69,19 @@ pub(crate) struct Context {
 }
 
 /// The tree around the working directory, and where its state is.
-struct Tree {
-    workspace: Workspace,
-    state: StateHome,
+pub(crate) struct Tree {
+    pub(crate) workspace: Workspace,
+    pub(crate) state: StateHome,
 }
 
 impl Tree {
     /// That of the working directory.
-    fn here() -> Result<Self> {
+    pub(crate) fn here() -> Result<Self> {
         let cwd = env::current_dir().context("finding the working directory")?;
         Ok(Self { workspace: Workspace::discover(&cwd)?, state: StateHome::from_env()? })
     }
 
-    fn journal(&self) -> Journal {
+    pub(crate) fn journal(&self) -> Journal {
         Journal::of(&self.state, self.workspace.root())
     }
 }
@@ -86,7 +89,7 @@ impl Tree {
 impl Context {
     /// The model that was set for a tree, fetched first, if need be: the engine's, or loaded here
     /// where that is wanted or there is no safe place to meet one.
-    fn backend(&self, tree: &Tree) -> Result<Counted> {
+    pub(crate) fn backend(&self, tree: &Tree) -> Result<Counted> {
         self.connect(&config::load(Some(tree.workspace.root()), &self.flags)?)
     }
 
@@ -131,7 +134,11 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Doctor) => doctor::run(&context),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
-        _ => {
+        None if !output.json && !output.quiet && tui::is_possible() => {
+            let output = Output { quiet: true, ..output };
+            tui::run(Context { output, ..context })
+        }
+        None => {
             output::data(&Cli::command().render_help().ansi().to_string())?;
             Ok(Exit::Done)
         }

@@ -4,14 +4,16 @@
 
 use std::cell::RefCell;
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// What a shell reports for a command ended by Ctrl-C.
 pub(crate) const EXIT_CODE: u8 = 130;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// What must be put in order before the program ends at once.
+static BEFORE_EXIT: Mutex<Option<fn()>> = Mutex::new(None);
 /// How many pieces of work want to be asked rather than ended.
 static DEFERRED: AtomicUsize = AtomicUsize::new(0);
 /// Somebody else hears signals.
@@ -26,6 +28,10 @@ pub(crate) fn install() {
         }
         let second = REQUESTED.swap(true, Ordering::SeqCst);
         if second || DEFERRED.load(Ordering::SeqCst) == 0 {
+            if let Some(put_in_order) = *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                put_in_order();
+            }
             process::exit(i32::from(EXIT_CODE));
         }
         NOTIFY.notify_waiters();
@@ -54,6 +60,11 @@ impl Drop for Deferred {
     fn drop(&mut self) {
         DEFERRED.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Has this done before a signal ends the program at once.
+pub(crate) fn before_exit(put_in_order: fn()) {
+    *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(put_in_order);
 }
 
 thread_local! {

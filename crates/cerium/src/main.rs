@@ -3,7 +3,7 @@
 //! `cli` is what can be typed, `config` what was set, `commands` what is done, `output` all that is
 //! printed. `model` finds and loads a model, `local` is the harness's door to it in this process,
 //! `engine` the one to it in the process that all commands of a person share; `lsp` is what editors talk to, `page` what
-//! a server shows in a browser.
+//! a server shows in a browser, `tui` what a bare `cerium` shows on a terminal.
 
 mod backend;
 mod cli;
@@ -20,6 +20,7 @@ mod model;
 mod output;
 mod page;
 mod stats;
+mod tui;
 
 use clap::Parser;
 use output::Output;

@@ -154,11 +154,23 @@ fn to_stderr(text: &str) {
 /// Text of files and models as a terminal may see it: what could move its cursor, change its title
 /// or turn the direction of reading is replaced.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if text.contains(steers) { text.replace(steers, "\u{fffd}").into() } else { text.into() }
+}
+
+/// The first line of a text, cut where a table would break.
+pub(crate) fn one_line(text: &str) -> String {
+    const CHARS_MAX: usize = 72;
+    let line = text.trim().lines().next().unwrap_or_default();
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+/// Whether a character could move a terminal's cursor, change its title or turn the direction of reading.
+pub(crate) fn steers(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A number of bytes for people: three digits and a decimal unit.

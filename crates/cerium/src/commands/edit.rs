@@ -25,7 +25,7 @@ use cerium_harness::files::SourceFile;
 use cerium_harness::journal::Journal;
 use cerium_harness::lines::LineSpan;
 use choose::choose;
-pub(crate) use report::{FileReport, print};
+pub(crate) use report::{FileReport, places, print};
 use std::ops::ControlFlow;
 
 /// What is done with an edit once it is there.
@@ -375,7 +375,7 @@ impl<'a> Live<'a> {
 
     fn heading(&self, scope: &Scope) {
         if self.output.is_watched() {
-            diff::heading(self.output, self.path, &report::places(scope));
+            diff::heading(self.output, self.path, &places(scope));
         }
     }
 }

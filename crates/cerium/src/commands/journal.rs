@@ -2,7 +2,7 @@
 
 use super::{Context, Exit, Tree};
 use crate::cli::Undo;
-use crate::output::{self, BOLD, DIM, GREEN, RED};
+use crate::output::{self, BOLD, DIM, GREEN, RED, one_line};
 use anyhow::Result;
 use cerium_harness::journal::{Entry, EntryState};
 use serde_json::json;
@@ -65,17 +65,8 @@ fn files(entry: &Entry) -> String {
     entry.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// The first line of a text, cut where a table would break.
-fn one_line(text: &str) -> String {
-    const CHARS_MAX: usize = 72;
-    let line = text.trim().lines().next().unwrap_or_default();
-    match line.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}...", &line[..end]),
-        None => line.to_owned(),
-    }
-}
-
-fn age(seconds: u64) -> String {
+/// How long ago, for people.
+pub(crate) fn age(seconds: u64) -> String {
     match seconds {
         0..60 => "just now".into(),
         60..3600 => format!("{} min ago", seconds / 60),

@@ -11,10 +11,11 @@ use crate::stats::Stats;
 use anyhow::Result;
 use cerium_harness::edit::EditRequest;
 use cerium_harness::journal::EntryState;
-use cerium_harness::plan::{self, Plan, PlanError, PlanStore, Planned, Step, StepState};
+use cerium_harness::plan::{self, Plan, PlanError, PlanStore, Planned, Step, StepEdit, StepState};
 use serde::Serialize;
 use std::fmt::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 /// The `--json` object.
 #[derive(Serialize)]
@@ -44,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
     match (&args.text, &args.revise) {
         (Some(goal), _) => {
             // A plan that cannot be read is put aside when the new one is saved.
-            let old = match load(&tree, &store) {
+            let old = match tree.plan(&store) {
                 Err(PlanError::Damaged { .. }) => None,
                 loaded => loaded?,
             };
@@ -55,7 +56,7 @@ pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
             finish(context, &tree, &store, made)
         }
         (_, Some(request)) => {
-            let old = needed(load(&tree, &store)?)?;
+            let old = needed(tree.plan(&store)?)?;
             let backend = context.backend(&tree)?;
             let made = make(context, "revising", |on_text| {
                 plan::revise(&backend, &tree.workspace, &old, request, on_text)
@@ -63,18 +64,33 @@ pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
             finish(context, &tree, &store, made)
         }
         (None, None) => {
-            show(context, &needed(load(&tree, &store)?)?, None)?;
+            show(context, &needed(tree.plan(&store)?)?, None)?;
             Ok(Exit::Done)
         }
     }
 }
 
-/// The plan on disk, with the steps open again whose edits were undone since.
-fn load(tree: &Tree, store: &PlanStore) -> Result<Option<Plan>, PlanError> {
-    let Some(mut plan) = store.load()? else { return Ok(None) };
-    let log = tree.journal().log().unwrap_or_default();
-    plan.reopen(|edit| log.iter().any(|e| e.id == edit && e.state != EntryState::Applied));
-    Ok(Some(plan))
+impl Tree {
+    /// The plan on disk, with the steps open again whose edits were undone since.
+    pub(crate) fn plan(&self, store: &PlanStore) -> Result<Option<Plan>, PlanError> {
+        let Some(mut plan) = store.load()? else { return Ok(None) };
+        let log = self.journal().log().unwrap_or_default();
+        plan.reopen(|edit| log.iter().any(|e| e.id == edit && e.state != EntryState::Applied));
+        Ok(Some(plan))
+    }
+}
+
+/// The edits that a step stands for.
+///
+/// * `root`: of the tree
+pub(crate) fn step_requests(root: &Path, step: &StepEdit) -> Vec<EditRequest> {
+    // The symbol is one of the first file.
+    let mut symbol = step.symbol.clone();
+    let request = |path: &String| EditRequest {
+        symbol: symbol.take(),
+        ..EditRequest::new(root.join(path), step.instruction.clone())
+    };
+    step.files.iter().map(request).collect()
 }
 
 /// Carries a step out as an edit, and notes it in the plan.
@@ -85,16 +101,9 @@ fn carry_out(
     number: usize,
     consent: Consent,
 ) -> Result<Exit> {
-    let plan = needed(load(tree, store)?)?;
+    let plan = needed(tree.plan(store)?)?;
     let step = plan.edit(number)?;
-    let mut symbol = step.symbol;
-    let root = tree.workspace.root();
-    // The symbol is one of the first file.
-    let request = |path: &String| EditRequest {
-        symbol: symbol.take(),
-        ..EditRequest::new(root.join(path), step.instruction.clone())
-    };
-    let requests = step.files.iter().map(request).collect();
+    let requests = step_requests(tree.workspace.root(), &step);
     let reports = edit::edit(context, tree, requests, consent)?;
     let exit = edit::worst(&reports);
     if let (Exit::Done, Some(id)) = (exit, reports.iter().find_map(edit::FileReport::undo)) {
@@ -106,7 +115,8 @@ fn carry_out(
     Ok(exit)
 }
 
-fn needed(plan: Option<Plan>) -> Result<Plan> {
+/// A plan that there must be.
+pub(crate) fn needed(plan: Option<Plan>) -> Result<Plan> {
     let none = || {
         advice(
             "there is no plan for this tree yet",

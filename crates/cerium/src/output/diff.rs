@@ -8,11 +8,21 @@ use std::fmt::Write;
 /// Unchanged lines shown before and after a change.
 const CONTEXT_LINES: usize = 3;
 
+/// A line of a diff as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Row {
+    Keep(String),
+    Remove(String),
+    Add(String),
+    /// Lines were left out here.
+    Gap,
+}
+
 /// The state of one diff on the screen.
 #[derive(Debug, Default)]
 pub(crate) struct DiffView {
     /// Unchanged lines that are shown if a change follows soon.
-    held: VecDeque<String>,
+    held: VecDeque<Row>,
     /// Unchanged lines since the last change; `None` before the first one.
     since_change: Option<usize>,
     /// Whether lines were left out since the last one shown.
@@ -22,40 +32,48 @@ pub(crate) struct DiffView {
 impl DiffView {
     /// What to print for the next line.
     pub(crate) fn line(&mut self, event: &LineEvent) -> String {
+        self.rows(event).iter().map(Row::paint).collect()
+    }
+
+    /// What to show for the next line.
+    pub(crate) fn rows(&mut self, event: &LineEvent) -> Vec<Row> {
         match event {
-            LineEvent::Keep { text, .. } => self.keep(format!("  {}\n", printable(text))),
-            LineEvent::Remove { text, .. } => {
-                self.change(&format!("{RED}- {}{RED:#}\n", printable(text)))
-            }
-            LineEvent::Add { text } => {
-                self.change(&format!("{GREEN}+ {}{GREEN:#}\n", printable(text)))
-            }
+            LineEvent::Keep { text, .. } => self.keep(Row::Keep(printable(text).into())),
+            LineEvent::Remove { text, .. } => self.change(Row::Remove(printable(text).into())),
+            LineEvent::Add { text } => self.change(Row::Add(printable(text).into())),
         }
     }
 
-    fn keep(&mut self, line: String) -> String {
+    fn keep(&mut self, row: Row) -> Vec<Row> {
         if let Some(n) = self.since_change.filter(|n| *n < CONTEXT_LINES) {
             self.since_change = Some(n + 1);
-            return line;
+            return vec![row];
         }
-        self.held.push_back(line);
+        self.held.push_back(row);
         if self.held.len() > CONTEXT_LINES {
             self.held.pop_front();
             self.gap = true;
         }
-        String::new()
+        Vec::new()
     }
 
-    fn change(&mut self, line: &str) -> String {
-        let mut text = String::new();
-        if self.gap && self.since_change.is_some() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{DIM}  ...{DIM:#}");
-        }
-        text.extend(self.held.drain(..));
+    fn change(&mut self, row: Row) -> Vec<Row> {
+        let gap = (self.gap && self.since_change.is_some()).then_some(Row::Gap);
         self.gap = false;
         self.since_change = Some(0);
-        text + line
+        gap.into_iter().chain(self.held.drain(..)).chain([row]).collect()
+    }
+}
+
+impl Row {
+    /// The line as it is printed.
+    fn paint(&self) -> String {
+        match self {
+            Self::Keep(text) => format!("  {text}\n"),
+            Self::Remove(text) => format!("{RED}- {text}{RED:#}\n"),
+            Self::Add(text) => format!("{GREEN}+ {text}{GREEN:#}\n"),
+            Self::Gap => format!("{DIM}  ...{DIM:#}\n"),
+        }
     }
 }
 

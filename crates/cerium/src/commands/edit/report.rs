@@ -136,7 +136,7 @@ pub(crate) fn print(reports: &[FileReport]) -> Result<()> {
 }
 
 /// `lines 3-9, 20` for people.
-pub(super) fn places(scope: &Scope) -> String {
+pub(crate) fn places(scope: &Scope) -> String {
     let place = |region: &Region| match region.lines {
         LineSpan { start, end } if start == end => start.to_string(),
         LineSpan { start, end } => format!("{start}-{end}"),

@@ -1,0 +1,172 @@
+//! Edits: made, offered, applied hunk by hunk, made again otherwise.
+
+use super::{Last, Session, going_on, joined};
+use crate::commands::edit::places;
+use crate::commands::step_requests;
+use crate::tui::message::Told;
+use anyhow::{Result, bail};
+use cerium_harness::edit::{
+    Chosen, EditRequest, LineEvent, Prepared, Progress, Proposal, Strategy, apply_all, plan_edit,
+    run_edit, warm,
+};
+use cerium_harness::files::SourceFile;
+use cerium_harness::lines::LineSpan;
+use cerium_harness::plan::{self, StepEdit};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+/// An edit that is wanted, and what came of it so far.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    files: Vec<String>,
+    instruction: String,
+    /// The step of the plan that it carries out, and where that is.
+    step: Option<StepEdit>,
+    proposals: Vec<Proposal>,
+    /// The diff of each file as far as it was written last.
+    written: HashMap<String, Vec<LineEvent>>,
+}
+
+impl Wanted {
+    pub(super) fn new(files: Vec<String>, instruction: String) -> Self {
+        Self { files, instruction, step: None, proposals: Vec::new(), written: HashMap::new() }
+    }
+
+    /// The same with something more in mind.
+    pub(super) fn but(self, more: &str) -> Self {
+        let instruction = joined(&self.instruction, more);
+        Self { instruction, proposals: Vec::new(), ..self }
+    }
+}
+
+impl Session {
+    pub(super) fn apply_step(&mut self, step: usize) -> Result<()> {
+        let plan = self.needed_plan(&self.plans())?;
+        let step = plan.edit(step)?;
+        let (files, instruction) = (step.files.clone(), step.instruction.clone());
+        self.edit(Wanted { step: Some(step), ..Wanted::new(files, instruction) })
+    }
+
+    /// Makes an edit and offers it.
+    pub(super) fn edit(&mut self, mut wanted: Wanted) -> Result<()> {
+        self.last = Last::Edit(wanted.clone());
+        self.tree.journal().recover()?;
+        let root = self.tree.workspace.root();
+        let requests: Vec<EditRequest> = match &wanted.step {
+            Some(step) => step_requests(root, step),
+            None => wanted.files.iter().map(|file| EditRequest::new(root.join(file), "")).collect(),
+        };
+        let mut all: Vec<Prepared> = Vec::new();
+        for (file, request) in wanted.files.iter().zip(requests) {
+            let instruction = wanted.instruction.clone();
+            let written = wanted.written.get(file).cloned().unwrap_or_default();
+            let request = EditRequest { instruction, written, ..request };
+            all.push(plan_edit(&self.tree.workspace, request)?);
+        }
+        for (file, prepared) in wanted.files.clone().into_iter().zip(&all) {
+            let mut lines = Vec::new();
+            let made = self.make(prepared, &mut lines);
+            if !lines.is_empty() {
+                wanted.written.insert(file, lines);
+            }
+            match made {
+                Ok(proposal) => wanted.proposals.push(proposal),
+                // The other files may come to something.
+                Err(error) if all.len() > 1 && going_on().is_continue() => self.report(Err(error)),
+                Err(error) => {
+                    self.last = Last::Edit(wanted);
+                    return Err(error);
+                }
+            }
+        }
+        let offered = wanted.proposals.iter().map(|p| (p.file.path.clone(), p.hunks()));
+        let offered: Vec<_> = offered.collect();
+        self.last = Last::Edit(wanted);
+        if !offered.is_empty() {
+            self.tell(Told::Proposed(offered));
+        }
+        Ok(())
+    }
+
+    /// * `written`: gets the lines of the diff, also when it comes to nothing
+    fn make(&mut self, prepared: &Prepared, written: &mut Vec<LineEvent>) -> Result<Proposal> {
+        let path = &prepared.file.path;
+        if let Some(direct) = prepared.direct() {
+            self.tell(Told::Diff { path: path.clone(), places: places(&direct.scope) });
+            return Ok(direct.clone());
+        }
+        let backend = self.backend()?;
+        let proposal = run_edit(&*backend, prepared, &mut |progress| {
+            match &progress {
+                Progress::Scope(_) => written.clear(),
+                Progress::Line(event) => written.push(event.clone()),
+                _ => {}
+            }
+            self.progress(path, &progress)
+        })?;
+        if let Some(Chosen { chosen, candidates, .. }) = proposal.chosen {
+            self.note(format!("answer {} of {candidates}", chosen + 1));
+        }
+        Ok(proposal)
+    }
+
+    fn progress(&self, path: &str, progress: &Progress<'_>) -> ControlFlow<()> {
+        match progress {
+            Progress::Scope(scope) => {
+                self.tell(Told::Diff { path: path.to_owned(), places: places(scope) });
+            }
+            Progress::Line(event) => self.tell(Told::Line(event.clone())),
+            Progress::Writing => self.tell(Told::Doing(format!("writing {path}"))),
+            Progress::Retry { reason } => self.note(format!("asking again: {reason}")),
+        }
+        going_on()
+    }
+
+    /// Applies what was offered, without the hunks that are left out.
+    pub(super) fn accept(&mut self, taken: &[Vec<bool>]) -> Result<()> {
+        let Last::Edit(wanted) = std::mem::replace(&mut self.last, Last::Nothing) else {
+            bail!("there is nothing to apply");
+        };
+        let some = wanted.proposals.iter().zip(taken).filter_map(|(proposal, taken)| {
+            let hunks = proposal.hunks().into_iter().zip(taken);
+            let hunks: Vec<_> = hunks.filter(|(_, taken)| **taken).map(|(hunk, _)| hunk).collect();
+            proposal.take(&hunks)
+        });
+        let some: Vec<Proposal> = some.collect();
+        let receipts = match apply_all(&some, &self.tree.journal()) {
+            Ok(receipts) => receipts,
+            Err(error) => {
+                self.tell(Told::Settled(None));
+                return Err(error.into());
+            }
+        };
+        let edit = receipts.iter().find_map(|receipt| receipt.undo);
+        self.tell(Told::Settled(edit));
+        if let (Some(step), Some(edit)) = (&wanted.step, edit) {
+            let store = self.plans();
+            let plan = self.needed_plan(&store)?;
+            let plan = plan::mark_done(&store, &self.tree.workspace, &plan, step.number, edit)?;
+            self.tell(Told::Plan(Box::new(plan)));
+        }
+        if receipts.iter().any(|receipt| receipt.merged) {
+            self.note("merged with what changed in the file meanwhile");
+        }
+        for proposal in &some {
+            self.read_on(proposal);
+        }
+        Ok(())
+    }
+
+    /// Has what an edit leaves read before anybody says what comes next.
+    fn read_on(&self, proposal: &Proposal) {
+        let Some(backend) = &self.backend else { return };
+        let Some(region) = proposal.scope.regions.first() else { return };
+        let file = SourceFile { text: proposal.after.clone(), ..proposal.file.clone() };
+        warm(&**backend, &file, LineSpan::line(region.lines.start), &Strategy::default());
+    }
+
+    pub(super) fn reject(&mut self) {
+        self.last = Last::Nothing;
+        self.tell(Told::Settled(None));
+    }
+}
