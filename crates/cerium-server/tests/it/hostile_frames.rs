@@ -39,11 +39,11 @@ pub(crate) fn frame(first: u8, masked: bool, n: u64, payload: &[u8]) -> Vec<u8> 
     match n {
         0..126 => all.push(mask | n as u8),
         126..65_536 => {
-            all.push(mask | 126);
+            all.push(mask | 0x7e);
             all.extend((n as u16).to_be_bytes());
         }
         _ => {
-            all.push(mask | 127);
+            all.push(mask | 0x7f);
             all.extend(n.to_be_bytes());
         }
     }
