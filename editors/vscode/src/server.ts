@@ -68,11 +68,10 @@ export class Server implements vscode.Disposable {
     const told = onEvent && this.client.onProgress(new ProgressType<E>(), stream, onEvent);
     try {
       const given = { ...argument, ...(onEvent ? { stream } : {}) };
-      return await this.client.sendRequest<T>(
-        'workspace/executeCommand',
-        { command, arguments: [given] },
-        token,
-      );
+      const params = { command, arguments: [given] };
+      // A token that is absent would be taken for a second parameter.
+      const rest = token ? [token] : [];
+      return await this.client.sendRequest<T>('workspace/executeCommand', params, ...rest);
     } finally {
       told?.dispose();
     }
