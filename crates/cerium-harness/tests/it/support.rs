@@ -166,12 +166,7 @@ impl Backend for Scripted {
 
 /// What a server says that cannot serve a request.
 pub(crate) fn refusal(message: &str) -> ErrorBody {
-    ErrorBody {
-        message: message.into(),
-        kind: ErrorKind::InvalidRequestError,
-        param: None,
-        code: None,
-    }
+    ErrorBody::new(ErrorKind::InvalidRequestError, message)
 }
 
 /// The text of the last user item of a request.
