@@ -59,7 +59,7 @@ enum Event {
 /// What came of a work.
 enum Outcome {
     /// A suggestion for a document as it was at a revision.
-    Suggested { revision: u64, suggestion: Suggestion, stats: Stats },
+    Suggested { revision: u64, suggestion: Suggestion, stats: Box<Stats> },
     /// Edits, to be handed to the editor.
     Edited(Edits),
     /// A result.
@@ -337,7 +337,7 @@ impl Server {
                 return Ok(Outcome::Nothing);
             };
             let suggestion = Suggestion::new(uri, &file.text, at, text);
-            Ok(Outcome::Suggested { revision, suggestion, stats: Stats::of(&response) })
+            Ok(Outcome::Suggested { revision, suggestion, stats: Box::new(Stats::of(&response)) })
         })?;
         Ok(None)
     }
