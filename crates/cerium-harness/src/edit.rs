@@ -20,6 +20,7 @@ mod check;
 pub(crate) mod diff;
 mod direct;
 mod error;
+mod files;
 mod hunks;
 mod instruction;
 mod merge;
@@ -40,6 +41,7 @@ pub use apply::{apply, apply_all, draft_receipt};
 pub use candidates::{CANDIDATES_MAX, Chosen, Reason};
 pub use diff::{DiffStream, LineEvent, counts, unified};
 pub use error::{EditError, Failure};
+pub use files::{FileChoice, Picked, Why, find_files, pick_file};
 pub use hunks::Hunk;
 pub use merge::Clash;
 pub use proposal::{Progress, Proposal, Route, Stats};
@@ -53,6 +55,7 @@ pub use warm::warm;
 
 use crate::backend::Backend;
 use crate::files::SourceFile;
+use crate::guide;
 use crate::lines::LineSpan;
 use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
@@ -209,6 +212,7 @@ pub fn run_edit(
     let file = &prepared.file;
     let view = View::new(Path::new(&file.path), &file.text);
     let written = Written::new(&prepared.request.written);
+    let guide = guide::nearest(&file.root, &file.path);
     let mut run = run::Run {
         backend,
         view: &view,
@@ -216,7 +220,8 @@ pub fn run_edit(
         instruction: prepared.request.instruction.trim(),
         strategy: &prepared.request.strategy,
         written: (!prepared.request.written.is_empty()).then_some(&written),
-        eol: file.eol,
+        style: &file.style,
+        guide: guide.as_deref(),
         stats: Stats::default(),
     };
     let (scope, accepted, chosen) = run.run(choice, on_progress)?;

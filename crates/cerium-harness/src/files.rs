@@ -5,10 +5,12 @@
 //! mark, every line ending that is not part of an edit, the presence or absence of a final newline,
 //! mode and owner.
 
+mod style;
 mod write;
 
 pub(crate) use write::{PREFIX, Staged, sync_dir};
 
+pub use style::Style;
 pub use write::{can_write, write_atomic};
 
 use crate::workspace::{Unread, Workspace, WorkspaceError, read_bytes};
@@ -158,8 +160,8 @@ pub struct SourceFile {
     pub text: String,
     /// Whether it starts with a byte order mark.
     pub bom: bool,
-    /// The ending that new lines get.
-    pub eol: Eol,
+    /// How new lines look.
+    pub style: Style,
 }
 
 impl SourceFile {
@@ -183,8 +185,8 @@ impl SourceFile {
 
     /// A buffer that is not on disk in this form: an editor's, or a test's.
     pub fn from_text(root: PathBuf, path: String, text: String, bom: bool) -> Self {
-        let eol = Eol::dominant(&text);
-        Self { real: root.join(&path), root, path, text, bom, eol }
+        let style = Style::of(&root, &path, &text);
+        Self { real: root.join(&path), root, path, text, bom, style }
     }
 
     /// The bytes of the file if its text were `text`.
@@ -204,7 +206,7 @@ impl SourceFile {
     /// As for [`SourceFile::open`].
     pub fn reread(&self) -> Result<Self, FileError> {
         let (text, bom) = decode(&self.real, read(&self.real, &self.real)?)?;
-        Ok(Self { bom, eol: self.eol, text, ..self.clone() })
+        Ok(Self { bom, text, ..self.clone() })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod complete;
 pub mod context;
 pub mod edit;
 pub mod files;
+mod guide;
 pub mod journal;
 pub mod lines;
 pub mod plan;

@@ -136,14 +136,15 @@ Examples:
   cerium edit src/app.py -i 'add a timeout of 5 seconds to fetch'
   cerium edit lib.rs -i 'rename the parameter to bytes' --symbol parse
   cerium edit a.ts b.ts -i 'use const' --yes --json
+  cerium edit -i 'rename fetch_all to fetch_pages'
 
 The diff is shown while it is written, then asked about: y applies it, n does not, s goes through its
 hunks. Several files are changed as one: all or none, taken back together. Without a terminal to ask
 on, nothing is applied (exit code 1) unless --yes is given. Standard output, when it is not a
 terminal, gets the plain diff. `cerium undo` takes an applied edit back.")]
 pub(crate) struct Edit {
-    /// Files to change
-    #[arg(required = true, value_name = "FILE")]
+    /// Files to change; without one, those that the instruction is about are looked for
+    #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// What to change, in words
     #[arg(long, short, value_name = "TEXT")]

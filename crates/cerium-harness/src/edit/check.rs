@@ -5,7 +5,7 @@ use super::instruction::Piece;
 use super::reply::{base, shifted};
 use super::splice::{self, Change};
 use super::view::View;
-use crate::files::Eol;
+use crate::files::Style;
 use crate::lines::LineSpan;
 use crate::syntax::{Language, Parsed, parse};
 use std::collections::HashSet;
@@ -37,10 +37,10 @@ pub(crate) fn accept(
     view: &View<'_>,
     rewritten: &[Rewritten],
     pieces: &[Piece],
-    eol: Eol,
+    style: &Style,
 ) -> Result<Accepted, String> {
     let errors_before = view.errors();
-    let problem = match tried(view, rewritten, pieces, eol, errors_before) {
+    let problem = match tried(view, rewritten, pieces, style, errors_before) {
         Ok(accepted) => return Ok(accepted),
         Err(problem) => problem,
     };
@@ -51,7 +51,7 @@ pub(crate) fn accept(
             if repaired.iter().all(|r| r.new == r.old) {
                 continue;
             }
-            if let Ok(accepted) = tried(view, &repaired, pieces, eol, errors_before) {
+            if let Ok(accepted) = tried(view, &repaired, pieces, style, errors_before) {
                 return Ok(accepted);
             }
         }
@@ -63,12 +63,12 @@ fn tried(
     view: &View<'_>,
     rewritten: &[Rewritten],
     pieces: &[Piece],
-    eol: Eol,
+    style: &Style,
     errors_before: usize,
 ) -> Result<Accepted, String> {
     let changed = rewritten.iter().filter(|r| r.new != r.old);
     let changes: Vec<Change> =
-        changed.map(|r| splice::rewrite(view, r.span, &r.new, eol)).collect();
+        changed.map(|r| splice::rewrite(view, r.span, &r.new, style)).collect();
     let after = splice::apply(view.text, &changes);
     let parsed = view.language.and_then(|language| parse(language, &after));
     let errors = parsed.as_ref().map_or(0, Parsed::errors);

@@ -38,6 +38,9 @@ pub enum EditError {
     /// The instruction says nothing.
     #[error("the instruction is empty")]
     EmptyInstruction,
+    /// No file was named, and none can be found.
+    #[error("nothing in this tree matches the instruction")]
+    NoFile,
     /// The lines asked for are not there.
     #[error("lines {start}:{end} are not in `{path}`, which has {count}")]
     NoSuchLines {
@@ -135,6 +138,7 @@ impl EditError {
             Self::Conflict { kept: Some(id), .. } => {
                 Some(format!("the proposal is kept as edit {id} of `cerium log`; ask again"))
             }
+            Self::NoFile => Some("name the file: cerium edit FILE -i TEXT".to_owned()),
             Self::SeveralTrees { .. } => {
                 Some("edit the files of each tree in a command of its own".to_owned())
             }

@@ -53,9 +53,12 @@ pub(crate) struct Earlier {
 }
 
 /// Builds the prompt for some regions of a file.
+///
+/// * `guide`: what the project asks of changes; without it the prompt says nothing of it
 pub(crate) fn build(
     view: &View<'_>,
     path: &str,
+    guide: Option<&str>,
     regions: &[Region],
     instruction: &str,
     comments_may_go: bool,
@@ -88,8 +91,14 @@ pub(crate) fn build(
     };
     let whole = whole && strategy.format != Format::SearchReplace;
     let block = format!("{fence}{tag}\n{shown}\n{fence}");
-    let mut user = if whole { whole_file(path, &block) } else { format!("File: {path}\n") };
-    let mut cuts = vec![(0, "file")];
+    let mut cuts = Vec::new();
+    let mut user = String::new();
+    if let Some(guide) = guide {
+        cuts.push((0, "AGENTS.md"));
+        let _ = write!(user, "Conventions of this project:\n{guide}\n\n");
+    }
+    cuts.push((user.len(), "file"));
+    user += &if whole { whole_file(path, &block) } else { format!("File: {path}\n") };
     if whole {
         cuts.push((user.len(), INSTRUCTION));
         user.push_str(&whole_file_end(instruction));

@@ -15,7 +15,7 @@ use super::view::View;
 use super::watch::{Verdict, Watch};
 use super::written::Written;
 use crate::backend::Backend;
-use crate::files::Eol;
+use crate::files::Style;
 use cerium_protocol::{ErrorBody, Include, Response, Status};
 use std::ops::ControlFlow;
 
@@ -34,7 +34,9 @@ pub(crate) struct Run<'r> {
     pub(crate) strategy: &'r Strategy,
     /// What an edit like it had written when it was broken off.
     pub(crate) written: Option<&'r Written>,
-    pub(crate) eol: Eol,
+    pub(crate) style: &'r Style,
+    /// What the project asks of changes.
+    pub(crate) guide: Option<&'r str>,
     pub(crate) stats: Stats,
 }
 
@@ -196,8 +198,15 @@ impl Run<'_> {
             let comments = pieces.iter().any(|p| p.lower().starts_with("comment"))
                 || pieces.iter().any(|p| p.is(&["remove", "delete", "drop", "rewrite"]));
             let view = self.view;
-            let mut prompt =
-                prompt::build(view, self.path, group, self.instruction, comments, strategy);
+            let mut prompt = prompt::build(
+                view,
+                self.path,
+                self.guide,
+                group,
+                self.instruction,
+                comments,
+                strategy,
+            );
             if let Some(written) = self.written {
                 prompt.expect(written);
             }
@@ -233,7 +242,7 @@ impl Run<'_> {
                 empty: false,
             }));
         }
-        let checked = check::accept(self.view, &rewritten, pieces, self.eol);
+        let checked = check::accept(self.view, &rewritten, pieces, self.style);
         Ok(checked.map_err(|what| Problem { reply: replies, what, unchanged: false, empty: false }))
     }
 

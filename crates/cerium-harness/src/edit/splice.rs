@@ -1,7 +1,7 @@
 //! New text for some regions of a file, and nothing else: where bytes outside a scope are kept.
 
 use super::{diff, view::View};
-use crate::files::Eol;
+use crate::files::Style;
 use crate::lines::LineSpan;
 use similar::DiffOp;
 use std::ops::Range;
@@ -30,16 +30,16 @@ pub(crate) fn apply(text: &str, changes: &[Change]) -> String {
 
 /// The change that makes the lines of a span read `new` (lines without endings).
 ///
-/// Lines that stay keep their bytes, line ending included; others end as most of the file's lines
-/// do. Whether the file ends with a newline does not change.
-pub(crate) fn rewrite(view: &View<'_>, span: LineSpan, new: &[String], eol: Eol) -> Change {
+/// Lines that stay keep their bytes, line ending included; others look as the file's style says.
+/// Whether the file ends with a newline does not change, unless the style asks for one.
+pub(crate) fn rewrite(view: &View<'_>, span: LineSpan, new: &[String], style: &Style) -> Change {
     let bytes = view.lines.bytes(span);
     let old = view.block(span);
     let new: Vec<&str> = new.iter().map(String::as_str).collect();
     let mut out = String::new();
     let mut push = |line: &str, ending: &str| {
         out.push_str(line);
-        out.push_str(if ending.is_empty() { eol.text() } else { ending });
+        out.push_str(if ending.is_empty() { style.eol.text() } else { ending });
     };
     for op in diff::lines(&old, &new) {
         if let DiffOp::Equal { old_index, len, .. } = op {
@@ -48,11 +48,12 @@ pub(crate) fn rewrite(view: &View<'_>, span: LineSpan, new: &[String], eol: Eol)
                 push(old[i], &whole[old[i].len()..]);
             }
         } else {
-            new[op.new_range()].iter().for_each(|line| push(line, ""));
+            new[op.new_range()].iter().for_each(|line| push(&style.line(line), ""));
         }
     }
     let at_end = bytes.end == view.text.len();
-    if at_end && !view.text.is_empty() && !view.text.ends_with('\n') {
+    let unended = at_end && !view.text.is_empty() && !view.text.ends_with('\n');
+    if unended && !style.final_newline {
         let kept = out.strip_suffix('\n').map_or(out.len(), str::len);
         out.truncate(kept);
         let kept = out.strip_suffix('\r').map_or(out.len(), str::len);
@@ -82,7 +83,7 @@ mod tests {
     fn rewritten(text: &str, span: LineSpan, new: &[&str]) -> String {
         let view = View::new(Path::new("f"), text);
         let new: Vec<String> = new.iter().map(|&l| l.to_owned()).collect();
-        apply(text, &[rewrite(&view, span, &new, Eol::dominant(text))])
+        apply(text, &[rewrite(&view, span, &new, &Style::of_text(text))])
     }
 
     #[test]
@@ -115,7 +116,7 @@ mod tests {
             let view = View::new(Path::new("f"), &text);
             let n = view.lines.count();
             let span = LineSpan::new(a % n + 1, b % n + 1);
-            let change = rewrite(&view, span, &new, Eol::dominant(&text));
+            let change = rewrite(&view, span, &new, &Style::of_text(&text));
             prop_assert_eq!(&change.bytes, &view.lines.bytes(span));
             let after = apply(&text, std::slice::from_ref(&change));
             let [prefix, suffix] = [text[..change.bytes.start].to_owned(), text[change.bytes.end..].to_owned()];

@@ -6,6 +6,7 @@ use super::strategy::Strategy;
 use super::view::View;
 use crate::backend::Backend;
 use crate::files::SourceFile;
+use crate::guide;
 use crate::lines::LineSpan;
 use cerium_protocol::CreateResponse;
 use std::path::Path;
@@ -33,10 +34,12 @@ pub fn warm(backend: &dyn Backend, file: &SourceFile, place: LineSpan, strategy:
         None if view.lines.count() <= n_lines_max => vec![Scope::whole(&view)],
         _ => return,
     };
+    let guide = guide::nearest(&file.root, &file.path);
     let model = backend.model().name;
     let mut requests: Vec<CreateResponse> = Vec::new();
     for scope in scopes {
-        let prompt = prompt::build(&view, &file.path, &scope.regions, "", false, strategy);
+        let prompt =
+            prompt::build(&view, &file.path, guide.as_deref(), &scope.regions, "", false, strategy);
         let request = prompt.warming(&model);
         if !requests.contains(&request) {
             requests.push(request);

@@ -95,7 +95,7 @@ fn byte_order_mark_and_line_endings_are_seen_and_kept() {
     let (dir, workspace) = tree();
     fs::write(dir.path().join("f"), "\u{feff}a\r\nb\r\nc\n").unwrap();
     let file = SourceFile::open(&workspace, Path::new("f")).unwrap();
-    assert_eq!((file.text.as_str(), file.bom, file.eol), ("a\r\nb\r\nc\n", true, Eol::CrLf));
+    assert_eq!((file.text.as_str(), file.bom, file.style.eol), ("a\r\nb\r\nc\n", true, Eol::CrLf));
     assert_eq!(file.encode(&file.text), fs::read(dir.path().join("f")).unwrap());
 }
 

@@ -3,7 +3,9 @@
 mod apply;
 mod candidates;
 mod cases;
+mod conventions;
 mod direct;
+mod files;
 mod hunks;
 mod places;
 

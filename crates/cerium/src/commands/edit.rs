@@ -18,8 +18,9 @@ use crate::output::{self, BOLD, DIM, GREEN, Output};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
-    Chosen, EditError, EditRequest, Format, Prepared, Progress, Proposal, Reason, Receipt, Route,
-    Scope, Strategy, apply_all, draft_receipt, plan_edit, run_edit, warm,
+    Chosen, EditError, EditRequest, FileChoice, Format, Picked, Prepared, Progress, Proposal,
+    Reason, Receipt, Route, Scope, Strategy, apply_all, draft_receipt, find_files, pick_file,
+    plan_edit, run_edit, warm,
 };
 use cerium_harness::files::SourceFile;
 use cerium_harness::journal::Journal;
@@ -27,6 +28,7 @@ use cerium_harness::lines::LineSpan;
 use choose::choose;
 pub(crate) use report::{FileReport, places, print};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 /// What is done with an edit once it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +50,10 @@ impl Consent {
 }
 
 pub(crate) fn run(context: &Context, args: Edit) -> Result<Exit> {
-    if args.lines.is_some() && args.files.len() > 1 {
+    if args.lines.is_some() && args.files.len() != 1 {
         return Err(advice(
-            "--lines names lines of one file, and there are several",
-            "edit that file in a command of its own",
+            "--lines names lines of one file, and there is not one",
+            "name that file, and no other, in the command",
         ));
     }
     let tree = Tree::here()?;
@@ -70,16 +72,54 @@ pub(crate) fn run(context: &Context, args: Edit) -> Result<Exit> {
         strategy: strategy.clone(),
         ..EditRequest::new(path, args.instruction.clone())
     };
-    let requests = args.files.into_iter().map(request).collect();
-    let reports = edit(context, &tree, requests, Consent::of(args.yes, args.dry_run))?;
+    let (files, backend) = match args.files.as_slice() {
+        [] => find(context, &tree, &args.instruction)?,
+        _ => (args.files.clone(), None),
+    };
+    let requests = files.into_iter().map(request).collect();
+    let consent = Consent::of(args.yes, args.dry_run);
+    let reports = edit(context, &tree, requests, backend, consent)?;
     if context.output.json {
         print(&reports)?;
     }
     Ok(worst(&reports))
 }
 
+/// The files that an instruction is about, and the model if it had to be asked.
+fn find(
+    context: &Context,
+    tree: &Tree,
+    instruction: &str,
+) -> Result<(Vec<PathBuf>, Option<Counted>)> {
+    let (picked, backend) = match find_files(&tree.workspace, instruction)? {
+        FileChoice::Sure(picked) => (picked, None),
+        FileChoice::Unsure(files) => {
+            let backend = context.backend(tree)?;
+            let _deferred = interrupt::defer();
+            let spinner = Spinner::start(context.output, "looking for the file".into());
+            let picked = pick_file(&backend, &tree.workspace, instruction, &files, &mut || {
+                if interrupt::requested() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            drop(spinner);
+            (vec![picked?], Some(backend))
+        }
+    };
+    for Picked { path, why } in &picked {
+        let path = output::printable(path);
+        context.output.note(format!("{DIM}editing{DIM:#} {path}{DIM}: {why}{DIM:#}"));
+    }
+    let root = tree.workspace.root();
+    Ok((picked.iter().map(|picked| root.join(&picked.path)).collect(), backend))
+}
+
 /// Makes the edits, one file after the other, then asks about them and applies them as one step.
 /// Files that do not come to an edit do not stop the others; Ctrl-C stops all.
+///
+/// * `backend`: if a model was needed before; else it is found when one is
 ///
 /// # Errors
 /// When a file or a flag is bad input: then nothing was done at all.
@@ -87,6 +127,7 @@ pub(crate) fn edit(
     context: &Context,
     tree: &Tree,
     requests: Vec<EditRequest>,
+    backend: Option<Counted>,
     consent: Consent,
 ) -> Result<Vec<FileReport>> {
     let journal = tree.journal();
@@ -102,8 +143,10 @@ pub(crate) fn edit(
             all.push(prepared);
         }
     }
-    let backend =
-        if all.iter().any(Prepared::needs_model) { Some(context.backend(tree)?) } else { None };
+    let backend = match backend {
+        None if all.iter().any(Prepared::needs_model) => Some(context.backend(tree)?),
+        backend => backend,
+    };
     let one =
         |prepared| One { output: context.output, backend: backend.as_ref(), prepared, consent };
     let mut made: Vec<Made> = Vec::new();

@@ -104,7 +104,7 @@ fn carry_out(
     let plan = needed(tree.plan(store)?)?;
     let step = plan.edit(number)?;
     let requests = step_requests(tree.workspace.root(), &step);
-    let reports = edit::edit(context, tree, requests, consent)?;
+    let reports = edit::edit(context, tree, requests, None, consent)?;
     let exit = edit::worst(&reports);
     if let (Exit::Done, Some(id)) = (exit, reports.iter().find_map(edit::FileReport::undo)) {
         plan::mark_done(store, &tree.workspace, &plan, number, id)?;

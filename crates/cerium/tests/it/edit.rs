@@ -176,3 +176,18 @@ fn trees_do_not_share_a_journal() {
     crate::world::Ran::of(undo.current_dir(other.tree())).exits(2);
     assert_eq!(world.n_edits(), 1);
 }
+
+#[test]
+fn a_rename_without_a_file_goes_to_all_that_hold_the_name() {
+    let world = World::new();
+    world.write("other.py", CALC);
+    world.write("third.py", "x = 1\n");
+    let ran = world.run(&["edit", "-i", RENAME, "--yes"]).ok();
+    for text in ["editing calc.py: it holds `area`", "editing other.py"] {
+        assert!(ran.stderr.contains(text), "{ran:#?}");
+    }
+    for file in ["calc.py", "other.py"] {
+        assert_eq!(world.read(file), BUT_RENAMED.as_bytes());
+    }
+    world.run(&["undo"]).ok().says("of calc.py other.py");
+}
