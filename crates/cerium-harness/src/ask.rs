@@ -60,6 +60,9 @@ pub struct AskTask {
     pub within: Vec<PathBuf>,
     /// The conversation that it goes on from, if any.
     pub before: Option<Talk>,
+    /// What happened in the tree, to be shown with the question: see
+    /// [`journal::tail`](crate::journal::tail). Empty: nothing is said of it.
+    pub history: String,
     /// Bound of the excerpts, in tokens; the context may allow fewer. Absent: 2,000, and 250 for a question
     /// that goes on from others.
     pub excerpt_tokens_max: Option<usize>,
@@ -160,7 +163,7 @@ pub fn ask(
     }
     let goes_on = !talk.is_empty();
     let changed: String = changes.iter().map(|(_, change)| change.as_str()).collect();
-    let said = talk.text() + &changed;
+    let said = talk.text() + &changed + &task.history;
     let room = room(backend, &said, question, answer_tokens_max as usize)?;
     let usual = if goes_on { MORE_TOKENS_DEFAULT } else { EXCERPT_TOKENS_DEFAULT };
     let excerpt_tokens_max = task.excerpt_tokens_max.unwrap_or(usual).min(room);
@@ -168,7 +171,9 @@ pub fn ask(
     let within: Result<Vec<String>, WorkspaceError> =
         task.within.iter().map(|path| workspace.resolve(path)).collect();
     let options = SearchOptions { within: within?, ..SearchOptions::default() };
-    let found = search(workspace, &query(question), &options);
+    // A command that failed names the code that it is about.
+    let about = format!("{question}\n{}", task.history);
+    let found = search(workspace, &query(about.trim_end()), &options);
     let mut pieces = found.pieces;
     pieces.retain(|piece| !talk.shows(&piece.path, piece.chunk.lines));
     if pieces.is_empty() && !goes_on {
@@ -188,7 +193,7 @@ pub fn ask(
         return Err(AskError::Cancelled);
     }
 
-    let told = Told::new(&changes, &excerpts, question);
+    let told = Told::new(&changes, &excerpts, &task.history, question);
     let request = request(backend.model().name, &talk, &told, answer_tokens_max);
     let before = talk.excerpts();
     talk.show(workspace, &excerpts);
@@ -259,13 +264,21 @@ struct Told {
 }
 
 impl Told {
-    fn new(changes: &[(String, String)], excerpts: &[Excerpt], question: &str) -> Self {
+    fn new(
+        changes: &[(String, String)],
+        excerpts: &[Excerpt],
+        history: &str,
+        question: &str,
+    ) -> Self {
         let mut told = Self { text: String::new(), parts: Vec::new() };
         for (path, change) in changes {
             told.push(format!("change of {path}"), &format!("{change}\n"));
         }
         for excerpt in excerpts {
             told.push(excerpt.place(), &format!("{}\n", excerpt.write()));
+        }
+        if !history.is_empty() {
+            told.push("history".to_owned(), &format!("What happened here last:\n{history}\n"));
         }
         told.push("question".to_owned(), &format!("{QUESTION}{question}"));
         told

@@ -1,4 +1,5 @@
-//! The edit journal of one tree: what was changed, when, and how to take it back.
+//! The journal of one tree: what was changed, when, and how to take it back; and, between the edits,
+//! which commands were run and which plans made.
 //!
 //! It lives in the state directory, never in the tree. Records are files, each written once and in
 //! one step, so a crash at any moment leaves a journal that can be read. A change of files is
@@ -9,21 +10,25 @@
 //!
 //! Invariant: nothing here changes a file whose bytes are not exactly those the journal expects.
 
+mod ledger;
 mod record;
 mod replay;
 mod store;
 
+pub use ledger::{Deed, tail};
 pub use record::{EntryId, FileChange, Note};
 pub use replay::{Entry, EntryState};
 
+use crate::edit::unified;
 use crate::files::{FileError, PREFIX, Staged, hash, write_atomic};
+use crate::run::Ran;
 use crate::workspace::{StateHome, Workspace, WorkspaceError};
 use record::{Op, Record};
 use std::path::{Path, PathBuf};
 use store::{Lock, Store};
 
-/// Edits kept; older ones are forgotten, with the texts only they need.
-pub const ENTRIES_MAX: usize = 500;
+/// Edits, commands and plans kept; older ones are forgotten, with the texts only they need.
+pub const DEEDS_MAX: usize = 500;
 
 /// Bytes of stored texts kept at most; the newest edit stays whatever its size.
 pub const BLOB_BYTES_MAX: u64 = 256 << 20;
@@ -136,6 +141,30 @@ impl Journal {
         Ok(replay::replay(&self.store.records()?))
     }
 
+    /// All that happened in the tree, edits and other things, oldest first.
+    ///
+    /// # Errors
+    /// `Io` when there is a journal that cannot be read.
+    pub fn deeds(&self) -> Result<Vec<Deed>, JournalError> {
+        Ok(ledger::deeds(&self.store.records()?))
+    }
+
+    /// Notes that a command was run.
+    ///
+    /// # Errors
+    /// As for [`lock`](Self::lock).
+    pub fn note_run(&self, ran: &Ran) -> Result<EntryId, JournalError> {
+        self.lock()?.note(Op::Ran { ran: ran.clone() })
+    }
+
+    /// Notes that a plan was written or revised.
+    ///
+    /// # Errors
+    /// As for [`lock`](Self::lock).
+    pub fn note_plan(&self, what: &str) -> Result<EntryId, JournalError> {
+        self.lock()?.note(Op::Planned { what: what.to_owned() })
+    }
+
     /// Takes the lock and settles what a crash left open.
     ///
     /// # Errors
@@ -196,6 +225,20 @@ impl Journal {
         Ok(Entry { state: EntryState::Applied, ..entry })
     }
 
+    /// What an edit changes, as a unified diff for each of its files.
+    ///
+    /// # Errors
+    /// `Damaged` when a text is gone.
+    pub fn diffs(&self, entry: &Entry) -> Result<Vec<String>, JournalError> {
+        let text = |hash: &str| {
+            let bytes = self.store.blob(hash)?;
+            Ok::<_, JournalError>(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let diff =
+            |file: &FileChange| Ok(unified(&file.path, &text(&file.before)?, &text(&file.after)?));
+        entry.files.iter().map(diff).collect()
+    }
+
     /// Path of a stored text, for people who want to look at it.
     pub fn text_path(&self, hash: &str) -> PathBuf {
         self.store.blob_path(hash)
@@ -224,7 +267,7 @@ impl JournalWriter<'_> {
         files: &[(&str, &[u8], &[u8])],
     ) -> Result<EntryId, JournalError> {
         let changes = self.keep_texts(files)?;
-        self.journal.store.prune(ENTRIES_MAX, BLOB_BYTES_MAX)?;
+        self.journal.store.prune(DEEDS_MAX, BLOB_BYTES_MAX)?;
         let id = self.journal.store.next_id()?;
         self.perform(id, Op::Edit { note: note(id) }, &changes)?;
         Ok(id)
@@ -242,6 +285,14 @@ impl JournalWriter<'_> {
         let changes = self.keep_texts(files)?;
         let id = self.journal.store.next_id()?;
         self.journal.store.append(id, Op::Kept { note }, changes)?;
+        Ok(id)
+    }
+
+    fn note(&self, op: Op) -> Result<EntryId, JournalError> {
+        let store = &self.journal.store;
+        store.prune(DEEDS_MAX, BLOB_BYTES_MAX)?;
+        let id = store.next_id()?;
+        store.append(id, op, Vec::new())?;
         Ok(id)
     }
 

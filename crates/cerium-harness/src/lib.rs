@@ -1,4 +1,4 @@
-//! Intent to items: edits, questions, plans and completions over a working tree.
+//! Intent to items: edits, questions, plans, completions and commands over a working tree.
 
 pub mod ask;
 mod backend;
@@ -11,6 +11,7 @@ pub mod journal;
 pub mod lines;
 pub mod plan;
 mod repetition;
+pub mod run;
 pub mod search;
 pub mod syntax;
 pub mod talk;

@@ -156,11 +156,11 @@ impl Plan {
     /// The edit that a step stands for.
     ///
     /// # Errors
-    /// `NoSuchStep`, `AlreadyDone`, `NothingToEdit`.
+    /// `NoSuchStep`, `AlreadyDone`, `IsCommand`, `NothingToEdit`.
     pub fn edit(&self, number: usize) -> Result<StepEdit, PlanError> {
-        let step = self.step(number).ok_or_else(|| no_such_step(self, number))?;
-        if let StepState::Done { edit } = step.state {
-            return Err(PlanError::AlreadyDone { number, edit });
+        let step = self.open_step(number)?;
+        if step.run.is_some() {
+            return Err(PlanError::IsCommand { number });
         }
         let (new, existing): (Vec<&StepFile>, Vec<&StepFile>) =
             step.files.iter().partition(|file| file.new);
@@ -174,6 +174,49 @@ impl Plan {
             detail => format!("{title}. {detail}"),
         };
         Ok(StepEdit { number, files: paths(existing), symbol: step.symbol.clone(), instruction })
+    }
+
+    /// The command that a step runs, if it is no edit.
+    ///
+    /// # Errors
+    /// `NoSuchStep`, `AlreadyDone`.
+    pub fn command(&self, number: usize) -> Result<Option<&str>, PlanError> {
+        Ok(self.open_step(number)?.run.as_deref())
+    }
+
+    fn open_step(&self, number: usize) -> Result<&Step, PlanError> {
+        let step = self.step(number).ok_or_else(|| no_such_step(self, number))?;
+        match step.state {
+            StepState::Open => Ok(step),
+            StepState::Done { edit } => Err(PlanError::AlreadyDone { number, edit }),
+        }
+    }
+
+    /// Makes a step run a command, or adds one at the end that does.
+    ///
+    /// # Errors
+    /// `NoSuchStep` when the number is not one of the steps, nor the next one.
+    pub fn run_at(&self, number: usize, command: &str) -> Result<Self, PlanError> {
+        let mut steps = self.steps.clone();
+        let step = Step {
+            number,
+            title: format!("Run `{command}`"),
+            files: Vec::new(),
+            symbol: None,
+            detail: String::new(),
+            run: Some(command.to_owned()),
+            state: StepState::Open,
+        };
+        if (1..=steps.len()).contains(&number) {
+            steps[number - 1] = step;
+        } else if number == steps.len() + 1 && number <= N_STEPS_MAX {
+            steps.push(step);
+        } else {
+            return Err(no_such_step(self, number));
+        }
+        let mut plan = self.clone();
+        plan.replace(self.goal.clone(), steps, format!("revise {number}: run {command}"));
+        Ok(plan)
     }
 
     /// Opens the steps again whose edits were undone, as `was_undone` tells of an edit's number.
@@ -190,7 +233,9 @@ impl Plan {
     }
 }
 
-/// Notes that a step was carried out by an edit, and saves the plan.
+/// Notes that a step was carried out by an edit or a command, and saves the plan.
+///
+/// * `edit`: its number in the journal
 ///
 /// # Errors
 /// `NoSuchStep`, and those of [`PlanStore::save`].

@@ -2,6 +2,7 @@
 
 mod listen;
 
+use crate::config::Size;
 use cerium_harness::complete::{CompleteError, Point, parse_place};
 use cerium_harness::edit::CANDIDATES_MAX;
 use cerium_harness::journal::EntryId;
@@ -90,12 +91,20 @@ pub(crate) enum Command {
     Undo(Undo),
     /// Apply the last undone edit again
     Redo,
-    /// List the edits made in this tree
-    Log,
+    /// List what happened in this tree: edits, commands, plans
+    Log(Log),
     /// Answer a question about the code in this tree
     Ask(Ask),
     /// Write, revise and carry out a plan for this tree
     Plan(Plan),
+    /// Run a command in a sandbox: it writes in this tree only, and reaches no network
+    Run(Run),
+    /// What becomes the command of `cerium run`
+    #[command(hide = true)]
+    Inside {
+        /// What `cerium run` says
+        entry: String,
+    },
     /// Fill in the code at a point
     Complete(Complete),
     /// Serve the OpenAI protocol to editors and agents
@@ -198,12 +207,65 @@ pub(crate) struct Undo {
     pub(crate) edit: Option<EntryId>,
 }
 
+/// `cerium log`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium log
+  cerium log 7                         edit or command 7 in full
+
+Numbers jump: taking back and applying again count too.")]
+pub(crate) struct Log {
+    /// Only this one, in full: the diff of an edit, the output of a command
+    #[arg(value_name = "NUMBER")]
+    pub(crate) number: Option<EntryId>,
+}
+
+/// `cerium run`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cerium run cargo test
+  cerium run 'make 2>&1 | tail'
+  cerium run --network npm install
+
+Several words are a program and its arguments, one is a line for the shell. The command may read
+whatever you may, and writes in this tree and in a temporary directory of its own, which goes with
+it. Nothing that it starts outlives it. What it printed is kept in `cerium log`. The exit code is
+the command's own: 128 and the number of the signal when one ended it, 124 when a limit did.")]
+pub(crate) struct Run {
+    /// Let it reach the network
+    #[arg(long)]
+    pub(crate) network: bool,
+    /// Give it all rights that you have; limits are kept
+    #[arg(long, conflicts_with = "network")]
+    pub(crate) no_sandbox: bool,
+    /// Seconds that it may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) time: u64,
+    /// Memory that it may take, all of its processes together
+    #[arg(long, value_name = "SIZE", default_value = "4 GB")]
+    pub(crate) memory: Size,
+    /// Processes and threads that it may have at the same time
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) processes: u16,
+    /// The command
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(crate) words: Vec<String>,
+}
+
 /// `cerium ask`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cerium ask 'how does a request reach the engine?' src docs/design.md
   cerium ask --continue 'and who wakes it up?'
+  cerium run cargo test; cerium ask --log 'why does that fail?'
 
 A question that goes on from the last one is put behind all that was said before, with what
 changed in the files since, so that only what is new is read.")]
@@ -213,6 +275,9 @@ pub(crate) struct Ask {
     /// Go on from the last question in this tree
     #[arg(long = "continue", short = 'c')]
     pub(crate) go_on: bool,
+    /// Show the model what happened last in this tree: edits, commands and the end of what they printed
+    #[arg(long)]
+    pub(crate) log: bool,
     /// Files and directories to look in; the whole tree by default
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
@@ -225,7 +290,8 @@ Examples:
   cerium plan 'move the settings into one struct'
   cerium plan                          show the plan
   cerium plan --revise 'step 2: keep the old name as an alias'
-  cerium plan --apply 1                carry step 1 out as an edit")]
+  cerium plan --run 3 'cargo test'     make step 3 run a command, or add one at the end that does
+  cerium plan --apply 1                carry step 1 out: as an edit, or in the sandbox of `cerium run`")]
 pub(crate) struct Plan {
     /// What is to be reached; without it the plan is shown
     #[arg(conflicts_with_all = ["revise", "apply"])]
@@ -233,7 +299,10 @@ pub(crate) struct Plan {
     /// Change one step of the plan as this says
     #[arg(long, value_name = "TEXT", conflicts_with = "apply")]
     pub(crate) revise: Option<String>,
-    /// Carry out step N as an edit
+    /// Make step N run COMMAND, a line for the shell; nothing is run before the step is carried out
+    #[arg(long, num_args = 2, value_names = ["N", "COMMAND"], conflicts_with_all = ["text", "revise", "apply"])]
+    pub(crate) run: Option<Vec<String>>,
+    /// Carry out step N as an edit, or run its command
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) apply: Option<u16>,
     /// With --apply: apply without asking

@@ -13,6 +13,7 @@ mod lsp;
 mod man;
 mod models;
 mod plan;
+mod run;
 mod serve;
 mod stop;
 mod why;
@@ -47,6 +48,8 @@ pub(crate) enum Exit {
     NoEdit,
     /// Ctrl-C.
     Interrupted,
+    /// As the command that was run did, with its code.
+    Command(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -57,6 +60,7 @@ impl From<Exit> for ExitCode {
             Exit::BadInput => 2,
             Exit::NoEdit => 3,
             Exit::Interrupted => interrupt::EXIT_CODE,
+            Exit::Command(code) => code,
         }
         .into()
     }
@@ -117,7 +121,9 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Complete(args)) => complete::run(&context, &args),
         Some(Command::Undo(args)) => journal::undo(&context, &args),
         Some(Command::Redo) => journal::redo(&context),
-        Some(Command::Log) => journal::log(&context),
+        Some(Command::Log(args)) => journal::log(&context, &args),
+        Some(Command::Run(args)) => run::run(&context, args),
+        Some(Command::Inside { entry }) => Ok(run::inside(&entry)),
         Some(Command::Ask(args)) => ask::run(&context, args),
         Some(Command::Plan(args)) => plan::run(&context, &args),
         Some(Command::Serve(args)) => serve::run(&context, &args),

@@ -7,6 +7,7 @@ use crate::output;
 use cerium_harness::edit::{EditError, Failure};
 use cerium_harness::files::FileError;
 use cerium_harness::journal::JournalError;
+use cerium_harness::run::RunError;
 use cerium_hub::HubError;
 use cerium_model::{ContextError, LoadError};
 use serde::Serialize;
@@ -56,6 +57,7 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
             .or_else(|| cause.downcast_ref::<EditError>()?.hint())
             .or_else(|| cause.downcast_ref::<JournalError>()?.hint())
             .or_else(|| cause.downcast_ref::<FileError>()?.hint())
+            .or_else(|| cause.downcast_ref::<RunError>()?.hint())
     })
 }
 

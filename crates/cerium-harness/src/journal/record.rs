@@ -1,5 +1,6 @@
 //! What one record of the journal says.
 
+use crate::run::Ran;
 use serde::{Deserialize, Serialize};
 
 /// Number of an edit, counted up per tree.
@@ -36,7 +37,7 @@ impl FileChange {
     }
 }
 
-/// What a record is about. All but `Settled` and `Kept` announce a change of files.
+/// What a record is about. `Edit`, `Undo` and `Redo` announce a change of files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub(super) enum Op {
@@ -50,9 +51,21 @@ pub(super) enum Op {
     Settled { of: EntryId, applied: bool },
     /// An edit that could not be carried out.
     Kept { note: Note },
+    /// A command was run.
+    Ran { ran: Ran },
+    /// A plan was written or revised.
+    Planned { what: String },
 }
 
 impl Op {
+    /// Whether it is something that happened, and not what became of it.
+    pub(super) fn is_deed(&self) -> bool {
+        matches!(
+            self,
+            Self::Edit { .. } | Self::Kept { .. } | Self::Ran { .. } | Self::Planned { .. }
+        )
+    }
+
     /// Whether it announces a change of files, to be settled.
     pub(super) fn announces(&self) -> bool {
         matches!(self, Self::Edit { .. } | Self::Undo { .. } | Self::Redo { .. })

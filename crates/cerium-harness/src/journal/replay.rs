@@ -58,7 +58,7 @@ pub(super) fn replay(records: &[Record]) -> Vec<Entry> {
                 }
                 continue;
             }
-            Op::Settled { .. } => continue,
+            Op::Settled { .. } | Op::Ran { .. } | Op::Planned { .. } => continue,
         };
         entries.push(Entry {
             id: record.id,
@@ -83,7 +83,7 @@ pub(super) fn redoable(records: &[Record]) -> Option<EntryId> {
             Op::Edit { .. } => undone.clear(),
             Op::Undo { of } => undone.push(of),
             Op::Redo { of } => undone.retain(|&id| id != of),
-            Op::Settled { .. } | Op::Kept { .. } => {}
+            Op::Settled { .. } | Op::Kept { .. } | Op::Ran { .. } | Op::Planned { .. } => {}
         }
     }
     undone.pop()

@@ -154,7 +154,7 @@ impl Store {
                     bytes += size(hash);
                 }
             }
-            n_entries += usize::from(matches!(record.op, Op::Edit { .. } | Op::Kept { .. }));
+            n_entries += usize::from(record.op.is_deed());
             if n_entries >= n_entries_max || (bytes > bytes_max && n_entries > 0) {
                 keep_from = record.id;
                 break;

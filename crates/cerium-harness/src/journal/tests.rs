@@ -236,3 +236,34 @@ fn a_file_that_became_a_link_out_of_the_tree_is_not_written() {
     tree.journal().undo(None).unwrap_err();
     assert_eq!(fs::read_to_string(&target).unwrap(), "two");
 }
+
+#[test]
+fn commands_and_plans_stand_between_the_edits_and_are_quoted_from_the_end() {
+    use crate::run::{Ended, Ran, Reach};
+    let tree = Tree::new();
+    let journal = tree.journal();
+    let first = tree.edit("one", "two").unwrap();
+    let ran = Ran {
+        command: "make".to_owned(),
+        reach: Reach::Tree,
+        ended: Ended::Exit(2),
+        output: (0..50).map(|n| format!("line {n}\n")).collect(),
+        output_bytes: 390,
+        ms: 5,
+    };
+    let id = journal.note_run(&ran).unwrap();
+    journal.note_plan("all of it (3 steps)").unwrap();
+    journal.undo(Some(first)).unwrap();
+    let deeds = journal.deeds().unwrap();
+    let ids: Vec<EntryId> = deeds.iter().map(Deed::id).collect();
+    assert_eq!(ids, [first, id, id + 1]);
+    assert_eq!(tree.states(), [EntryState::Undone], "the log of edits has no commands");
+    let whole = tail(&deeds, 2_000);
+    assert!(
+        whole
+            .starts_with("edit of f, undone: one -> two\ncommand `make`, exit code 2\n  line 30\n")
+    );
+    assert!(whole.ends_with("  line 49\nplan: all of it (3 steps)\n"));
+    assert_eq!(tail(&deeds, 40), "plan: all of it (3 steps)\n");
+    assert_eq!(tail(&deeds, 0), "");
+}

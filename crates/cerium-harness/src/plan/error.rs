@@ -72,6 +72,12 @@ pub enum PlanError {
         /// The edit in the journal.
         edit: EntryId,
     },
+    /// The step is no edit.
+    #[error("step {number} runs a command; it is no edit")]
+    IsCommand {
+        /// The step.
+        number: usize,
+    },
     /// The step names no file that an edit could change.
     #[error("step {number} names no existing file to edit{}", new_files(.files))]
     NothingToEdit {

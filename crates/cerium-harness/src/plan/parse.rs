@@ -10,6 +10,8 @@ use super::step::N_STEPS_MAX;
 const TITLE_CHARS_MAX: usize = 100;
 /// Longest detail, in bytes.
 const DETAIL_BYTES_MAX: usize = 2_000;
+/// Longest command, in bytes.
+const RUN_BYTES_MAX: usize = 1_000;
 /// Files named by one step at most.
 const N_FILES_MAX: usize = 8;
 
@@ -24,6 +26,8 @@ pub struct Draft {
     pub files: Vec<String>,
     /// From a `symbol:` line.
     pub symbol: Option<String>,
+    /// From a `run:` line.
+    pub run: Option<String>,
     /// The rest.
     pub detail: String,
 }
@@ -127,6 +131,7 @@ fn begin(number: Option<usize>, line: &str) -> Draft {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     File,
+    Run,
     Symbol,
     Detail,
     Title,
@@ -139,6 +144,7 @@ fn field(line: &str) -> Option<(Field, &str)> {
     let field = match name.as_str() {
         "file" | "files" | "path" | "paths" | "file(s" | "location" => Field::File,
         "symbol" | "symbols" | "function" | "class" | "method" | "struct" | "type" => Field::Symbol,
+        "run" | "command" => Field::Run,
         "detail" | "details" | "description" | "change" | "changes" | "what" | "action" | "how" => {
             Field::Detail
         }
@@ -164,6 +170,11 @@ fn fill(draft: &mut Draft, field: Field, value: &str) {
             if !none && draft.symbol.is_none() {
                 draft.symbol = Some(name.to_owned());
             }
+        }
+        Field::Run => {
+            let line = value.trim().trim_matches('`');
+            let short = (1..=RUN_BYTES_MAX).contains(&line.len());
+            draft.run = draft.run.take().or(short.then(|| line.to_owned()));
         }
         Field::Title if draft.title.is_empty() => draft.title = plain(value),
         Field::Title | Field::Detail => add_detail(draft, &plain(value)),

@@ -48,6 +48,10 @@ impl<'a> Tree<'a> {
 
     /// Makes a step of a draft.
     pub(super) fn settle(&self, draft: Draft, number: usize) -> Step {
+        if let Draft { title, detail, run: run @ Some(_), .. } = draft {
+            let (files, symbol, state) = (Vec::new(), None, StepState::Open);
+            return Step { number, title, files, symbol, detail, run, state };
+        }
         let mut files: Vec<StepFile> = Vec::new();
         for file in draft.files.iter().filter_map(|written| self.file(written)) {
             add(&mut files, file);
@@ -74,7 +78,7 @@ impl<'a> Tree<'a> {
         }
         let symbol = draft.symbol.and_then(|symbol| self.symbol(files.first()?, &symbol));
         let Draft { title, detail, .. } = draft;
-        Step { number, title, files, symbol, detail, state: StepState::Open }
+        Step { number, title, files, symbol, detail, run: None, state: StepState::Open }
     }
 
     /// The file that a written path means, if it exists or could be created.

@@ -27,7 +27,7 @@ pub struct Plan {
     pub talk: Talk,
 }
 
-/// One step: one edit to carry out.
+/// One step: one edit to carry out, or one command to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// 1-based.
@@ -42,6 +42,9 @@ pub struct Step {
     /// What exactly to do; may be empty.
     #[serde(default)]
     pub detail: String,
+    /// A command that the step runs instead of an edit, as a line for the shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// How it stands.
     #[serde(default)]
     pub state: StepState,
@@ -66,7 +69,7 @@ pub enum StepState {
     Open,
     /// Carried out.
     Done {
-        /// The edit in the tree's journal.
+        /// The edit, or the command, in the tree's journal.
         edit: EntryId,
     },
     /// Carried out in an editor, whose own undo takes it back.
@@ -120,6 +123,9 @@ impl fmt::Display for Step {
         }
         if let Some(symbol) = &self.symbol {
             writeln!(f, "   symbol: {symbol}")?;
+        }
+        if let Some(run) = &self.run {
+            writeln!(f, "   run: {run}")?;
         }
         if !self.detail.is_empty() {
             writeln!(f, "   detail: {}", self.detail)?;

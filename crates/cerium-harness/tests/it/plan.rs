@@ -267,6 +267,7 @@ fn requests_name_steps_in_many_ways() {
         files: Vec::new(),
         symbol: None,
         detail: String::new(),
+        run: None,
         state: StepState::Open,
     };
     let steps = [step(1, "Parse the flag"), step(2, "Write a parser test"), step(3, "Release")];

@@ -11,10 +11,14 @@ use anyhow::{Context as _, Result};
 use cerium_harness::Backend as _;
 use cerium_harness::ask::{Answer, AskEvent, AskTask, Citation, Kept, TalkStore, ask, warming};
 use cerium_harness::context::Excerpt;
+use cerium_harness::journal::tail;
 use cerium_harness::lines::LineSpan;
 use cerium_protocol::Status;
 use serde::Serialize;
 use std::ops::ControlFlow;
+
+/// Bytes of what happened in the tree that are shown with a question.
+const HISTORY_BYTES_MAX: usize = 2_000;
 
 /// The `--json` object.
 #[derive(Serialize)]
@@ -43,7 +47,11 @@ pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
     let backend = context.backend(&tree)?;
     let before = kept.map(|kept| kept.current(&backend));
     let (question, within) = (args.text, args.paths);
-    let task = AskTask { question, within, before, ..AskTask::default() };
+    let history = match args.log {
+        true => tail(&tree.journal().deeds()?, HISTORY_BYTES_MAX),
+        false => String::new(),
+    };
+    let task = AskTask { question, within, before, history, ..AskTask::default() };
     let _deferred = interrupt::defer();
     let mut stream = Stream::new(context.output);
     let answer = ask(&backend, &tree.workspace, &task, &mut |event| stream.event(&event))?;

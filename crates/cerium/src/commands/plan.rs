@@ -1,6 +1,7 @@
 //! `cerium plan`: writing, showing, revising and carrying out the tree's plan.
 
 use super::edit::{self, Consent};
+use super::run::{execute, exit_of};
 use super::{Context, Exit, Tree};
 use crate::cli;
 use crate::failure::advice;
@@ -12,6 +13,7 @@ use anyhow::Result;
 use cerium_harness::edit::EditRequest;
 use cerium_harness::journal::EntryState;
 use cerium_harness::plan::{self, Plan, PlanError, PlanStore, Planned, Step, StepEdit, StepState};
+use cerium_harness::run::{Limits, Reach, RunRequest};
 use serde::Serialize;
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -41,6 +43,16 @@ pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
             usize::from(number),
             Consent::of(args.yes, args.dry_run),
         );
+    }
+    if let Some([number, command]) = args.run.as_deref() {
+        let number = number.parse().map_err(|_| {
+            advice(format!("`{number}` is no number of a step"), "cerium plan --run N COMMAND")
+        })?;
+        let plan = needed(tree.plan(&store)?)?.run_at(number, command.trim())?;
+        let plan = store.save(&tree.workspace, &plan)?;
+        tree.journal().note_plan(&format!("revise {number}: run {}", command.trim()))?;
+        show(context, &plan, None)?;
+        return Ok(Exit::Done);
     }
     match (&args.text, &args.revise) {
         (Some(goal), _) => {
@@ -102,6 +114,9 @@ fn carry_out(
     consent: Consent,
 ) -> Result<Exit> {
     let plan = needed(tree.plan(store)?)?;
+    if let Some(command) = plan.command(number)? {
+        return run_step(context, tree, store, &plan, number, command, consent);
+    }
     let step = plan.edit(number)?;
     let requests = step_requests(tree.workspace.root(), &step);
     let reports = edit::edit(context, tree, requests, None, consent)?;
@@ -113,6 +128,47 @@ fn carry_out(
         edit::print(&reports)?;
     }
     Ok(exit)
+}
+
+/// Runs the command of a step in the sandbox, if that is wanted; the step is done when it succeeds.
+fn run_step(
+    context: &Context,
+    tree: &Tree,
+    store: &PlanStore,
+    plan: &Plan,
+    number: usize,
+    command: &str,
+    consent: Consent,
+) -> Result<Exit> {
+    context.output.note(format!("{BOLD}$ {}{BOLD:#}", output::printable(command)));
+    let wanted = match consent {
+        Consent::Given => true,
+        Consent::DryRun => return Ok(Exit::Done),
+        Consent::Ask => output::confirm("run it?", false).unwrap_or_else(|_| {
+            context.output.note("not run: there is no terminal to ask on");
+            context.output.note("hint: --yes runs it without asking");
+            false
+        }),
+    };
+    if !wanted {
+        return Ok(Exit::Declined);
+    }
+    let root = tree.workspace.root().to_owned();
+    let request = RunRequest {
+        words: vec![command.to_owned()],
+        dir: root.clone(),
+        root,
+        reach: Reach::Tree,
+        limits: Limits::default(),
+    };
+    let (id, ran) = execute(context, tree, &request)?;
+    if ran.ended.is_success() {
+        plan::mark_done(store, &tree.workspace, plan, number, id)?;
+    }
+    if context.output.json {
+        output::object(&ran)?;
+    }
+    Ok(exit_of(&ran))
 }
 
 /// A plan that there must be.
@@ -160,6 +216,12 @@ fn finish(
         Err(error) => return Err(error.into()),
     };
     let plan = store.save(&tree.workspace, &made.plan)?;
+    let n_steps = plan.steps.len();
+    let what = match plan.past.last() {
+        Some(past) if made.revised.is_some() => past.replaced_by.clone(),
+        _ => format!("{} ({n_steps} steps)", plan.goal),
+    };
+    tree.journal().note_plan(&what)?;
     show(context, &plan, Some(&made))?;
     Ok(Exit::Done)
 }
@@ -175,7 +237,7 @@ fn show(context: &Context, plan: &Plan, made: Option<&Planned>) -> Result<()> {
         let style = match step.state {
             StepState::Done { edit } => {
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "{GREEN}done by edit {edit}{GREEN:#}");
+                let _ = writeln!(text, "{GREEN}done, {edit} in `cerium log`{GREEN:#}");
                 DIM
             }
             StepState::Edited => {

@@ -7,8 +7,8 @@ use std::process::Command;
 fn help_is_a_contract() {
     let world = World::new();
     for command in [
-        "", "edit", "ask", "plan", "complete", "serve", "lsp", "keys", "pull", "cache", "bench",
-        "why",
+        "", "edit", "ask", "plan", "run", "log", "complete", "serve", "lsp", "keys", "pull",
+        "cache", "bench", "why",
     ] {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let ran = world.run(&args).ok();
@@ -50,6 +50,10 @@ fn what_cannot_be_read_exits_with_2() {
         &["log", "--threads", "many"],
         &["completions", "cmd.exe"],
         &["undo", "last"],
+        &["run"],
+        &["run", "--network", "--no-sandbox", "true"],
+        &["run", " "],
+        &["log", "7"],
         &["bench", "verify", "--k", "0"],
         &["bench", "prefill", "--rounds", "0"],
         &["rm"],

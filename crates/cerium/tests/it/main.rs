@@ -20,6 +20,7 @@ mod lsp;
 mod model;
 mod models;
 mod page;
+mod run;
 mod serve;
 mod talk;
 mod terminal;
