@@ -1,8 +1,8 @@
 //! Clients that others wrote, on the WebSocket: the official SDKs.
 
 use crate::client::scripted;
+use crate::packages::packages;
 use crate::script::Act;
-use crate::sdk::packages;
 use cerium_engine::FinishReason;
 use std::path::Path;
 use std::process::Command;

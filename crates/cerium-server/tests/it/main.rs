@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod agents;
 mod client;
 mod clients;
+mod codex;
 mod compact;
 mod connections;
 mod conversations;
@@ -12,8 +14,10 @@ mod hostile;
 mod hostile_frames;
 mod keys;
 mod openapi;
+mod opencode;
 mod operating;
 mod page;
+mod packages;
 #[path = "../../../cerium-store/tests/it/postgres.rs"]
 mod postgres;
 mod private;

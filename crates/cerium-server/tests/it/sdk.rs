@@ -1,12 +1,12 @@
 //! The official Python client against this server.
 
 use crate::client::{Server, scripted};
+use crate::packages::packages;
 use crate::script::Act;
 use crate::stored::remembering;
 use cerium_engine::FinishReason;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 /// The release whose traffic `crates/cerium-protocol` was written after.
 const CLIENT: &str = "openai==3.54.0";
@@ -41,38 +41,4 @@ fn run(program: &str, server: &Server) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-/// Installs packages of `pip` or `npm` once, below the target directory. Without them or an index there is
-/// nothing to test with, which a test run may not hide on the machine that decides.
-pub(crate) fn packages(tool: &str, names: &[&str]) -> Option<PathBuf> {
-    // Tests run side by side.
-    static ONE: Mutex<()> = Mutex::new(());
-    let name = names.join("-").replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
-    let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name.replace("--", "-"));
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let done = packages.join("installed");
-    if done.exists() {
-        return Some(packages);
-    }
-    let mut install = if tool == "pip" {
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-        pip
-    } else {
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
-        npm
-    };
-    match install.arg(&packages).args(names).output() {
-        Ok(output) if output.status.success() => {
-            std::fs::write(done, "").unwrap();
-            return Some(packages);
-        }
-        Ok(output) => eprintln!("{tool} failed: {}", String::from_utf8_lossy(&output.stderr)),
-        Err(error) => eprintln!("cannot run {tool}: {error}"),
-    }
-    assert!(std::env::var_os("CI").is_none(), "{names:?} cannot be installed");
-    eprintln!("SKIPPED: {names:?} were not tried");
-    None
 }

@@ -2,7 +2,7 @@
 //!
 //! The tests of `cerium-server` use this file too.
 
-use cerium_engine::{Finish, FinishReason, Job, Likelihood, Stats, Steer, Step, SubmitError};
+use cerium_engine::{Finish, FinishReason, Job, Likelihood, Mask, Stats, Steer, Step, SubmitError};
 use cerium_model::gguf::{Array, Gguf, Strings, Value};
 use cerium_model::template::ChatTemplate;
 use cerium_model::testing::GgufBuilder;
@@ -20,7 +20,9 @@ pub(crate) enum Act {
     Say(&'static str, FinishReason),
     /// Generates these bytes, one token each, which need not be a text.
     SayBytes(&'static [u8], FinishReason),
-    /// The same, once two others and then none are before it.
+    /// Says of these texts the one whose number is how many outputs of tools the prompt holds, and ends by itself.
+    Turns(&'static [&'static str]),
+    /// Says a text, once two others and then none are before it.
     SayLate(&'static str),
     /// Generates the same text again and again until it is cancelled.
     Repeat(&'static str),
@@ -151,7 +153,7 @@ pub(crate) fn spell(ids: &[u32]) -> String {
 }
 
 impl Generator for Script {
-    fn submit(&self, job: Job) -> Result<Box<dyn Steps>, SubmitError> {
+    fn submit(&self, mut job: Job) -> Result<Box<dyn Steps>, SubmitError> {
         if matches!(self.act, Act::Refuse) {
             return Err(SubmitError::Busy {
                 n_waiting: 68,
@@ -162,10 +164,21 @@ impl Generator for Script {
         if n_prompt == 0 {
             return Err(SubmitError::EmptyPrompt);
         }
+        let act = match self.act {
+            Act::Turns(texts) => {
+                let n_outputs = spell(&job.prompt).matches("</tool_response>").count();
+                let text = texts[n_outputs.min(texts.len() - 1)];
+                if job.max_tokens > 0 {
+                    check(text, job.mask.take(), &job.stop_tokens);
+                }
+                Act::Say(text, FinishReason::Stop)
+            }
+            act => act,
+        };
         self.seen.jobs.lock().unwrap().push(job);
         let (told, heard) = flume::bounded(1);
         Ok(Box::new(Playing {
-            act: self.act,
+            act,
             seen: Arc::clone(&self.seen),
             n_prompt,
             likelihoods,
@@ -175,6 +188,19 @@ impl Generator for Script {
             heard,
         }))
     }
+}
+
+/// No model could have written a text that the mask does not allow.
+fn check(text: &str, mask: Option<Box<dyn Mask>>, ends: &[u32]) {
+    let Some(mut mask) = mask else { return };
+    let allows = |mask: &mut Box<dyn Mask>, id: u32| {
+        mask.allowed()[id as usize / 32] & (1 << (id % 32)) != 0
+    };
+    for (n, byte) in text.bytes().enumerate() {
+        assert!(allows(&mut mask, u32::from(byte)), "the mask ends after {n} bytes of {text:?}");
+        mask.accept(u32::from(byte));
+    }
+    assert!(ends.iter().any(|&id| allows(&mut mask, id)), "the mask wants more than {text:?}");
 }
 
 /// One job on the stage.
@@ -231,7 +257,7 @@ impl Playing {
             | Act::Hang(text)
             | Act::Deaf(text)
             | Act::Die(text) => text.as_bytes(),
-            Act::Refuse => &[],
+            Act::Turns(_) | Act::Refuse => &[],
         };
         let idx = if matches!(self.act, Act::Repeat(_)) { (n - 1) % text.len() } else { n - 1 };
         if let Some(&byte) = text.get(idx) {
@@ -243,7 +269,7 @@ impl Playing {
             Act::Say(_, reason) | Act::SayBytes(_, reason) => Turn::Now(self.done(reason)),
             Act::Deaf(_) | Act::SayLate(_) => Turn::Now(self.done(FinishReason::Stop)),
             Act::Hang(_) => Turn::Wait,
-            Act::Repeat(_) | Act::Die(_) | Act::Refuse => Turn::Gone,
+            Act::Turns(_) | Act::Repeat(_) | Act::Die(_) | Act::Refuse => Turn::Gone,
         }
     }
 
