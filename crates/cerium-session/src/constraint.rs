@@ -5,6 +5,7 @@
 //! and which text has to come whatever the model thinks.
 
 mod grammar;
+mod patch;
 mod quotes;
 mod vocabulary;
 

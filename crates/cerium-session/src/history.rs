@@ -102,7 +102,7 @@ impl History {
         prompt
     }
 
-    fn items(&self) -> Vec<&Item> {
+    pub(crate) fn items(&self) -> Vec<&Item> {
         self.turns().into_iter().flat_map(|turn| &turn.items).collect()
     }
 

@@ -12,6 +12,7 @@ mod candidates;
 mod constraint;
 mod conversation;
 mod generator;
+mod guide;
 mod history;
 mod json_text;
 mod likely;

@@ -5,6 +5,7 @@ use crate::candidates::Candidates;
 use crate::constraint::{Asked, Constraints, Thinks};
 use crate::conversation::Conversation;
 use crate::generator::{Generator, Steps};
+use crate::guide::Guide;
 use crate::history::{End, Front, Histories, Past};
 use crate::prompt;
 use crate::steer::Origin;
@@ -45,6 +46,7 @@ struct Inner {
     style: Style,
     marks: HashMap<u32, &'static str>,
     constraints: Constraints,
+    guided: bool,
 }
 
 impl Service {
@@ -81,6 +83,7 @@ impl Service {
             style,
             marks,
             constraints,
+            guided: false,
         });
         Self(inner, Owner::default())
     }
@@ -90,6 +93,18 @@ impl Service {
     #[must_use]
     pub fn asked_by(&self, owner: Owner) -> Self {
         Self(Arc::clone(&self.0), owner)
+    }
+
+    /// The same, holding a model that may choose among tools by itself to what small ones get right: an answer is a
+    /// call or something said; a call has the arguments that it must have; none is made a third time in a row; and
+    /// `apply_patch` changes what was looked at, quoting lines that were shown.
+    ///
+    /// # Panics
+    /// If clones of it exist.
+    #[must_use]
+    pub fn guided(mut self) -> Self {
+        Arc::get_mut(&mut self.0).expect("a service is guided before it is shared").guided = true;
+        self
     }
 
     /// What answers here.
@@ -183,7 +198,8 @@ impl Service {
         let thinks = self.thinks(&prompt, &extensions.prefix);
         let prefix = self.tokenizer().encode(&extensions.prefix);
         prompt.extend(&prefix);
-        let asked = Asked::of(request, self.0.style, thinks);
+        let guide = self.0.guided.then(|| Guide::of(history.items()));
+        let asked = Asked::of(request, self.0.style, thinks, guide);
         let origin = Origin {
             param: "input",
             past: Some(Past { history, said: Vec::new() }),

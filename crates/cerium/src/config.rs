@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) cors: Vec<String>,
     /// Where `serve` sends traces.
     pub(crate) traces: Option<String>,
+    /// Whether `serve` holds a model that chooses among tools to what small ones get right.
+    pub(crate) guided: bool,
     /// By what certificate `serve` is known.
     pub(crate) tls: Option<TlsTable>,
     /// What holders of keys may ask for, by tier.
@@ -100,6 +102,7 @@ struct ServeTable {
     cors: Option<Vec<String>>,
     traces: Option<String>,
     keys: Option<bool>,
+    guided: Option<bool>,
     tls: Option<TlsTable>,
 }
 
@@ -163,6 +166,7 @@ const KEYS: &[(&str, bool)] = &[
     ("serve.keys", false),
     ("serve.cors", false),
     ("serve.traces", false),
+    ("serve.guided", false),
     ("serve.tls.cert", false),
     ("serve.tls.key", false),
     ("tiers", false),
@@ -256,6 +260,7 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             settings.traces = serve.traces.or(settings.traces);
             settings.tls = serve.tls.or(settings.tls);
             settings.keys |= serve.keys == Some(true);
+            settings.guided |= serve.guided == Some(true);
             settings.tiers.extend(file.tiers.unwrap_or_default());
             settings.store = file.store.unwrap_or(settings.store);
             let engine = file.engine.unwrap_or_default();

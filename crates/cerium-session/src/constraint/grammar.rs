@@ -3,9 +3,10 @@
 //! JSON is written as Python and templates write it, a space after commas and colons, so that a call comes back
 //! in the next request's prompt as the very tokens that it was generated as.
 
-use super::quotes;
+use super::{patch, quotes};
 use crate::calls::Style;
 use crate::conversation::{CLOSING_TAG, called};
+use crate::guide::{APPLY_PATCH, Guide};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
     CreateResponse, CustomFormat, ErrorBody, GrammarSyntax, Json, TextFormat, Tool, ToolChoice,
@@ -17,6 +18,9 @@ use std::fmt::Write as _;
 
 /// Most bytes of all schemas and grammars of a request.
 const BYTES_MAX: usize = 1 << 20;
+
+/// What a guided model may say: it does not begin as calls do, and ends.
+const SAID: &str = "/[^\\s{\\[<`](?s:.{0,2000})/";
 
 /// What is asked of an answer.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Asked<'a> {
     /// Whether several may be called.
     pub(crate) parallel: bool,
     pub(crate) format: &'a TextFormat,
+    /// What bounds the calls of a model that chooses by itself.
+    pub(crate) guide: Option<Guide>,
 }
 
 /// Whether an answer begins with a thought.
@@ -44,8 +50,21 @@ pub(crate) enum Thinks {
 }
 
 impl<'a> Asked<'a> {
-    pub(crate) fn of(request: &'a CreateResponse, style: Style, thinks: Thinks) -> Self {
-        let all = || request.tools.iter().collect::<Vec<_>>();
+    pub(crate) fn of(
+        request: &'a CreateResponse,
+        style: Style,
+        thinks: Thinks,
+        guide: Option<Guide>,
+    ) -> Self {
+        let guide = guide.filter(|_| request.tool_choice == ToolChoice::Auto);
+        let offered = |tool: &&Tool| {
+            let name = called(tool.namespace.as_deref(), &tool.name);
+            guide.as_ref().is_none_or(|guide| {
+                guide.again.as_ref() != Some(&name)
+                    && (name != APPLY_PATCH || guide.looks.is_some())
+            })
+        };
+        let all = || request.tools.iter().filter(offered).collect::<Vec<_>>();
         let (tools, required) = match &request.tool_choice {
             ToolChoice::Auto => (all(), false),
             ToolChoice::None => (Vec::new(), false),
@@ -66,7 +85,13 @@ impl<'a> Asked<'a> {
             required,
             parallel: request.parallel_tool_calls,
             format: &request.format,
+            guide,
         }
+    }
+
+    /// Whether the answer is a call and nothing else, or something said.
+    fn is_guided(&self) -> bool {
+        self.guide.is_some() && *self.format == TextFormat::Text
     }
 }
 
@@ -186,6 +211,9 @@ impl Builder<'_> {
         if self.asked.required {
             return Ok(format!("{first}{rest}"));
         }
+        if self.asked.is_guided() {
+            return Ok(format!("{} | {first}{rest}", said.unwrap_or_default()));
+        }
         // Something may be said before a call, and nothing behind it.
         let called = match self.asked.format {
             TextFormat::Text => format!("{}{rest}", calls.after_text.unwrap_or(first)),
@@ -201,9 +229,12 @@ impl Builder<'_> {
 
     /// Text that holds none of the marks.
     fn text(&mut self, marks: &[String]) -> String {
-        let any = "/(?s:.*)/";
+        let is_guided = self.asked.is_guided() && !self.asked.tools.is_empty();
+        // Nothing that looks like a call, and nothing endless.
+        let any = if is_guided { SAID } else { "/(?s:.*)/" };
         let marks: Vec<String> = marks.iter().map(|mark| escaped(mark)).collect();
-        let is_bare = self.asked.style == Style::Llama && !self.asked.tools.is_empty();
+        let is_bare =
+            self.asked.style == Style::Llama && !self.asked.tools.is_empty() && !is_guided;
         let text = match (marks.is_empty(), is_bare) {
             (true, _) => any.to_owned(),
             (false, false) => format!("{any} & ~/(?s:.*)({})(?s:.*)/", marks.join("|")),
@@ -371,6 +402,9 @@ impl Builder<'_> {
             Value::Null | Value::Bool(true) => serde_json::Map::new(),
             _ => return Err(ErrorBody::invalid(param(), "a schema of arguments is an object")),
         };
+        if self.asked.guide.is_some() && !strict {
+            only_required(&mut schema);
+        }
         schema.entry("type").or_insert_with(|| json!("object"));
         // Arguments that a function does not know are no use to anybody.
         if schema.get("properties").and_then(Value::as_object).is_some_and(|p| !p.is_empty()) {
@@ -381,14 +415,19 @@ impl Builder<'_> {
 
     /// What a tool is given that takes text.
     fn input(&mut self, i: usize, format: &CustomFormat) -> String {
-        let lark = match format {
-            CustomFormat::Text => {
+        let looks = self.asked.guide.as_ref().and_then(|guide| guide.looks.as_ref());
+        let looks = looks.filter(|_| self.asked.tools[i].name == APPLY_PATCH);
+        let lark = match (looks, format) {
+            (Some(looks), _) => patch::grammar(looks),
+            (None, CustomFormat::Text) => {
                 let closing = escaped(CLOSING_TAG);
                 self.rule(&format!("FREE_{i}: /(?s:.*)/ & ~/(?s:.*){closing}(?s:.*)/"));
                 return format!("FREE_{i}");
             }
-            CustomFormat::Grammar { syntax: GrammarSyntax::Lark, definition } => definition.clone(),
-            CustomFormat::Grammar { syntax: GrammarSyntax::Regex, definition } => {
+            (None, CustomFormat::Grammar { syntax: GrammarSyntax::Lark, definition }) => {
+                definition.clone()
+            }
+            (None, CustomFormat::Grammar { syntax: GrammarSyntax::Regex, definition }) => {
                 format!("start: /{}/", llguidance::regex_to_lark(definition, ""))
             }
         };
@@ -434,6 +473,19 @@ fn read(schema: &Json, param: &str) -> Result<Value, ErrorBody> {
     }
     serde_json::from_str(schema.as_str())
         .map_err(|error| ErrorBody::invalid(param, format!("the schema is no JSON: {error}")))
+}
+
+/// Leaves out of a function's arguments those that it can do without.
+fn only_required(schema: &mut serde_json::Map<String, Value>) {
+    let required: Vec<String> = schema
+        .get("required")
+        .and_then(|names| serde_json::from_value(names.clone()).ok())
+        .unwrap_or_default();
+    if let Some(Value::Object(properties)) = schema.get_mut("properties")
+        && !required.is_empty()
+    {
+        properties.retain(|name, _| required.contains(name));
+    }
 }
 
 /// A text in a rule.

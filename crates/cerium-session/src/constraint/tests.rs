@@ -1,5 +1,7 @@
 //! Which texts lead on under which requests, over a vocabulary in which every byte is a token.
 
+mod guided;
+
 use super::{Asked, Constraints, Follower, Thinks};
 use crate::calls::Style;
 use cerium_engine::Mask;
@@ -70,12 +72,15 @@ fn follow(
     style: Style,
     thinks: Thinks,
 ) -> Result<Option<Follower>, String> {
+    follow_asked(&Asked::of(request, style, thinks, None))
+}
+
+fn follow_asked(asked: &Asked<'_>) -> Result<Option<Follower>, String> {
     let constraints = Constraints::new(tokenizer(), vec![END]);
-    let asked = Asked::of(request, style, thinks);
     let told = |error: cerium_protocol::ErrorBody| {
         format!("{} {}", error.param.unwrap_or_default(), error.message)
     };
-    constraints.follow(&asked, &[]).map_err(told)
+    constraints.follow(asked, &[]).map_err(told)
 }
 
 fn ids(text: &str) -> Vec<u32> {

@@ -38,6 +38,7 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     let at = public.name();
     let (loaded, private) = engine::open_public(context.output, &settings, at.clone())?;
     let service = loaded.service();
+    let service = if settings.guided { service.guided() } else { service };
     log(context.output.quiet, args.log_format);
     if context.output.json {
         output::object(&json!({ "address": at, "model": service.model().name }))?;
