@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Be a language server on standard input and output: editors start it
     Lsp(Lsp),
+    /// Offer edits, answers and completions to other agents, as tools on standard input and output
+    Mcp,
     /// Make, list and revoke keys of a server that others may use
     Keys(Keys),
     /// Stop the engine that commands share; it leaves by itself when it is idle

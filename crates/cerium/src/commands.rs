@@ -11,6 +11,7 @@ mod journal;
 mod keys;
 mod lsp;
 mod man;
+mod mcp;
 mod models;
 mod plan;
 mod run;
@@ -128,6 +129,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
         Some(Command::Plan(args)) => plan::run(&context, &args),
         Some(Command::Serve(args)) => serve::run(&context, &args),
         Some(Command::Lsp(_)) => lsp::run(context),
+        Some(Command::Mcp) => mcp::run(&context),
         Some(Command::Keys(args)) => keys::run(&context, &args),
         Some(Command::Stop) => stop::run(&context),
         Some(Command::Engine(args)) => engine::run(&args, &context.flags),

@@ -16,8 +16,8 @@ mod keys;
 mod openapi;
 mod opencode;
 mod operating;
-mod page;
 mod packages;
+mod page;
 #[path = "../../../cerium-store/tests/it/postgres.rs"]
 mod postgres;
 mod private;

@@ -6,8 +6,15 @@
     reason = "helpers of tests fail as loudly and write as plainly as tests do"
 )]
 
+#[path = "../../../cerium-server/tests/it/agents.rs"]
+#[allow(dead_code, reason = "the server's tests use the rest of it")]
+mod agents;
 mod bad_input;
 mod cache;
+#[path = "../../../cerium-server/tests/it/client.rs"]
+#[allow(dead_code, reason = "the server's tests use the rest of it")]
+mod client;
+mod codex;
 mod config;
 mod doctor;
 mod edit;
@@ -17,10 +24,16 @@ mod help;
 mod interrupt;
 mod killed;
 mod lsp;
+mod mcp;
 mod model;
 mod models;
+#[path = "../../../cerium-server/tests/it/packages.rs"]
+mod packages;
 mod page;
 mod run;
+#[path = "../../../cerium-session/tests/it/script.rs"]
+#[allow(dead_code, reason = "the session's tests use the rest of it")]
+mod script;
 mod serve;
 mod talk;
 mod terminal;

@@ -49,6 +49,13 @@ pub(crate) fn start_of(world: &World, model: &str, args: &[&str]) -> Server {
 }
 
 impl Server {
+    /// Has it end as Ctrl-C does.
+    pub(crate) fn stop(mut self) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+
     /// The whole answer to a request after which the connection is closed.
     pub(crate) fn exchange(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
@@ -148,14 +155,9 @@ fn what_it_answered_is_found_after_a_restart() {
         assert_eq!(status, 200, "{response:#}");
         response
     };
-    let stop = |mut server: Server| {
-        let id = i32::try_from(server.child.id()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
-        assert_eq!(server.child.wait().unwrap().code(), Some(0));
-    };
     let server = start(&world);
     let first = ask(&server, json!({"input": "Say hello."}));
-    stop(server);
+    server.stop();
     assert!(world.path("state/cerium/store.sqlite").exists());
 
     let server = start(&world);
@@ -164,13 +166,13 @@ fn what_it_answered_is_found_after_a_restart() {
     let second = ask(&server, json!({"input": "Again.", "previous_response_id": first["id"]}));
     let n_tokens = |response: &Value| response["usage"]["input_tokens"].as_u64().unwrap();
     assert!(n_tokens(&second) > n_tokens(&first));
-    stop(server);
+    server.stop();
 
     // Nothing is kept, nor is there anything to be found.
     let server = start_with(&world, &["--no-store"]);
     assert_eq!(server.request("GET", &path, "").0, 404);
     assert_eq!(ask(&server, json!({"input": "Say hello."}))["store"], false);
-    stop(server);
+    server.stop();
 
     std::fs::write(world.path("state/cerium/store.sqlite"), "no database ".repeat(999)).unwrap();
     let model = test_model("smollm2-135m");
