@@ -48,12 +48,16 @@ pub struct ErrorBody {
     /// When to try again, in milliseconds, where that is known: a header, no part of the body.
     #[serde(skip)]
     pub retry_after_ms: Option<u64>,
+    /// The HTTP status under which another engine told of it. Absent, the kind and the code say which.
+    #[serde(skip)]
+    pub status: Option<u16>,
 }
 
 impl ErrorBody {
     /// An error without `param` or `code`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { message: message.into(), kind, param: None, code: None, retry_after_ms: None }
+        let message = message.into();
+        Self { message, kind, param: None, code: None, retry_after_ms: None, status: None }
     }
 
     /// A request that cannot be served because of the field `param`.

@@ -261,4 +261,6 @@ pub struct ModelInfo {
     pub context_tokens: usize,
     /// Whether it can fill in the middle.
     pub infill: bool,
+    /// Whether it heeds extension fields: its answers can be made to begin with a text, and to end before one.
+    pub extensions: bool,
 }

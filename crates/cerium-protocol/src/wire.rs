@@ -15,6 +15,7 @@ mod json;
 pub mod llama;
 mod measured;
 pub mod models;
+pub mod refusal;
 pub mod responses;
 pub mod sse;
 mod texts;

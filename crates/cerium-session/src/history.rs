@@ -80,6 +80,13 @@ impl Past {
         self.items().cloned().collect()
     }
 
+    /// The same after an answer that said this.
+    #[must_use]
+    pub fn and_then(&self, said: &[Item]) -> Self {
+        let said = self.said.iter().chain(said).cloned().collect();
+        Self { history: self.history.clone(), said }
+    }
+
     pub(crate) fn items(&self) -> impl Iterator<Item = &Item> {
         self.history.items().into_iter().chain(&self.said)
     }
@@ -201,6 +208,16 @@ impl Histories {
         };
         self.keep(&history);
         Ok(history)
+    }
+
+    /// The conversation of a request that another engine answers, without ids: whoever goes on from it here has
+    /// it rendered whole.
+    pub(crate) fn unread(&self, past: Option<&Past>, request: &CreateResponse) -> History {
+        let said = request.input.items();
+        let more: Vec<&Item> =
+            past.into_iter().flat_map(|past| &past.said).chain(said.iter()).collect();
+        let before = past.map(|past| past.history.clone());
+        self.turn(before, Arc::new(Front::of(request)), &more, Vec::new(), None, 0)
     }
 
     fn found_or_whole(

@@ -73,7 +73,7 @@ impl Service {
         let token_bytes_max = lengths.max().unwrap_or(0).max(1);
         let infill = tokenizer.infill().is_some();
         let inner = Arc::new(Inner {
-            model: ModelInfo { name: model_name, context_tokens, infill },
+            model: ModelInfo { name: model_name, context_tokens, infill, extensions: true },
             tokenizer,
             template,
             generator: Box::new(generator),
@@ -162,6 +162,13 @@ impl Service {
     /// As [`Service::respond`].
     pub fn go_on(&self, past: &Past, request: &CreateResponse) -> Result<Stream, ErrorBody> {
         self.begin(Some(past), request)
+    }
+
+    /// What is gone on from after a request that another engine answers; `None` where there is no memory to
+    /// remember it.
+    pub fn remember(&self, past: Option<&Past>, request: &CreateResponse) -> Option<Past> {
+        let unread = || self.0.histories.unread(past, request);
+        self.has_room().then(|| Past { history: unread(), said: Vec::new() })
     }
 
     fn begin(&self, past: Option<&Past>, request: &CreateResponse) -> Result<Stream, ErrorBody> {

@@ -188,10 +188,13 @@ fn request(
     prefix: &str,
     stop: Vec<String>,
 ) -> CreateResponse {
+    let model = backend.model();
+    // A larger model elsewhere begins and ends as it is told in words; what it says is read leniently.
+    let (prefix, stop) = if model.extensions { (prefix, stop) } else { ("", Vec::new()) };
     CreateResponse {
         instructions: Some(INSTRUCTIONS.to_owned()),
         max_output_tokens: Some(n_tokens_max),
         cerium: Extensions { prefix: prefix.to_owned(), stop, parts, ..Extensions::default() },
-        ..CreateResponse::new(backend.model().name, Input::Text(text))
+        ..CreateResponse::new(model.name, Input::Text(text))
     }
 }

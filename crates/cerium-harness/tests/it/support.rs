@@ -42,7 +42,12 @@ impl From<&str> for Reply {
 
 impl Scripted {
     pub(crate) fn new<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
-        let info = ModelInfo { name: "scripted".into(), context_tokens: 8192, infill: true };
+        let info = ModelInfo {
+            name: "scripted".into(),
+            context_tokens: 8192,
+            infill: true,
+            extensions: true,
+        };
         Self {
             replies: Mutex::new(replies.into_iter().map(Into::into).collect()),
             asked: Mutex::default(),

@@ -1,8 +1,12 @@
 //! The chat dialect: `POST /v1/chat/completions`, its completion object and its chunks.
 
+mod asking;
+mod reading;
 mod render;
 mod request;
 
+pub use asking::body;
+pub use reading::Reader;
 pub use render::{Completion, Frame, Frames};
 pub use request::{Parsed, read};
 

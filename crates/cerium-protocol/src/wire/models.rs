@@ -9,12 +9,14 @@ pub struct Model {
     id: String,
     object: &'static str,
     created: u64,
-    owned_by: &'static str,
+    owned_by: String,
     /// Longest sequence, prompt and answer together, in tokens; an extension, by the name that hosted
     /// catalogues have for it.
-    context_length: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_length: Option<usize>,
     /// The same by the name that vLLM has for it.
-    max_model_len: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_model_len: Option<usize>,
     /// What it can do; an extension.
     capabilities: Vec<&'static str>,
 }
@@ -26,13 +28,27 @@ impl Model {
             id: model.name.clone(),
             object: "model",
             created,
-            owned_by: "cerium",
-            context_length: model.context_tokens,
-            max_model_len: model.context_tokens,
+            owned_by: "cerium".to_owned(),
+            context_length: Some(model.context_tokens),
+            max_model_len: Some(model.context_tokens),
             capabilities: ["chat", "completion", "logprobs"]
                 .into_iter()
                 .chain(model.infill.then_some("infill"))
                 .collect(),
+        }
+    }
+
+    /// A model that the engine `owner` serves elsewhere. How long a conversation with it may be is known only if
+    /// that engine says so.
+    pub fn elsewhere(name: &str, owner: &str, context: Option<usize>, created: u64) -> Self {
+        Self {
+            id: name.to_owned(),
+            object: "model",
+            created,
+            owned_by: owner.to_owned(),
+            context_length: context,
+            max_model_len: context,
+            capabilities: vec!["chat", "completion"],
         }
     }
 }

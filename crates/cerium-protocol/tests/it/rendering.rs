@@ -572,7 +572,7 @@ fn chat_counts_calls_alone() {
 
 #[test]
 fn models_name_their_context() {
-    let info = ModelInfo { name: "m".into(), context_tokens: 4096, infill: true };
+    let info = ModelInfo { name: "m".into(), context_tokens: 4096, infill: true, extensions: true };
     let list = models::ModelList::new(vec![models::Model::new(&info, 5)]);
     insta::assert_snapshot!(lines([list]), @r#"{"object":"list","data":[{"id":"m","object":"model","created":5,"owned_by":"cerium","context_length":4096,"max_model_len":4096,"capabilities":["chat","completion","logprobs","infill"]}]}"#);
 }

@@ -51,7 +51,7 @@ impl Backend for Chorus {
     }
 
     fn model(&self) -> ModelInfo {
-        ModelInfo { name: "chorus".into(), context_tokens: 4096, infill: false }
+        ModelInfo { name: "chorus".into(), context_tokens: 4096, infill: false, extensions: true }
     }
 
     fn count_tokens(&self, text: &str) -> usize {

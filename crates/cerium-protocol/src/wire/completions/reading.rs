@@ -42,12 +42,16 @@ impl Reader {
             events.push(Event::Created(chunk.response(Status::InProgress, Vec::new())));
             events.push(Event::Added { index: 0, item: Item::message(Role::Assistant, "") });
         }
-        let [choice] = &chunk.choices[..] else {
-            // The counts come in a line of their own.
-            if let (Some(end), Some(counts)) = (&mut self.end, chunk.usage) {
+        let counts = chunk.usage.clone().filter(|_| chunk.cerium.is_none());
+        let count = |end: &mut Option<Response>| {
+            if let (Some(end), Some(counts)) = (end, counts) {
                 end.usage.prompt_tokens = counts.prompt_tokens;
                 end.usage.output_tokens = counts.completion_tokens;
             }
+        };
+        let [choice] = &chunk.choices[..] else {
+            // Mostly the counts come in a line of their own.
+            count(&mut self.end);
             return Ok(events);
         };
         if !choice.text.is_empty() {
@@ -68,6 +72,7 @@ impl Reader {
                 },
             });
         }
+        count(&mut self.end);
         Ok(events)
     }
 }
@@ -96,7 +101,7 @@ struct Choice {
     finish_reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Counts {
     prompt_tokens: u64,
     completion_tokens: u64,

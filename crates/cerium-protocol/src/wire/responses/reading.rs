@@ -10,13 +10,19 @@ use crate::{
     CreateResponse, ErrorBody, ErrorKind, Event, Item, Response, Role, Status, TextDelta, Timings,
     TokenLogprob, Usage,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// The body that asks for a response as a stream.
+/// The body that asks for a response as a stream, of which nothing is to be kept.
 #[expect(clippy::missing_panics_doc, reason = "no request fails to be written")]
 pub fn body(request: &CreateResponse) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Unkept {
+        store: bool,
+        #[serde(flatten)]
+        request: CreateResponse,
+    }
     let request = CreateResponse { stream: true, ..request.clone() };
-    serde_json::to_vec(&request).expect("requests have only string keys")
+    serde_json::to_vec(&Unkept { store: false, request }).expect("requests have only string keys")
 }
 
 /// Several of them.
