@@ -116,6 +116,10 @@ pub async fn serve(
         guests.clone().map(|guests| AbortOnDrop(tokio::spawn(guests.keep()).abort_handle()));
     let keeper =
         archive.clone().map(|archive| AbortOnDrop(tokio::spawn(archive.keep()).abort_handle()));
+    // Nobody else is to hear of this server while it serves nobody.
+    let upstreams = options.upstreams.clone().filter(|_| public.is_some());
+    let checker =
+        upstreams.map(|upstreams| AbortOnDrop(tokio::spawn(upstreams.keep()).abort_handle()));
     let app = Arc::new(App::new(service, options, ledger, archive));
     let (close, closed) = watch::channel(None);
     let closed = Closed(closed);
@@ -196,7 +200,7 @@ pub async fn serve(
         done = &mut kept => done,
         () = end => kept.await,
     };
-    drop((keeper, looker));
+    drop((keeper, looker, checker));
     if let Some(archive) = &app.archive {
         archive.close().await;
     }

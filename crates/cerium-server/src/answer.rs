@@ -31,29 +31,29 @@ pub(crate) async fn answer<D: Dialect>(
     // Parsing and tokenising 16 MiB takes a while; connections must not wait for it.
     let begun = tokio::task::spawn_blocking(move || {
         let asked = D::read(&body.bytes)?;
-        if let Some(model) = asked.model() {
-            worker.check_model(model)?;
-        }
-        let stream = asked.start(&worker.service.asked_by(busy.owner()))?;
-        Ok::<_, ErrorBody>((asked, Watched::new(stream, busy).own(is_own)))
+        let tier = worker.tier(asked.model(), busy.owner())?;
+        let stream = asked.start(&*tier)?;
+        let name = tier.name().to_owned();
+        Ok::<_, ErrorBody>((asked, Watched::new(stream, busy).own(is_own), name))
     });
-    let (asked, stream) = begun.await.unwrap_or_else(|panic| {
+    let (asked, mut stream, name) = begun.await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a request could not be prepared");
         Err(ErrorBody::new(ErrorKind::ServerError, "the server failed to read this request"))
     })?;
+    stream.begun().await?;
     let mut response = if asked.streams() {
         events(stream, asked.narrator(created), Vec::new(), &app.options)
     } else {
         let candidates = stream.finish().await?;
         json(StatusCode::OK, &asked.whole(&candidates, created))
     };
-    name_model(&app, &mut response);
+    name_model(&name, &mut response);
     Ok(response)
 }
 
 /// Says which model it was.
-pub(crate) fn name_model(app: &App, response: &mut Response) {
-    if let Ok(name) = HeaderValue::from_str(&app.service.model().name) {
+pub(crate) fn name_model(name: &str, response: &mut Response) {
+    if let Ok(name) = HeaderValue::from_str(name) {
         response.headers_mut().insert(HeaderName::from_static("openai-model"), name);
     }
 }

@@ -6,6 +6,7 @@ use crate::error::Refusal;
 use crate::guests::Asker;
 use crate::live::Reader;
 use crate::router::{App, asker};
+use crate::tier::Tier;
 use crate::watched::Watched;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -61,8 +62,9 @@ impl Caller {
     /// As [`Service::respond`]; `rate_limit_exceeded` when the caller's key allows no more.
     pub fn respond(&self, request: &CreateResponse) -> Result<Answering, ErrorBody> {
         let busy = self.asker.begin(&self.app.ledger)?;
-        let stream = self.app.service.asked_by(busy.owner()).respond(request)?;
-        Ok(Answering(Watched::new(stream.into(), busy).read_by(self.tab.clone())))
+        let service = self.app.service.asked_by(busy.owner());
+        let stream = Tier::respond(&service, None, request, 1)?;
+        Ok(Answering(Watched::new(stream, busy).read_by(self.tab.clone())))
     }
 
     /// A response whose body is a stream of events, and what tells them.

@@ -187,6 +187,7 @@ async fn read<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Err
         .map_err(|error| ErrorBody::new(ErrorKind::InvalidRequestError, error.to_string()))
 }
 
-fn fresh() -> u64 {
+/// A number that nobody has seen before.
+pub(crate) fn fresh() -> u64 {
     RandomState::new().hash_one(())
 }

@@ -5,8 +5,8 @@ mod completions;
 mod llama;
 mod responses;
 
+use crate::tier::{Answers, Tier};
 use cerium_protocol::{ErrorBody, Event, Response};
-use cerium_session::{Candidates, Service};
 use serde::Serialize;
 
 /// A request in one of the dialects.
@@ -23,7 +23,7 @@ pub(crate) trait Dialect: Sized + Send + 'static {
     /// Whether the answer is wanted as a stream.
     fn streams(&self) -> bool;
     /// Begins the work.
-    fn start(&self, service: &Service) -> Result<Candidates, ErrorBody>;
+    fn start(&self, tier: &dyn Tier) -> Result<Box<dyn Answers>, ErrorBody>;
     /// Tells a request accepted at `created` (seconds since 1970) as a stream.
     fn narrator(self, created: u64) -> Self::Narrator;
     /// The same as one object, of all candidates.

@@ -7,7 +7,12 @@ use cerium_protocol::{ErrorBody, ErrorKind};
 
 /// Status and body that tell a client of an error.
 pub fn to_wire(error: &ErrorBody) -> (StatusCode, ErrorEnvelope) {
+    // Another engine's errors keep the status that they came with.
+    let theirs = error.status.and_then(|status| StatusCode::from_u16(status).ok());
     let status = match (error.kind, error.code.as_deref()) {
+        _ if theirs.is_some_and(|it| it.is_client_error() || it.is_server_error()) => {
+            theirs.unwrap_or_default()
+        }
         (ErrorKind::InvalidRequestError, Some(METHOD_NOT_ALLOWED)) => {
             StatusCode::METHOD_NOT_ALLOWED
         }

@@ -3,6 +3,8 @@
 //! [`serve`] puts a [`Service`](cerium_session::Service) behind a listener, in the three dialects
 //! that clients speak (responses, chat completions, completions), whole or as a stream of events, and the first
 //! of them on a WebSocket, too. Of llama.cpp's own server it speaks what editor plugins need.
+//! Models that engines elsewhere serve are asked for by name at the same doors
+//! ([`ServerOptions::upstreams`]).
 //! [`run`] does the same for a program without async code, until a signal comes.
 //!
 //! There are two [`Doors`]: a public one on an address or a Unix socket, and a [`Private`] one on a Unix socket for
@@ -45,6 +47,7 @@ mod reload;
 mod responses;
 mod router;
 mod socket;
+mod tier;
 mod tls;
 mod tokens;
 mod traces;
@@ -54,6 +57,7 @@ mod watched;
 pub use accept::{Doors, run, runtime, serve};
 pub use caller::{Answering, Caller, Telling};
 pub use cerium_store::{Key, Place, Retention, Store, StoreError, StoreOptions};
+pub use cerium_upstream::{Dialect, Secret, UpstreamError, UpstreamOptions, Upstreams};
 pub use cors::Site;
 pub use error::Refusal;
 pub use options::{KeyOptions, Limits, Reload, ServerOptions};

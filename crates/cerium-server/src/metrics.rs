@@ -4,6 +4,7 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response as HttpResponse};
 use cerium_protocol::{Response, Status, Usage};
+use cerium_upstream::Health;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Whose it is: the name of a key, or nothing where none is asked for.
@@ -33,6 +35,12 @@ enum How {
     incomplete,
     cancelled,
     failed,
+}
+
+/// An engine elsewhere, by the name that the person gave it.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct There {
+    upstream: String,
 }
 
 /// Status of answers over HTTP.
@@ -59,6 +67,10 @@ pub(crate) struct Metrics {
     running: Gauge,
     waiting: Gauge,
     codes: Family<Code, Counter>,
+    up: Family<There, Gauge>,
+    asked: Family<There, Counter>,
+    failed: Family<There, Counter>,
+    busy: Family<There, Gauge>,
 }
 
 impl Metrics {
@@ -83,6 +95,10 @@ impl Metrics {
             running: Gauge::default(),
             waiting: Gauge::default(),
             codes: Family::default(),
+            up: Family::default(),
+            asked: Family::default(),
+            failed: Family::default(),
+            busy: Family::default(),
         };
         metrics.named()
     }
@@ -136,6 +152,12 @@ impl Metrics {
         to.register("num_requests_running", "Requests in progress", self.running.clone());
         to.register("num_requests_waiting", "Of these, those in the queue", self.waiting.clone());
         to.register("http_responses", "Answers over HTTP", self.codes.clone());
+        to.register("upstream_up", "Whether an upstream is asked", self.up.clone());
+        let asked = "Requests that an upstream was sent, those that were sent again included";
+        to.register("upstream_requests", asked, self.asked.clone());
+        let failed = "Requests and checks that an upstream failed";
+        to.register("upstream_failures", failed, self.failed.clone());
+        to.register("upstream_requests_running", "Requests in progress there", self.busy.clone());
         self
     }
 
@@ -191,9 +213,17 @@ impl Metrics {
         self.codes.get_or_create(&Code { code }).inc();
     }
 
-    /// All of it, with so many requests in progress.
-    pub(crate) fn page(&self, n_running: usize) -> HttpResponse {
-        self.running.set(i64::try_from(n_running).unwrap_or(i64::MAX));
+    /// All of it, with so many requests in progress, and engines elsewhere that are as they are.
+    pub(crate) fn page(&self, n_running: usize, upstreams: &[Health]) -> HttpResponse {
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        for it in upstreams {
+            let there = There { upstream: it.name.clone() };
+            self.up.get_or_create(&there).set(i64::from(it.up));
+            self.busy.get_or_create(&there).set(gauge(it.running));
+            self.asked.get_or_create(&there).inner().store(it.requests, Relaxed);
+            self.failed.get_or_create(&there).inner().store(it.failures, Relaxed);
+        }
+        self.running.set(gauge(n_running));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a string takes all that is written");
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

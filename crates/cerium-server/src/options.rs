@@ -4,6 +4,7 @@ use crate::cors::Site;
 use crate::tls::Tls;
 use axum::Router;
 use cerium_store::StoreOptions;
+use cerium_upstream::Upstreams;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -31,6 +32,8 @@ pub struct ServerOptions {
     /// What the public door serves beside the protocols: handlers that take a [`Caller`](crate::Caller). Its files, `/`
     /// and what is below `/assets/`, are served without a key.
     pub page: Router,
+    /// Engines elsewhere, and the models that they serve.
+    pub upstreams: Option<Upstreams>,
     /// Longest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// Connections open at once; further ones wait in the system's backlog.
@@ -120,6 +123,7 @@ impl Default for ServerOptions {
             cors: Vec::new(),
             reload: None,
             page: Router::new(),
+            upstreams: None,
             // What WebSocket clients of the protocol take for granted too.
             body_bytes_max: 16 << 20,
             n_connections_max: 256,

@@ -14,6 +14,7 @@ use cerium_protocol::wire::engine::{
 };
 use cerium_protocol::wire::responses;
 use cerium_protocol::{CreateResponse, ErrorBody, ErrorKind};
+use cerium_session::Owner;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,7 +135,10 @@ async fn warm(State(app): State<Arc<App>>, request: Request) -> Result<Response,
     let worker = Arc::clone(&app);
     let begin = move |body: serde_json::Value| {
         let request = responses::read(body.to_string().as_bytes())?.request;
-        worker.check_model(&request.model)?;
+        if worker.tier(Some(&request.model), Owner::default())?.counted().is_none() {
+            let what = "nothing is read ahead by a model elsewhere";
+            return Err(ErrorBody::not_served("model", what));
+        }
         worker.service.respond(&CreateResponse { generate: false, ..request })
     };
     let begun = tokio::task::spawn_blocking(move || {

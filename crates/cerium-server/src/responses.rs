@@ -10,6 +10,7 @@ pub(crate) mod truncate;
 use crate::activity::Busy;
 use crate::answer::{events, name_model};
 use crate::archive::{Archive, Kept, Live, Opening, Recorded};
+use crate::conversations::fresh;
 use crate::dialect::Narrator;
 use crate::error::{Refusal, json, raw_json};
 use crate::router::{App, Own, Route, asker, now};
@@ -59,8 +60,9 @@ pub(crate) async fn create(
     })
     .await?;
     drop(held);
+    let name = begun.asked.request.model.clone();
     let mut response = answer(&app, begun, plan, asker.holder()).await?;
-    name_model(&app, &mut response);
+    name_model(&name, &mut response);
     Ok(response)
 }
 
@@ -223,44 +225,45 @@ pub(crate) fn begin(
     busy: Busy,
 ) -> Result<Begun, ErrorBody> {
     let mut asked = whole(body, plan, before)?;
-    app.check_model(&asked.request.model)?;
+    let tier = app.tier(Some(&asked.request.model), busy.owner())?;
+    tier.settle(&mut asked);
     asked.echo.store = Some(plan.keeps);
     asked.echo.conversation.clone_from(&plan.conversation);
     asked.echo.created_at = now();
-    let service = app.service.asked_by(busy.owner());
     let stream = match parent {
-        Some(parent) if !plan.truncates => service.go_on(&parent.past, &asked.request)?,
+        Some(parent) if !plan.truncates => tier.respond(Some(&parent.past), &asked.request, 1)?,
         parent => {
             if let Some(parent) = parent {
                 let mut items = parent.past.all();
                 items.extend(asked.request.input.into_items());
                 asked.request.input = Input::Items(items);
             }
-            truncate::start(&service, &mut asked, plan.truncates)?
+            truncate::start(&*tier, &app.service, &mut asked, plan.truncates)?
         }
     };
     let mut input = Vec::new();
     if plan.keeps {
         let whole = Asked::read(body)?;
-        let name = stream.id().trim_start_matches("resp_");
-        let fresh = |n: usize, prefix: &str| format!("{prefix}_{name}_{n}");
+        let name = format!("{:016x}{:016x}", fresh(), fresh());
+        let named = |n: usize, prefix: &str| format!("{prefix}_{name}_{n}");
         // What only the connection knows is kept with it.
         let past = parent.filter(|parent| !parent.is_stored).map(|parent| parent.past.all());
         let past = past.unwrap_or_default();
         let write = |item| serde_json::to_string(item).expect("wire types have only string keys");
         let past: Vec<String> = past.iter().map(write).collect();
         let all = past.iter().map(String::as_str).chain(before.own(&whole)).enumerate();
-        input = all.map(|(n, item)| keep(item, |prefix| fresh(n, prefix))).collect();
+        input = all.map(|(n, item)| keep(item, |prefix| named(n, prefix))).collect();
     }
-    Ok(Begun { stream: Watched::new(stream.into(), busy), asked, input })
+    Ok(Begun { stream: Watched::new(stream, busy), asked, input })
 }
 
 async fn answer(
     app: &Arc<App>,
-    begun: Begun,
+    mut begun: Begun,
     plan: Plan,
     holder: &str,
 ) -> Result<Response, ErrorBody> {
+    begun.stream.begun().await?;
     let (streams, background) = (begun.asked.request.stream, plan.background);
     let Some(archive) = app.archive.as_ref().filter(|_| plan.keeps) else {
         let Begun { stream, asked, .. } = begun;

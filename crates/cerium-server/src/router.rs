@@ -10,6 +10,7 @@ use crate::door::Door;
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, json, raw_json};
 use crate::guests::{Asker, Guests};
 use crate::options::ServerOptions;
+use crate::tier::{Elsewhere, Tier};
 use crate::tokens::{detokenize, tokenize};
 use crate::traces::Parent;
 use crate::{conversations, cors, live, responses, socket};
@@ -22,7 +23,9 @@ use axum::{Extension, Router};
 use cerium_protocol::wire::models::{Model, ModelList};
 use cerium_protocol::wire::{chat, completions, llama};
 use cerium_protocol::{ErrorBody, ErrorKind};
-use cerium_session::Service;
+use cerium_session::{Owner, Service};
+use cerium_upstream::{Health, Upstreams};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -41,6 +44,8 @@ pub(crate) struct App {
     pub(crate) ledger: Arc<Ledger>,
     /// Somebody who may asks the server to leave.
     pub(crate) asked_to_stop: Notify,
+    /// Models that others serve, by name.
+    elsewhere: BTreeMap<String, Elsewhere>,
     /// Since when the model is served, in seconds since 1970.
     started: u64,
     /// What reads ahead.
@@ -54,7 +59,13 @@ impl App {
         ledger: Arc<Ledger>,
         archive: Option<Arc<Archive>>,
     ) -> Self {
+        let models = options.upstreams.iter().flat_map(|upstreams| {
+            let there =
+                |model: &str| (model.to_owned(), Elsewhere::new(model, upstreams, &service));
+            upstreams.models().map(there)
+        });
         Self {
+            elsewhere: models.collect(),
             archive,
             bodies: Bodies::new(&options),
             ledger,
@@ -74,13 +85,23 @@ impl App {
         }
     }
 
-    /// Refuses any model but the one that is served.
-    pub(crate) fn check_model(&self, name: &str) -> Result<(), ErrorBody> {
+    /// Whoever answers for a model; where none is named, that of this process.
+    pub(crate) fn tier(
+        &self,
+        name: Option<&str>,
+        owner: Owner,
+    ) -> Result<Box<dyn Tier>, ErrorBody> {
         let served = &self.service.model().name;
-        if name == served {
-            return Ok(());
+        let Some(name) = name.filter(|name| name != served) else {
+            return Ok(Box::new(self.service.asked_by(owner)));
+        };
+        if let Some(elsewhere) = self.elsewhere.get(name) {
+            return Ok(Box::new(elsewhere.clone()));
         }
-        let what = format!("model `{name:.100}` is not served here; `{served}` is");
+        let what = match self.elsewhere.len() {
+            0 => format!("model `{name:.100}` is not served here; `{served}` is"),
+            n => format!("model `{name:.100}` is not served here; `{served}` is, and {n} others"),
+        };
         Err(ErrorBody {
             param: Some("model".to_owned()),
             ..ErrorBody::new(ErrorKind::NotFoundError, what)
@@ -236,14 +257,24 @@ async fn health() -> Response {
 
 /// Whether a request that comes now can be served: for those that spread requests over servers.
 async fn ready(State(app): State<Arc<App>>, Extension(place): Extension<Place>) -> Response {
-    let status = if place.closed.has_begun() {
-        "stopping"
+    let (code, status) = if place.closed.has_begun() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
     } else if answers(app.archive.as_deref()).await {
-        return json(StatusCode::OK, &serde_json::json!({"status": "ready"}));
+        (StatusCode::OK, "ready")
     } else {
-        "store unavailable"
+        (StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
     };
-    json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({"status": status}))
+    let mut ready = serde_json::json!({"status": status});
+    // The model of this process answers whether they do or not.
+    for it in upstreams(&app) {
+        ready["upstreams"][it.name] = if it.up { "up" } else { "down" }.into();
+    }
+    json(code, &ready)
+}
+
+/// How engines elsewhere are.
+fn upstreams(app: &App) -> Vec<Health> {
+    app.options.upstreams.as_ref().map(Upstreams::health).unwrap_or_default()
 }
 
 async fn answers(archive: Option<&Archive>) -> bool {
@@ -254,7 +285,7 @@ async fn answers(archive: Option<&Archive>) -> bool {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.ledger.metrics.page(app.ledger.activity().running)
+    app.ledger.metrics.page(app.ledger.activity().running, &upstreams(&app))
 }
 
 /// All of what is served, for programs that want to know; kept by hand, and compared with the routes by a test.
@@ -265,13 +296,25 @@ async fn openapi() -> Response {
 }
 
 async fn models(State(app): State<Arc<App>>) -> Response {
-    let model = Model::new(app.service.model(), app.started);
-    json(StatusCode::OK, &ModelList::new(vec![model]))
+    let here = app.service.model().name.as_str();
+    let names = std::iter::once(here).chain(app.elsewhere.keys().map(String::as_str));
+    json(StatusCode::OK, &ModelList::new(names.map(|name| listed(&app, name)).collect()))
 }
 
 async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Refusal> {
-    app.check_model(&name)?;
-    Ok(json(StatusCode::OK, &Model::new(app.service.model(), app.started)))
+    app.tier(Some(&name), Owner::default())?;
+    Ok(json(StatusCode::OK, &listed(&app, &name)))
+}
+
+/// A model that is served, as lists have it.
+fn listed(app: &App, name: &str) -> Model {
+    match app.options.upstreams.as_ref().filter(|_| app.elsewhere.contains_key(name)) {
+        Some(upstreams) => {
+            let owner = upstreams.first(name).unwrap_or_default();
+            Model::elsewhere(name, owner, upstreams.context(name), app.started)
+        }
+        None => Model::new(app.service.model(), app.started),
+    }
 }
 
 async fn method_not_allowed(method: Method) -> Refusal {

@@ -1,15 +1,16 @@
-//! A session's candidates with a log line at the end of each, however it ends.
+//! An answer's candidates with a log line at the end of each, however it ends.
 
 use crate::activity::Busy;
 use crate::live::Reader;
+use crate::tier::Answers;
 use cerium_protocol::{ErrorBody, Event, Response, Status, SteerResponse};
-use cerium_session::{Candidates, Past};
+use cerium_session::Past;
 use std::time::Instant;
 
 /// Events of one answer's candidates, and what is known of it so far.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    candidates: Candidates,
+    candidates: Box<dyn Answers>,
     busy: Busy,
     /// That of the first one.
     id: String,
@@ -25,7 +26,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(candidates: Candidates, busy: Busy) -> Self {
+    pub(crate) fn new(candidates: Box<dyn Answers>, busy: Busy) -> Self {
         let n_open = candidates.count();
         let readers = busy.reader().into_iter().collect();
         Self {
@@ -52,11 +53,21 @@ impl Watched {
         self
     }
 
+    /// Waits until it is known that there will be an answer. What goes wrong before has a status of its own.
+    pub(crate) async fn begun(&mut self) -> Result<(), ErrorBody> {
+        let begun = self.candidates.begun().await;
+        if let Err(error) = &begun {
+            self.n_open = 0;
+            tracing::warn!(status = error.status, message = %error.message, "answer refused");
+        }
+        begun
+    }
+
     /// The next event, with its candidate's number. Dropping the future loses none.
     pub(crate) async fn next(&mut self) -> Option<(usize, Event)> {
         let mut event = loop {
             tokio::select! {
-                event = self.candidates.next_async() => break event,
+                event = self.candidates.next() => break event,
                 () = self.busy.cancelled(), if !self.cancelled => {
                     self.cancelled = true;
                     self.candidates.cancel();

@@ -280,9 +280,27 @@ pub(crate) struct Ask {
     /// Show the model what happened last in this tree: edits, commands and the end of what they printed
     #[arg(long)]
     pub(crate) log: bool,
+    #[command(flatten)]
+    pub(crate) delegate: Delegate,
     /// Files and directories to look in; the whole tree by default
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Who is asked.
+#[derive(Debug, Args)]
+pub(crate) struct Delegate {
+    /// Ask a model of an upstream (docs/upstream.md): this one, or the first
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "")]
+    pub(crate) delegate: Option<String>,
+}
+
+impl Delegate {
+    /// What programs are told of who answered.
+    pub(crate) fn tier(&self) -> &'static str {
+        if self.delegate.is_some() { "upstream" } else { "local" }
+    }
 }
 
 /// `cerium plan`
@@ -307,6 +325,8 @@ pub(crate) struct Plan {
     /// Carry out step N as an edit, or run its command
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) apply: Option<u16>,
+    #[command(flatten)]
+    pub(crate) delegate: Delegate,
     /// With --apply: apply without asking
     #[arg(long, short, requires = "apply")]
     pub(crate) yes: bool,

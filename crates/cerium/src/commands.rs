@@ -23,8 +23,9 @@ pub(crate) use journal::age;
 pub(crate) use plan::{needed, step_requests};
 
 use crate::backend::Counted;
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{Cli, Command, Delegate, Global};
 use crate::config::{self, Settings};
+use crate::delegate::DelegateBackend;
 use crate::engine::{self, PlaceError};
 use crate::local::LocalBackend;
 use crate::output::{self, Output};
@@ -92,6 +93,13 @@ impl Tree {
 }
 
 impl Context {
+    /// The model that a command is to ask: one elsewhere if it says so, else that of its tree.
+    fn asked(&self, tree: &Tree, Delegate { delegate }: &Delegate) -> Result<Counted> {
+        let Some(name) = delegate else { return self.backend(tree) };
+        let settings = config::load(Some(tree.workspace.root()), &self.flags)?;
+        Ok(Counted::new(DelegateBackend::open(&settings, name)?))
+    }
+
     /// The model that was set for a tree, fetched first, if need be: the engine's, or loaded here
     /// where that is wanted or there is no safe place to meet one.
     pub(crate) fn backend(&self, tree: &Tree) -> Result<Counted> {

@@ -6,6 +6,7 @@
 
 mod size;
 mod span;
+mod upstream;
 
 use crate::cli::{Global, Kv, Listen};
 use anyhow::{Context, Result};
@@ -19,6 +20,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::{Table, Value};
+pub(crate) use upstream::UpstreamTable;
 
 /// Longer than any settings; a tree may hold anything under that name.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -61,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) tiers: BTreeMap<String, TierTable>,
     /// What `serve` keeps of responses.
     pub(crate) store: StoreTable,
+    /// Engines elsewhere.
+    pub(crate) upstreams: BTreeMap<String, UpstreamTable>,
     /// The model is loaded in the command's own process.
     pub(crate) alone: bool,
     /// How long an engine stays without work; `None` for a quarter of an hour.
@@ -87,6 +91,7 @@ struct ConfigFile {
     serve: Option<ServeTable>,
     tiers: Option<BTreeMap<String, TierTable>>,
     store: Option<StoreTable>,
+    upstream: Option<BTreeMap<String, UpstreamTable>>,
     engine: Option<EngineTable>,
 }
 
@@ -170,6 +175,7 @@ const KEYS: &[(&str, bool)] = &[
     ("serve.tls.cert", false),
     ("serve.tls.key", false),
     ("tiers", false),
+    ("upstream", false),
     ("store.enabled", false),
     ("store.url", false),
     ("store.days", false),
@@ -181,7 +187,7 @@ const KEYS: &[(&str, bool)] = &[
 
 /// First words of keys that a tree may never set, even though this version reads none of them yet:
 /// where requests go, what opens doors, what is run.
-const NEVER_FROM_A_TREE: &[&str] = &["upstream", "upstreams", "key", "keys", "command", "commands"];
+const NEVER_FROM_A_TREE: &[&str] = &["upstreams", "key", "keys", "command", "commands"];
 
 /// Whose file it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -262,6 +268,7 @@ pub(crate) fn load(tree: Option<&Path>, flags: &Global) -> Result<Settings> {
             settings.keys |= serve.keys == Some(true);
             settings.guided |= serve.guided == Some(true);
             settings.tiers.extend(file.tiers.unwrap_or_default());
+            settings.upstreams.extend(file.upstream.unwrap_or_default());
             settings.store = file.store.unwrap_or(settings.store);
             let engine = file.engine.unwrap_or_default();
             settings.alone |= engine.shared == Some(false);
@@ -385,6 +392,7 @@ mod tests {
                     memory = '2 GB'\n[serve]\nlisten = '0.0.0.0:1'\nkeys = true\n\
                     tls = { cert = '/c.pem', key = '/k.pem' }\n\
                     [tiers.partner]\nrequests_per_minute = 60\n\
+                    [upstream.big]\nurl = 'http://h/v1'\nmodels = { a = 'b/A' }\nfirst = '5m'\n\
                     [engine]\nshared = false\nidle = '2h'\n\
                     [cache]\npersist = false\nsize = '1 GB'\n\
                     [store]\nurl = 'postgres://db/cerium'\ndays = 7\nsize = '2 GB'\n";
@@ -401,6 +409,8 @@ mod tests {
         assert_eq!(serve.keys, Some(true));
         assert_eq!(serve.tls.unwrap().key, Path::new("/k.pem"));
         assert_eq!(file.tiers.unwrap()["partner"].requests_per_minute, Some(60));
+        let big = file.upstream.unwrap()["big"].options("big").unwrap();
+        assert_eq!((big.models["a"].as_str(), big.first_max.as_secs()), ("b/A", 300));
         let store = file.store.unwrap();
         assert_eq!((store.url.as_deref(), store.days), (Some("postgres://db/cerium"), Some(7)));
         assert_eq!((store.enabled, store.size), (None, Some(Size(2_000_000_000))));
@@ -440,7 +450,7 @@ mod tests {
             ("modle = 'x'", "modle", Some("model")),
             ("thread = 1", "thread", Some("threads")),
             ("[serve]\nlistn = 'x'", "serve.listn", Some("serve.listen")),
-            ("[upstream.x]\nurl = 'x'", "upstream", None),
+            ("[upstreams.x]\nurl = 'x'", "upstreams", Some("upstream")),
             ("colour = 'red'", "colour", None),
         ] {
             let wanted = ConfigError::UnknownKey { key: key.into(), nearest };
@@ -462,6 +472,9 @@ mod tests {
             "tiers.partner.requests = 15",
             "tiers.partner = 15",
             "tiers.partner.concurrency = -1",
+            "[upstream.x]\nurl = 'http://x'",
+            "[upstream.x]\nurl = 'http://x'\nmodels = []\nkey = 'sk'",
+            "[upstream.x]\nurl = 'http://x'\nmodels = ['m']\ndialect = 'latin'",
             "engine.idle = 15",
             "engine.idle = '0m'",
         ] {

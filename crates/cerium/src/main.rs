@@ -9,6 +9,7 @@ mod backend;
 mod cli;
 mod commands;
 mod config;
+mod delegate;
 #[cfg(test)]
 mod documents;
 mod engine;

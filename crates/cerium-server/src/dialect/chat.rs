@@ -1,9 +1,9 @@
 //! `POST /v1/chat/completions`.
 
 use super::{Dialect, Narrator, line};
+use crate::tier::{Answers, Tier};
 use cerium_protocol::wire::chat::{Completion, Frames, Parsed, read};
 use cerium_protocol::{ErrorBody, Event, Response};
-use cerium_session::{Candidates, Service};
 
 impl Dialect for Parsed {
     type Narrator = Frames;
@@ -21,8 +21,8 @@ impl Dialect for Parsed {
         self.request.stream
     }
 
-    fn start(&self, service: &Service) -> Result<Candidates, ErrorBody> {
-        service.respond_all(&self.request, self.extras.n).map_err(|mut error| {
+    fn start(&self, tier: &dyn Tier) -> Result<Box<dyn Answers>, ErrorBody> {
+        tier.respond(None, &self.request, self.extras.n).map_err(|mut error| {
             // The session speaks as the Responses dialect does.
             for (theirs, ours) in [("input", "messages"), ("text.format", "response_format")] {
                 if let Some(rest) = error.param.as_deref().and_then(|p| p.strip_prefix(theirs)) {

@@ -1,9 +1,9 @@
 //! `POST /v1/completions`.
 
 use super::{Dialect, Narrator, line};
+use crate::tier::{Answers, Tier};
 use cerium_protocol::wire::completions::{Completion, Frames, Parsed, read};
 use cerium_protocol::{ErrorBody, Event, Response};
-use cerium_session::{Candidates, Service};
 
 impl Dialect for Parsed {
     type Narrator = Frames;
@@ -21,8 +21,8 @@ impl Dialect for Parsed {
         self.request.stream
     }
 
-    fn start(&self, service: &Service) -> Result<Candidates, ErrorBody> {
-        service.complete_all(&self.request, self.extras.n)
+    fn start(&self, tier: &dyn Tier) -> Result<Box<dyn Answers>, ErrorBody> {
+        tier.complete(&self.request, self.extras.n)
     }
 
     fn narrator(self, created: u64) -> Frames {

@@ -1,9 +1,9 @@
 //! `POST /infill`.
 
 use super::{Dialect, Narrator, line};
+use crate::tier::{Answers, Tier};
 use cerium_protocol::wire::llama::{Frames, Infill, Parsed, read};
 use cerium_protocol::{ErrorBody, Event, Response};
-use cerium_session::{Candidates, Service};
 
 impl Dialect for Parsed {
     type Narrator = Frames;
@@ -21,8 +21,8 @@ impl Dialect for Parsed {
         self.request.stream
     }
 
-    fn start(&self, service: &Service) -> Result<Candidates, ErrorBody> {
-        service.complete(&self.request).map(Candidates::from).map_err(|mut error| {
+    fn start(&self, tier: &dyn Tier) -> Result<Box<dyn Answers>, ErrorBody> {
+        tier.complete(&self.request, 1).map_err(|mut error| {
             // The session's names are those of a completion.
             error.param = error.param.map(|param| match param.as_str() {
                 "prompt" => "input_prefix".to_owned(),

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use cerium_protocol::ErrorBody;
 use cerium_protocol::wire::responses::{Asked, Budget, Parsed, compact as shorten, keep};
+use cerium_session::Owner;
 use serde_json::json;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -23,6 +24,10 @@ pub(crate) async fn input_tokens(
 ) -> Result<Response, Refusal> {
     let _busy = asker(&request).begin(&app.ledger)?;
     let (_, asked) = read(&app, request).await?;
+    if app.tier(Some(&asked.request.model), Owner::default())?.counted().is_none() {
+        let what = "the tokens of a model elsewhere are not counted here";
+        return Err(Refusal(ErrorBody::not_served("model", what)));
+    }
     let service = app.service.clone();
     let n = in_background(move || service.count(&asked.request)).await?;
     let count = json!({"object": "response.input_tokens", "input_tokens": n});
@@ -73,7 +78,7 @@ async fn read(app: &Arc<App>, request: Request) -> Result<(Vec<String>, Parsed),
     let (worker, body) = (Arc::clone(app), held.bytes.clone());
     in_background(move || {
         let parsed = whole(&body, &plan, &before)?;
-        worker.check_model(&parsed.request.model)?;
+        worker.tier(Some(&parsed.request.model), Owner::default())?;
         let asked = Asked::read(&body)?;
         let (mut items, mut n) = (Vec::new(), 0);
         for item in before.items(&asked) {

@@ -1,8 +1,9 @@
 //! Conversations that are too long lose their beginning, if the client wants it so.
 
+use crate::tier::{Answers, Tier};
 use cerium_protocol::wire::responses::Parsed;
 use cerium_protocol::{CreateResponse, ErrorBody, Input, Item, Role};
-use cerium_session::{Service, Stream};
+use cerium_session::Service;
 
 /// Part of the context that a cut conversation leaves for its answer, unless the request says less.
 const ANSWER: usize = 8;
@@ -13,12 +14,17 @@ const FRAME_TOKENS: usize = 8;
 /// Begins the answer to a request. One that `truncates` loses its oldest items when it is too long:
 /// never what an application says, nor the last item, and a call only together with its result.
 pub(crate) fn start(
+    tier: &dyn Tier,
     service: &Service,
     asked: &mut Parsed,
     truncates: bool,
-) -> Result<Stream, ErrorBody> {
+) -> Result<Box<dyn Answers>, ErrorBody> {
+    if truncates && tier.counted().is_none() {
+        let what = "`auto` is not served for a model elsewhere: its tokens are not counted here";
+        return Err(ErrorBody::not_served("truncation", what));
+    }
     loop {
-        match service.respond(&asked.request) {
+        match tier.respond(None, &asked.request, 1) {
             Err(error)
                 if truncates
                     && error.code.as_deref() == Some("context_length_exceeded")

@@ -94,11 +94,12 @@ impl Turn {
         }
         let is_stored = parent.as_ref().is_none_or(|parent| parent.is_stored);
         let before = before(&app, &plan, self.who.asker.holder()).await?;
-        let (begun, mut plan) = in_background(move || {
+        let (mut begun, mut plan) = in_background(move || {
             let begun = begin(&app, &held.bytes, &plan, &before, parent.as_ref(), busy)?;
             Ok((begun, plan))
         })
         .await?;
+        begun.stream.begun().await?;
         plan.previous = previous.filter(|_| is_stored).map(str::to_owned);
         // There will be nothing to look at.
         plan.keeps &= begun.asked.request.generate;

@@ -10,6 +10,10 @@ mod compact;
 mod connections;
 mod conversations;
 mod door;
+mod elsewhere;
+#[path = "../../../cerium-upstream/tests/it/engine.rs"]
+#[allow(dead_code, reason = "the upstream's tests use the rest of it")]
+mod engine;
 mod hostile;
 mod hostile_frames;
 mod keys;

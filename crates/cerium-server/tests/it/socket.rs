@@ -66,7 +66,7 @@ impl Peer {
     }
 
     /// `status code` of an error, after a look at its shape.
-    fn error(&mut self) -> String {
+    pub(crate) fn error(&mut self) -> String {
         let event = self.hear();
         assert_eq!(event["type"], "error", "{event}");
         for key in ["message", "type", "param", "code"] {

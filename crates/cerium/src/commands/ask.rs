@@ -25,6 +25,7 @@ const HISTORY_BYTES_MAX: usize = 2_000;
 struct Report<'a> {
     #[serde(flatten)]
     stats: Stats,
+    tier: &'static str,
     answer: &'a str,
     status: Status,
     citations: &'a [Citation],
@@ -44,8 +45,9 @@ pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
     let tree = Tree::here()?;
     let store = TalkStore::of(&tree.state, &tree.workspace);
     let kept = if args.go_on { Some(store.load().ok_or_else(nothing_said)?) } else { None };
-    let backend = context.backend(&tree)?;
+    let backend = context.asked(&tree, &args.delegate)?;
     let before = kept.map(|kept| kept.current(&backend));
+    let tier = args.delegate.tier();
     let (question, within) = (args.text, args.paths);
     let history = match args.log {
         true => tail(&tree.journal().deeds()?, HISTORY_BYTES_MAX),
@@ -62,6 +64,7 @@ pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
     if context.output.json {
         output::object(&Report {
             stats: Stats::of(&answer.response),
+            tier,
             answer: &answer.text,
             status: answer.response.status,
             citations: &answer.citations,

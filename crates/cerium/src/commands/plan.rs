@@ -25,6 +25,8 @@ struct Report<'a> {
     /// Absent when no model was asked.
     #[serde(flatten)]
     stats: Option<Stats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<&'static str>,
     goal: &'a str,
     /// The step that was revised.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,19 +63,19 @@ pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
                 Err(PlanError::Damaged { .. }) => None,
                 loaded => loaded?,
             };
-            let backend = context.backend(&tree)?;
+            let backend = context.asked(&tree, &args.delegate)?;
             let made = make(context, "planning", |on_text| {
                 plan::write(&backend, &tree.workspace, goal, old, on_text)
             });
-            finish(context, &tree, &store, made)
+            finish(context, &tree, &store, made, args.delegate.tier())
         }
         (_, Some(request)) => {
             let old = needed(tree.plan(&store)?)?;
-            let backend = context.backend(&tree)?;
+            let backend = context.asked(&tree, &args.delegate)?;
             let made = make(context, "revising", |on_text| {
                 plan::revise(&backend, &tree.workspace, &old, request, on_text)
             });
-            finish(context, &tree, &store, made)
+            finish(context, &tree, &store, made, args.delegate.tier())
         }
         (None, None) => {
             show(context, &needed(tree.plan(&store)?)?, None)?;
@@ -206,6 +208,7 @@ fn finish(
     tree: &Tree,
     store: &PlanStore,
     made: Result<Planned, PlanError>,
+    tier: &'static str,
 ) -> Result<Exit> {
     let made = match made {
         Ok(made) => made,
@@ -222,15 +225,21 @@ fn finish(
         _ => format!("{} ({n_steps} steps)", plan.goal),
     };
     tree.journal().note_plan(&what)?;
-    show(context, &plan, Some(&made))?;
+    show(context, &plan, Some((&made, tier)))?;
     Ok(Exit::Done)
 }
 
-fn show(context: &Context, plan: &Plan, made: Option<&Planned>) -> Result<()> {
-    let stats = made.map(|made| Stats::of(&made.response));
-    let revised = made.and_then(|made| made.revised);
+fn show(context: &Context, plan: &Plan, made: Option<(&Planned, &'static str)>) -> Result<()> {
+    let stats = made.map(|(made, _)| Stats::of(&made.response));
+    let (revised, tier) = (made.and_then(|(made, _)| made.revised), made.map(|(_, tier)| tier));
     if context.output.json {
-        return output::object(&Report { stats, goal: &plan.goal, revised, steps: &plan.steps });
+        return output::object(&Report {
+            stats,
+            tier,
+            goal: &plan.goal,
+            revised,
+            steps: &plan.steps,
+        });
     }
     let mut text = format!("{BOLD}{}{BOLD:#}\n", plan.goal);
     for step in &plan.steps {

@@ -4,6 +4,7 @@ use super::keys as access;
 use super::{Context, Exit};
 use crate::cli::{Listen, LogFormat, Serve};
 use crate::config::{Settings, Size, StoreTable, TlsTable};
+use crate::delegate::upstreams;
 use crate::failure::advice;
 use crate::output::{self, BOLD};
 use crate::{config, engine, interrupt, page};
@@ -11,7 +12,7 @@ use anyhow::Result;
 use cerium_harness::workspace::StateHome;
 use cerium_server::{
     Doors, KeyOptions, Place, Public, Reload, Retention, ServerOptions, Site, StoreError,
-    StoreOptions, Tls,
+    StoreOptions, Tls, Upstreams,
 };
 use serde_json::json;
 use std::env;
@@ -39,6 +40,11 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     let (loaded, private) = engine::open_public(context.output, &settings, at.clone())?;
     let service = loaded.service();
     let service = if settings.guided { service.guided() } else { service };
+    let name = &service.model().name;
+    if options.upstreams.iter().flat_map(Upstreams::models).any(|model| model == name) {
+        let hint = "give the upstream's model another name: models = { OTHER = \"NAME\" }";
+        return Err(advice(format!("`{name}` is served here and by an upstream"), hint));
+    }
     log(context.output.quiet, args.log_format);
     if context.output.json {
         output::object(&json!({ "address": at, "model": service.model().name }))?;
@@ -75,6 +81,7 @@ fn options(settings: &Settings, args: &Serve, listen: &Listen) -> Result<ServerO
         tls: settings.tls.as_ref().map(tls).transpose()?,
         store: store(&settings.store, args)?,
         traces: settings.traces.clone(),
+        upstreams: upstreams(settings)?,
         cors,
         ..ServerOptions::default()
     })

@@ -19,6 +19,9 @@ mod config;
 mod doctor;
 mod edit;
 mod engine;
+#[path = "../../../cerium-upstream/tests/it/engine.rs"]
+#[allow(dead_code, reason = "the upstream's tests use the rest of it")]
+mod engine_script;
 mod full_disk;
 mod help;
 mod interrupt;
@@ -37,5 +40,6 @@ mod script;
 mod serve;
 mod talk;
 mod terminal;
+mod upstream;
 mod why;
 mod world;

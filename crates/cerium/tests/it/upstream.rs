@@ -1,0 +1,97 @@
+//! Engines elsewhere: questions that are delegated to them, and a server in front of another.
+
+use crate::engine_script::{Act, Engine, chat};
+use crate::serve::start;
+use crate::world::World;
+use serde_json::{Value, json};
+use std::fs;
+
+fn configure(world: &World, text: &str) {
+    let dir = world.path("config").join("cerium");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("config.toml"), text).unwrap();
+}
+
+#[test]
+fn a_question_is_delegated_without_a_model_of_one_s_own() {
+    let world = World::new();
+    let none = world.run(&["ask", "--delegate", "why?"]).exits(2);
+    none.says("no upstream is configured").says("[upstream.NAME]");
+
+    let plan = "Here is a plan:\n\n1. Rename area\n   Files: calc.py\n   Call it surface.\n";
+    let engine = Engine::play(vec![
+        Act::Tell(chat(&["It is width ", "times height."])),
+        Act::Tell(chat(&[plan])),
+    ]);
+    let file = world.path("key");
+    fs::write(&file, "sk-secret\n").unwrap();
+    let (url, file) = (engine.url(), file.display());
+    configure(
+        &world,
+        &format!(
+            "[upstream.big]\nurl = '{url}'\nmodels = {{ large = 'theirs' }}\nkey_file = '{file}'\n"
+        ),
+    );
+    let told = world.run(&["ask", "--delegate", "--json", "how is the area computed?"]).ok().json();
+    assert_eq!((&told["tier"], &told["model"]), (&json!("upstream"), &json!("large")));
+    assert_eq!(told["answer"], "It is width times height.");
+    assert_eq!((&told["prompt_tokens"], &told["output_tokens"]), (&json!(7), &json!(2)));
+    let asked = &engine.asked()[0];
+    assert_eq!(asked.body["model"], "theirs");
+    assert!(asked.head.iter().any(|line| line == "authorization: Bearer sk-secret"));
+    assert!(asked.body.to_string().contains("return width * height"), "the code is shown");
+
+    let told =
+        world.run(&["plan", "--delegate=big", "--json", "rename area to surface"]).ok().json();
+    assert_eq!((&told["tier"], &told["steps"].as_array().unwrap().len()), (&json!("upstream"), &1));
+    assert!(told["steps"][0]["title"].as_str().unwrap().contains("Rename area"), "{told:#}");
+    world.run(&["plan", "--json"]).ok();
+
+    world.run(&["ask", "--delegate=huge", "why?"]).exits(2).says("they serve large");
+    world.write("cerium.toml", format!("[upstream.evil]\nurl = '{url}'\nmodels = ['m']\n"));
+    world.run(&["ask", "--delegate", "why?"]).exits(2).says("may not be set in a tree");
+    assert_eq!(engine.asked().len(), 2);
+}
+
+#[test]
+fn a_server_in_front_of_another_gives_its_answers() {
+    let far = start(&World::new());
+    let name = far.request("GET", "/v1/models", "").1["data"][0]["id"].as_str().unwrap().to_owned();
+    let world = World::new();
+    let address = &far.address;
+    let table = |upstream: &str, dialect: &str| {
+        format!(
+            "[upstream.{upstream}]\nurl = 'http://{address}/v1'\ndialect = '{dialect}'\n\
+             models = {{ by-{dialect} = '{name}' }}\n"
+        )
+    };
+    configure(&world, &(table("a", "chat") + &table("b", "responses") + &table("c", "cerium")));
+    let near = start(&world);
+    let body = |model: &str| json!({"model": model, "input": "Count to five.", "max_output_tokens": 12, "temperature": 0});
+    let answer = |server: &crate::serve::Server, model: &str| {
+        let (status, answer) = server.request("POST", "/v1/responses", &body(model).to_string());
+        assert_eq!((status, &answer["model"]), (200, &json!(model)));
+        assert_eq!(answer["usage"]["output_tokens"], 12);
+        answer["output"][0]["content"][0]["text"].as_str().unwrap().to_owned()
+    };
+    let wanted = answer(&far, &name);
+    for model in ["by-chat", "by-responses", "by-cerium"] {
+        assert_eq!(answer(&near, model), wanted, "{model}");
+    }
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer", "maximum": 9}},
+                        "required": ["n"], "additionalProperties": false});
+    let format = json!({"type": "json_schema", "name": "n", "schema": schema});
+    let mut shaped = body("by-chat");
+    (shaped["text"], shaped["max_output_tokens"]) = (json!({"format": format}), json!(40));
+    let (_, answer) = near.request("POST", "/v1/responses", &shaped.to_string());
+    let text = answer["output"][0]["content"][0]["text"].as_str().unwrap();
+    assert!(serde_json::from_str::<Value>(text).unwrap()["n"].is_i64(), "{text}");
+
+    drop(far);
+    let (status, refused) = near.request("POST", "/v1/responses", &body("by-chat").to_string());
+    assert_eq!((status, &refused["error"]["code"]), (502, &json!("upstream_unreachable")));
+    let local = near.request("GET", "/v1/models", "").1["data"][0]["id"].clone();
+    let (status, _) =
+        near.request("POST", "/v1/responses", &body(local.as_str().unwrap()).to_string());
+    assert_eq!(status, 200, "the model of this process answers all the same");
+}
