@@ -130,8 +130,10 @@ def check(options, near):
     is_call = status == 200 and calls and calls[0]["function"]["name"] == "get_weather"
     same("tool_call", is_call, calls[0]["function"] if is_call else calls)
 
-    status, refused = post(near + "/chat/completions", {**chat, "temperature": -7})
-    same("refused", 400 <= status < 500, [status, refused["error"]["message"][:120]])
+    wrong = {**chat, "messages": [{"role": "user", "content": "word " * 200_000}]}
+    (far_status, _), (status, refused) = [post(it + "/chat/completions", wrong) for it in (far, near)]
+    words = refused.get("error", {}).get("message", "")[:160] if isinstance(refused, dict) else ""
+    same("refused", status == far_status and status >= 400, [far_status, status, words])
     leave(near + "/chat/completions", {**chat, "stream": True, "max_tokens": 2000})
     begun = time.monotonic()
     again = stream(near + "/chat/completions", {**chat, "stream": True})

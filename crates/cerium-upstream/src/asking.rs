@@ -5,7 +5,9 @@
 
 use crate::options::Dialect;
 use cerium_protocol::wire::{chat, completions, responses};
-use cerium_protocol::{CompletionRequest, CreateResponse, ErrorBody, Event, Extensions};
+use cerium_protocol::{
+    CompletionRequest, CreateResponse, ErrorBody, Event, Extensions, TextFormat,
+};
 use serde_json::{Map, Value, json};
 
 /// What is asked.
@@ -50,12 +52,14 @@ impl Ask {
                 match dialect {
                     Dialect::Chat => {
                         refuse_prefix(&request.cerium)?;
+                        refuse_format(&request.format)?;
                         let reader = chat::Reader::new(request.tools.clone());
                         let reader = Reader::Chat(Box::new(reader));
                         Ok(Wire { path: "chat/completions", body: chat::body(&request), reader })
                     }
                     Dialect::Responses => {
                         refuse_prefix(&request.cerium)?;
+                        refuse_format(&request.format)?;
                         refuse_settings(&request.cerium)?;
                         request.cerium = Extensions::default();
                         Ok(respond(&request))
@@ -123,6 +127,14 @@ fn refuse_prefix(cerium: &Extensions) -> Result<(), ErrorBody> {
     }
     let what = "the engine that serves this model cannot be told how its answer begins";
     Err(ErrorBody::not_served("cerium.prefix", what))
+}
+
+fn refuse_format(format: &TextFormat) -> Result<(), ErrorBody> {
+    if !matches!(format, TextFormat::SearchReplace { .. }) {
+        return Ok(());
+    }
+    let what = "the engine that serves this model does not know this format";
+    Err(ErrorBody::not_served("text.format.type", what))
 }
 
 fn refuse_settings(cerium: &Extensions) -> Result<(), ErrorBody> {

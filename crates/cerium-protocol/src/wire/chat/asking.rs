@@ -215,7 +215,8 @@ fn function(tool: &Tool) -> Value {
 
 fn response_format(format: &TextFormat) -> Option<Value> {
     match format {
-        TextFormat::Text => None,
+        // The second is cerium's own: whoever sends a request elsewhere refuses it first.
+        TextFormat::Text | TextFormat::SearchReplace { .. } => None,
         TextFormat::JsonObject => Some(json!({"type": "json_object"})),
         TextFormat::JsonSchema { name, schema } => {
             let name = if name.is_empty() { "answer" } else { name };
