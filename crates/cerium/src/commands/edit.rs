@@ -248,7 +248,9 @@ impl Together<'_> {
         }
         if self.consent == Consent::Ask && output::can_ask() {
             // While the diff is read. What was read of the old text stays as well.
-            proposals.iter().for_each(|proposal| self.read_on(proposal));
+            for proposal in &proposals {
+                self.read_on(proposal);
+            }
         }
         let wanted = self.wanted(proposals);
         let taken: Vec<Proposal> = wanted.iter().flatten().cloned().collect();
@@ -347,7 +349,9 @@ fn tell(output: Output, error: &anyhow::Error) {
     }
     output::error(error, failure::hint(error).as_deref());
     if let Some(EditError::Conflict { clashes, .. }) = error.downcast_ref() {
-        clashes.iter().for_each(|clash| output.say(&output::printable(&clash.to_string())));
+        for clash in clashes {
+            output.say(&output::printable(&clash.to_string()));
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) fn choose(
         1 => "apply?".to_owned(),
         n => format!("apply to {n} files?"),
     };
-    let n_parts: usize = proposals.iter().flat_map(|p| p.hunks()).map(|h| h.n_parts()).sum();
+    let n_parts: usize = proposals.iter().flat_map(Proposal::hunks).map(|h| h.n_parts()).sum();
     // With one change there is nothing to choose from.
     let letters = if n_parts > 1 { "yns" } else { "yn" };
     let answer = output::letter(&question, letters)?;
