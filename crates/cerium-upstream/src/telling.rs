@@ -62,7 +62,7 @@ impl Telling {
         let mut out = self.create();
         match event {
             Event::Created(_) => {}
-            Event::Queued { n_before } => out.push(Event::Queued { n_before }),
+            queued @ Event::Queued { .. } => out.push(queued),
             Event::Added { item, .. } => self.add(item, &mut out)?,
             Event::TextDelta(delta) => {
                 self.write(Item::message(Role::Assistant, ""), &delta.text, &mut out)?;
@@ -192,6 +192,7 @@ impl Telling {
             ttft_ms: ms(self.asked, first),
             decode_ms: ms(first, now),
             total_ms: ms(self.asked, now),
+            ..Timings::default()
         };
         let incomplete_reason = reason;
         self.response =
