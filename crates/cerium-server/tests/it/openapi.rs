@@ -1,9 +1,9 @@
 //! The document of what is served, held against a server by a program that makes requests of it.
 
 use crate::client::{Server, scripted};
+use crate::packages::packages;
 use crate::real::real;
 use crate::script::Act;
-use crate::sdk::packages;
 use crate::stored::keeping;
 use cerium_engine::FinishReason;
 use cerium_server::Place;

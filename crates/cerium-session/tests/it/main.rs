@@ -5,6 +5,7 @@
 mod down;
 mod drafts;
 mod histories;
+#[allow(dead_code, reason = "the tests of the server use the rest of it")]
 mod script;
 mod steer;
 mod tools;
