@@ -156,7 +156,7 @@ impl Plan {
     /// The edit that a step stands for.
     ///
     /// # Errors
-    /// `NoSuchStep`, `AlreadyDone`, `IsCommand`, `NothingToEdit`.
+    /// `NoSuchStep`, `AlreadyDone`, `AlreadyEdited`, `IsCommand`, `NothingToEdit`.
     pub fn edit(&self, number: usize) -> Result<StepEdit, PlanError> {
         let step = self.open_step(number)?;
         if step.run.is_some() {
@@ -179,7 +179,7 @@ impl Plan {
     /// The command that a step runs, if it is no edit.
     ///
     /// # Errors
-    /// `NoSuchStep`, `AlreadyDone`.
+    /// `NoSuchStep`, `AlreadyDone`, `AlreadyEdited`.
     pub fn command(&self, number: usize) -> Result<Option<&str>, PlanError> {
         Ok(self.open_step(number)?.run.as_deref())
     }
@@ -189,6 +189,7 @@ impl Plan {
         match step.state {
             StepState::Open => Ok(step),
             StepState::Done { edit } => Err(PlanError::AlreadyDone { number, edit }),
+            StepState::Edited => Err(PlanError::AlreadyEdited { number }),
         }
     }
 

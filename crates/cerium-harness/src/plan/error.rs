@@ -72,6 +72,12 @@ pub enum PlanError {
         /// The edit in the journal.
         edit: EntryId,
     },
+    /// The step was carried out in an editor.
+    #[error("step {number} was carried out in an editor")]
+    AlreadyEdited {
+        /// The step.
+        number: usize,
+    },
     /// The step is no edit.
     #[error("step {number} runs a command; it is no edit")]
     IsCommand {
