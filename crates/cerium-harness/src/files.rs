@@ -206,7 +206,7 @@ impl SourceFile {
     /// As for [`SourceFile::open`].
     pub fn reread(&self) -> Result<Self, FileError> {
         let (text, bom) = decode(&self.real, read(&self.real, &self.real)?)?;
-        Ok(Self { bom, text, ..self.clone() })
+        Ok(Self { text, bom, ..self.clone() })
     }
 }
 

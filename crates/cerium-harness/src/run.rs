@@ -13,7 +13,7 @@ mod sandbox;
 
 pub use kept::OUTPUT_KEPT_BYTES;
 
-use group::Group;
+use group::{Group, n_tasks_of_machine};
 use kept::Kept;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -284,6 +284,9 @@ fn watch(
 ) -> io::Result<Ended> {
     let mut n_bytes = 0;
     let mut measured = start;
+    // Where there are suddenly so many more tasks, they are probably this group's.
+    let n_tasks_suspect = n_tasks_of_machine().map(|n| n + limits.n_tasks);
+    let is_flood = || n_tasks_of_machine().zip(n_tasks_suspect).is_some_and(|(n, max)| n > max);
     loop {
         let bytes = match chunks.recv_timeout(TICK) {
             Ok(bytes) => bytes,
@@ -303,8 +306,9 @@ fn watch(
         if n_bytes > limits.output_bytes {
             stop = Some(Stop::Output);
         }
-        if measured.elapsed() >= MEASURE_EVERY {
-            let usage = group.usage();
+        let flood = is_flood();
+        if flood || measured.elapsed() >= MEASURE_EVERY {
+            let usage = if flood { group.usage_at_rest() } else { group.usage() };
             measured = Instant::now();
             stop = stop.or(match () {
                 () if start.elapsed() > limits.time => Some(Stop::Time),

@@ -8,7 +8,7 @@ pub(crate) use elsewhere::Elsewhere;
 
 use cerium_protocol::wire::responses::Parsed;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, Event, ModelInfo, SteerResponse,
+    CompletionRequest, CreateResponse, ErrorBody, Event, ModelInfo, SteerResponse, Usage,
 };
 use cerium_session::{Past, Unexplained};
 use std::fmt::Debug;
@@ -52,6 +52,9 @@ pub(crate) trait Answers: Send + Debug {
     /// Waits for the next event of any of them; `None` after the last one of all. Dropping the future loses no
     /// event.
     fn next(&mut self) -> Soon<'_, Option<(usize, Event)>>;
+
+    /// What those that have not ended took until here.
+    fn spent(&self) -> Usage;
 
     /// What a request goes on from after an answer without other candidates.
     fn past(&self) -> Option<Past>;

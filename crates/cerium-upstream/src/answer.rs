@@ -2,11 +2,12 @@
 
 use crate::asking::Ask;
 use crate::error::{Again, Failure, bad_gateway, unavailable};
-use crate::telling::Telling;
+use crate::telling::{self, Telling};
 use crate::upstream::Upstream;
-use cerium_protocol::{ErrorBody, Event, Item};
+use cerium_protocol::{ErrorBody, Event, Item, Usage};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -40,6 +41,8 @@ pub struct Answer {
     task: Option<AbortHandle>,
     /// What was said so far, as far as it was taken.
     output: Vec<Item>,
+    /// Bytes of the request, once it was sent.
+    n_asked: Arc<AtomicU64>,
     ended: bool,
 }
 
@@ -60,6 +63,7 @@ impl Answer {
             cancel: Arc::new(Notify::new()),
             task: None,
             output: Vec::new(),
+            n_asked: Arc::default(),
             ended: false,
         };
         if matches!(&ask, Ask::Respond(request) if !request.generate) {
@@ -69,7 +73,8 @@ impl Answer {
             }
             return answer;
         }
-        let course = Course { route, ask, sender, cancel: Arc::clone(&answer.cancel) };
+        let (cancel, n_asked) = (Arc::clone(&answer.cancel), Arc::clone(&answer.n_asked));
+        let course = Course { route, ask, sender, cancel, n_asked };
         answer.task = Some(tokio::spawn(course.run()).abort_handle());
         answer
     }
@@ -127,6 +132,16 @@ impl Answer {
     pub fn output(&self) -> &[Item] {
         &self.output
     }
+
+    /// What it took until here; nothing once it has ended, when it says so itself. Engines count at the end, so this
+    /// goes by bytes.
+    pub fn spent(&self) -> Usage {
+        if self.ended {
+            return Usage::default();
+        }
+        let told: usize = self.output.iter().map(|item| item.text().len()).sum();
+        telling::guessed(self.n_asked.load(Ordering::Relaxed), told as u64)
+    }
 }
 
 /// The attempts at an answer.
@@ -135,6 +150,7 @@ struct Course {
     ask: Ask,
     sender: mpsc::Sender<Event>,
     cancel: Arc<Notify>,
+    n_asked: Arc<AtomicU64>,
 }
 
 impl Course {
@@ -197,6 +213,7 @@ impl Course {
     ) -> Result<(), Failure> {
         let wire = self.ask.wire(upstream.options.dialect, model).map_err(Failure::elsewhere)?;
         *telling = Telling::new(self.ask.model(), wire.body.len());
+        self.n_asked.store(wire.body.len() as u64, Ordering::Relaxed);
         let permit = timeout(upstream.options.first_max, upstream.permits.acquire()).await;
         let name = &upstream.options.name;
         let full = || unavailable(format!("upstream `{name}` is asked by too many at once"));

@@ -180,10 +180,7 @@ impl Telling {
     /// The finished response; an engine that does not count is counted for.
     fn finish(&mut self, status: Status, reason: Option<String>, usage: Usage) -> Response {
         let counted = usage.prompt_tokens > 0 || usage.output_tokens > 0;
-        let told = (self.n_bytes as u64).div_ceil(TOKEN_BYTES);
-        let asked = self.n_asked.div_ceil(TOKEN_BYTES);
-        let guessed = Usage { prompt_tokens: asked, output_tokens: told, ..Usage::default() };
-        let usage = if counted { usage } else { guessed };
+        let usage = if counted { usage } else { guessed(self.n_asked, self.n_bytes as u64) };
         let now = Instant::now();
         let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1e3;
         let first = self.first.unwrap_or(now);
@@ -199,4 +196,10 @@ impl Telling {
             Response { status, incomplete_reason, usage, timings, ..self.response.clone() };
         self.response.clone()
     }
+}
+
+/// About how many tokens so many bytes of a request and of an answer are.
+pub(crate) fn guessed(n_asked: u64, n_told: u64) -> Usage {
+    let [prompt_tokens, output_tokens] = [n_asked, n_told].map(|n| n.div_ceil(TOKEN_BYTES));
+    Usage { prompt_tokens, output_tokens, ..Usage::default() }
 }

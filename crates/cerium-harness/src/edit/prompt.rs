@@ -98,8 +98,11 @@ pub(crate) fn build(
         let _ = write!(user, "Conventions of this project:\n{guide}\n\n");
     }
     cuts.push((user.len(), "file"));
-    user += &if whole { whole_file(path, &block) } else { format!("File: {path}\n") };
+    if !whole {
+        let _ = writeln!(user, "File: {path}");
+    }
     if whole {
+        user.push_str(&whole_file(path, &block));
         cuts.push((user.len(), INSTRUCTION));
         user.push_str(&whole_file_end(instruction));
     }

@@ -247,7 +247,7 @@ fn commands_and_plans_stand_between_the_edits_and_are_quoted_from_the_end() {
         command: "make".to_owned(),
         reach: Reach::Tree,
         ended: Ended::Exit(2),
-        output: (0..50).map(|n| format!("line {n}\n")).collect(),
+        output: (0..50).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat(),
         output_bytes: 390,
         ms: 5,
     };

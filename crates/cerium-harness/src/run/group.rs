@@ -65,6 +65,14 @@ impl Group {
         })
     }
 
+    /// What it takes while nothing of it moves: measuring many members takes longer than making more of them.
+    pub(super) fn usage_at_rest(&self) -> Usage {
+        let _ = kill_process_group(self.pid, Signal::STOP);
+        let usage = self.usage();
+        let _ = kill_process_group(self.pid, Signal::CONT);
+        usage
+    }
+
     pub(super) fn usage(&self) -> Usage {
         self.members().fold(Usage::default(), |sum, member| Usage {
             n_tasks: sum.n_tasks + member.n_threads,
@@ -89,6 +97,12 @@ fn processes() -> impl Iterator<Item = PathBuf> {
     numbered.map(|entry| entry.path())
 }
 
+/// Processes and threads of the whole machine (`proc_loadavg(5)`): one short read, however many there are.
+pub(super) fn n_tasks_of_machine() -> Option<usize> {
+    let load = std::fs::read_to_string("/proc/loadavg").ok()?;
+    load.split(' ').nth(3)?.split_once('/')?.1.parse().ok()
+}
+
 /// A caller that gives up leaves nothing running.
 impl Drop for Group {
     fn drop(&mut self) {
@@ -106,7 +120,7 @@ struct Member {
 }
 
 impl Member {
-    /// From a line of `/proc/PID/stat` (proc_pid_stat(5)).
+    /// From a line of `/proc/PID/stat` (`proc_pid_stat(5)`).
     fn read(stat: &str) -> Option<Self> {
         // The name, in parentheses, may hold anything.
         let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();

@@ -3,7 +3,7 @@
 use super::{Answers, Soon, Tier};
 use cerium_protocol::wire::responses::Parsed;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, Event, Input, ModelInfo, SteerResponse,
+    CompletionRequest, CreateResponse, ErrorBody, Event, Input, ModelInfo, SteerResponse, Usage,
 };
 use cerium_session::{Past, Service, Unexplained};
 use cerium_upstream::{Answer, Upstreams};
@@ -127,6 +127,15 @@ impl Answers for Far {
             }
             if self.n_over >= n { Poll::Ready(None) } else { Poll::Pending }
         }))
+    }
+
+    fn spent(&self) -> Usage {
+        // Each was a request of its own.
+        self.answers.iter().map(Answer::spent).fold(Usage::default(), |all, usage| Usage {
+            prompt_tokens: all.prompt_tokens + usage.prompt_tokens,
+            output_tokens: all.output_tokens + usage.output_tokens,
+            ..all
+        })
     }
 
     fn past(&self) -> Option<Past> {

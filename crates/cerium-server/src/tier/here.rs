@@ -3,7 +3,7 @@
 use super::{Answers, Soon, Tier};
 use cerium_protocol::wire::responses::Parsed;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, Event, ModelInfo, SteerResponse,
+    CompletionRequest, CreateResponse, ErrorBody, Event, ModelInfo, SteerResponse, Usage,
 };
 use cerium_session::{Candidates, Past, Service, Unexplained};
 
@@ -53,6 +53,10 @@ impl Answers for Candidates {
 
     fn next(&mut self) -> Soon<'_, Option<(usize, Event)>> {
         Box::pin(self.next_async())
+    }
+
+    fn spent(&self) -> Usage {
+        Candidates::spent(self)
     }
 
     fn past(&self) -> Option<Past> {

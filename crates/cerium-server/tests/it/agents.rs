@@ -56,6 +56,7 @@ impl Codex {
         }
         let catalog = dir.path().join("home/catalog.json");
         fs::write(&catalog, json!({ "models": [entry] }).to_string()).unwrap();
+        let catalog = catalog.to_str().unwrap();
         let config = format!(
             "model = {model:?}\nmodel_provider = \"cerium\"\nmodel_catalog_json = {catalog:?}\n\
              web_search = \"disabled\"\nfeatures = {{ goals = false, apps = false, plugins = false }}\n\

@@ -163,6 +163,7 @@ fn plan() -> Plan {
         files: vec![StepFile { path: path.to_owned(), new: false }],
         symbol: None,
         detail: "Keep the old name as an alias.".to_owned(),
+        run: None,
         state,
     };
     Plan {
