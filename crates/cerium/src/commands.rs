@@ -126,7 +126,7 @@ impl Context {
 pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit> {
     let context = Context { output, flags: cli.global };
     match cli.command {
-        Some(Command::Edit(args)) => edit::run(&context, args),
+        Some(Command::Edit(args)) => edit::run(&context, &args),
         Some(Command::Complete(args)) => complete::run(&context, &args),
         Some(Command::Undo(args)) => journal::undo(&context, &args),
         Some(Command::Redo) => journal::redo(&context),

@@ -49,10 +49,8 @@ pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
     let before = kept.map(|kept| kept.current(&backend));
     let tier = args.delegate.tier();
     let (question, within) = (args.text, args.paths);
-    let history = match args.log {
-        true => tail(&tree.journal().deeds()?, HISTORY_BYTES_MAX),
-        false => String::new(),
-    };
+    let history =
+        if args.log { tail(&tree.journal().deeds()?, HISTORY_BYTES_MAX) } else { String::new() };
     let task = AskTask { question, within, before, history, ..AskTask::default() };
     let _deferred = interrupt::defer();
     let mut stream = Stream::new(context.output);

@@ -49,7 +49,7 @@ impl Consent {
     }
 }
 
-pub(crate) fn run(context: &Context, args: Edit) -> Result<Exit> {
+pub(crate) fn run(context: &Context, args: &Edit) -> Result<Exit> {
     if args.lines.is_some() && args.files.len() != 1 {
         return Err(advice(
             "--lines names lines of one file, and there is not one",

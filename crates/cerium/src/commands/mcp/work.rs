@@ -49,7 +49,7 @@ impl Worker {
         let done = match call {
             // It was waiting for its turn.
             _ if stopped() => Err(cancelled()),
-            Call::Edit(call) => self.edit(call, stopped, tell),
+            Call::Edit(call) => self.edit(&call, stopped, tell),
             Call::Ask(call) => self.ask(call, stopped, tell),
             Call::Complete(call) => self.complete(&call, stopped, tell),
             Call::Undo(call) => self.undo(&call),
@@ -80,13 +80,13 @@ impl Worker {
         }
     }
 
-    fn edit(&mut self, call: Edit, stopped: &Stopped<'_>, tell: &mut Tell<'_>) -> Result<Done> {
+    fn edit(&mut self, call: &Edit, stopped: &Stopped<'_>, tell: &mut Tell<'_>) -> Result<Done> {
         let workspace = &self.tree.workspace;
         workspace.resolve(&call.path)?;
         let request = EditRequest {
-            lines: lines(&call)?,
+            lines: lines(call)?,
             symbol: call.symbol.clone(),
-            ..EditRequest::new(&call.path, instruction(&call))
+            ..EditRequest::new(&call.path, instruction(call))
         };
         let prepared = plan_edit(workspace, request)?;
         let proposal = if let Some(proposal) = prepared.direct() {
