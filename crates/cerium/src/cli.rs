@@ -111,7 +111,7 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Be a language server on standard input and output: editors start it
     Lsp(Lsp),
-    /// Offer edits, answers and completions to other agents, as tools on standard input and output
+    /// Offer edits, answers and completions to other agents, as tools of theirs
     Mcp,
     /// Make, list and revoke keys of a server that others may use
     Keys(Keys),

@@ -43,7 +43,7 @@ impl Codex {
         let mut entry = json!({
             "slug": model, "display_name": model, "description": "Local model",
             "base_instructions": "You are a coding agent.", "shell_type": "disabled",
-            "context_window": 8192, "truncation_policy": {"mode": "tokens", "limit": 2000},
+            "context_window": 131_072, "truncation_policy": {"mode": "tokens", "limit": 2000},
             "supported_reasoning_levels": [], "default_reasoning_level": null,
             "supports_reasoning_summaries": false, "support_verbosity": false,
             "supports_parallel_tool_calls": true, "experimental_supported_tools": [],

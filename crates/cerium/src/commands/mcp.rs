@@ -18,8 +18,8 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, RoleServer, serve_server};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::runtime::{self, Handle};
-use tokio::sync::Semaphore;
+use tokio::runtime;
+use tokio::sync::{Semaphore, mpsc};
 use work::Worker;
 
 /// Calls that wait for their turn; what comes beyond them is refused.
@@ -27,6 +27,9 @@ const N_WAITING_MAX: usize = 16;
 
 /// How long work may take to notice that nobody is there any more.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
+
+/// Words on how far a call is that wait to be told; what comes beyond them is left out.
+const N_SAID: usize = 8;
 
 /// Least time between two words on how far a call is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -36,16 +39,17 @@ pub(crate) fn run(context: &Context) -> Result<Exit> {
     let output = Output { json: true, quiet: true };
     let tree = Tree::here()?;
     let worker = Worker::new(Context { output, flags: context.flags.clone() }, tree);
+    // A model of this process has a runtime of its own, which must not end within another one: the last hold on it is
+    // let go at the end of this function.
+    let worker = Arc::new(Mutex::new(worker));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .context("starting the runtime")?;
     let served = runtime.block_on(async {
-        let door = Door {
-            worker: Arc::new(Mutex::new(worker)),
-            room: Arc::new(Semaphore::new(N_WAITING_MAX)),
-        };
+        let door =
+            Door { worker: Arc::clone(&worker), room: Arc::new(Semaphore::new(N_WAITING_MAX)) };
         let serving = serve_server(door, (tokio::io::stdin(), tokio::io::stdout())).await?;
         serving.waiting().await?;
         anyhow::Ok(())
@@ -87,13 +91,20 @@ impl ServerHandler for Door {
             return Err(ErrorData::internal_error(what, None));
         };
         let worker = Arc::clone(&self.worker);
-        let handle = Handle::current();
+        let (said, mut heard) = mpsc::channel(N_SAID);
+        let stopped = context.ct.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _place = place;
             let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut pace = Pace { context: &context, handle, n: 0, last: None };
-            worker.work(call, &|| context.ct.is_cancelled(), &mut |what| pace.tell(what))
+            let mut pace = Pace { said, last: None };
+            worker.work(call, &|| stopped.is_cancelled(), &mut |what| pace.tell(what))
         });
+        // Until the work is done and lets go of its end.
+        let mut n = 0;
+        while let Some(what) = heard.recv().await {
+            n += 1;
+            tell(&context, n, what).await;
+        }
         let result = done.await.map_err(|error| {
             ErrorData::internal_error(format!("the work ended early: {error}"), None)
         })?;
@@ -102,22 +113,24 @@ impl ServerHandler for Door {
 }
 
 /// Tells a client that asked for it how far its call is.
-struct Pace<'a> {
-    context: &'a RequestContext<RoleServer>,
-    handle: Handle,
-    n: u32,
+async fn tell(context: &RequestContext<RoleServer>, n: u32, what: String) {
+    let Some(token) = context.meta.get_progress_token() else { return };
+    let progress = ProgressNotificationParam::new(token, f64::from(n)).with_message(what);
+    // A client that is gone is noticed elsewhere.
+    let _ = context.peer.notify_progress(progress).await;
+}
+
+/// Says how far a call is, now and then, and never waits for whoever listens.
+struct Pace {
+    said: mpsc::Sender<String>,
     last: Option<Instant>,
 }
 
-impl Pace<'_> {
+impl Pace {
     fn tell(&mut self, what: &str) {
-        let Some(token) = self.context.meta.get_progress_token() else { return };
-        if self.last.is_some_and(|last| last.elapsed() < PROGRESS_EVERY) {
-            return;
+        if self.last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+            self.last = Some(Instant::now());
+            let _ = self.said.try_send(what.to_owned());
         }
-        (self.last, self.n) = (Some(Instant::now()), self.n + 1);
-        let progress = ProgressNotificationParam::new(token, f64::from(self.n)).with_message(what);
-        // A client that is gone is noticed elsewhere.
-        let _ = self.handle.block_on(self.context.peer.notify_progress(progress));
     }
 }

@@ -126,7 +126,7 @@ fn tools_edit_undo_and_say_what_is_wrong() {
     says("edit", json!({"path": "calc.py"}), "missing field `instruction`");
     says("edit", json!({"path": "calc.py", "instruction": "a", "first_line": 0}), "no lines");
     says("edit", json!({"path": "calc.py", "instruct": "a"}), "unknown field `instruct`");
-    says("undo", json!({}), "nothing to undo");
+    says("undo", json!({}), "there is no edit to undo");
     says("destroy", json!({}), "there is no tool `destroy`");
     says("ask", json!({"question": " "}), "the question is empty");
     assert_eq!(std::fs::read(world.path("outside.py")).unwrap(), b"x = 1\n");
@@ -144,7 +144,7 @@ fn a_model_answers_tells_how_far_it_is_and_stops() {
     assert!(told.iter().all(|it| it["progressToken"] == 7), "{told:?}");
     assert_eq!(
         (&told[0]["progress"], &told[0]["message"]),
-        (&json!(1), &json!("loading the model"))
+        (&json!(1.0), &json!("loading the model"))
     );
     assert!(told.iter().any(|it| it["message"] == "writing"), "{told:?}");
 

@@ -227,7 +227,9 @@ fn what_was_being_written_when_it_was_killed_is_told_to_have_failed() {
     let world = World::new();
     let mut server = start(&world);
     let body = json!({"model": "SmolLM2-135M-Instruct.Q4_1", "input": "Count to a million.",
-                      "background": true, "max_output_tokens": 4000});
+                      "background": true, "max_output_tokens": 4000,
+                      // Neither of its ends: it goes on for as long as it may.
+                      "cerium": {"logit_bias": {"0": -100, "2": -100}}});
     let (status, begun) = server.request("POST", "/v1/responses", &body.to_string());
     assert_eq!((status, &begun["status"]), (200, &"queued".into()));
     let path = format!("/v1/responses/{}", begun["id"].as_str().unwrap());
