@@ -150,7 +150,7 @@ fn a_model_answers_tells_how_far_it_is_and_stops() {
 
     let place = json!({"path": "calc.py", "line": 5, "column": 12});
     let (text, failed) = client.call("complete", &place);
-    assert!(!failed, "{text}");
+    assert!(failed && text.contains("cannot fill in the middle"), "{text}");
 
     // Cancelled while it writes: no answer comes, and the next call is not kept waiting.
     let question = json!({"question": "Explain every line at great length, then again."});
@@ -216,7 +216,7 @@ fn codex_hands_its_edit_to_the_tool() {
     assert_eq!(ran.answer(), "It is called surface now.", "{prompt}");
     let calls = ran.items("mcp_tool_call");
     assert_eq!((&calls[0]["server"], &calls[0]["tool"]), (&json!("cerium"), &json!("edit")));
-    assert!(prompt.contains("Applied as edit 1"), "{prompt}");
+    assert!(prompt.contains("\"applied\":true"), "{prompt}");
     let calc = std::fs::read_to_string(codex.tree().join("calc.py")).unwrap();
     assert_eq!(calc, CALC.replace("area", "surface"));
 }
