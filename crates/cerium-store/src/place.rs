@@ -1,12 +1,12 @@
 //! Where a store is, and the connections to it.
 
 use crate::{Retention, StoreError};
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Connection};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -117,7 +117,6 @@ impl Store {
                     .filename(path)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Normal)
-                    .auto_vacuum(SqliteAutoVacuum::Incremental)
                     .busy_timeout(patience)
                     // What is deleted is overwritten.
                     .pragma("secure_delete", "ON")
@@ -162,6 +161,17 @@ impl Store {
             let migrator = sqlx::migrate!();
             match &self.pool {
                 Pool::Sqlite(pool) => {
+                    // Before there is a table, and never again: to say so is to write, which a full disk does not allow.
+                    let options = pool.connect_options();
+                    if fs::metadata(options.get_filename()).is_ok_and(|file| file.len() == 0) {
+                        let options = options.as_ref().clone();
+                        options
+                            .auto_vacuum(SqliteAutoVacuum::Incremental)
+                            .connect()
+                            .await?
+                            .close()
+                            .await?;
+                    }
                     // Two processes may meet here; the second finds the tables when it asks again.
                     let first = migrator.run(pool).await;
                     if first.is_err() { migrator.run(pool).await } else { first }
