@@ -117,7 +117,8 @@ fn bounds_are_kept() {
     let _first = engine.submit(job(1, 10, 1000)).unwrap();
     let _second = engine.submit(job(2, 10, 1000)).unwrap();
     let third = engine.submit(job(3, 10, 1000)).unwrap_err();
-    assert_eq!(third, SubmitError::Busy { n_waiting: 2, wait: None });
+    // How long the wait may be is known once an answer was given, if that took a measurable time.
+    assert!(matches!(third, SubmitError::Busy { n_waiting: 2, .. }), "{third:?}");
 }
 
 #[test]

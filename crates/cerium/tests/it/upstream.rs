@@ -55,7 +55,9 @@ fn a_question_is_delegated_without_a_model_of_one_s_own() {
 
 #[test]
 fn a_server_in_front_of_another_gives_its_answers() {
-    let far = start(&World::new());
+    // It keeps its store there.
+    let behind = World::new();
+    let far = start(&behind);
     let name = far.request("GET", "/v1/models", "").1["data"][0]["id"].as_str().unwrap().to_owned();
     let world = World::new();
     let address = &far.address;
