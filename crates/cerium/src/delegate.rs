@@ -1,16 +1,13 @@
 //! The harness's door to a model that an engine elsewhere serves: no model is loaded here.
 
+use crate::backend::{self, Events};
 use crate::config::Settings;
 use crate::failure::advice;
-use crate::interrupt;
 use anyhow::{Context as _, Result};
 use cerium_harness::{Backend, OnText};
-use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Event, ModelInfo, Response,
-};
+use cerium_protocol::{CompletionRequest, CreateResponse, ErrorBody, Event, ModelInfo, Response};
 use cerium_server::{UpstreamError, Upstreams};
 use cerium_upstream::Answer;
-use std::io;
 use tokio::runtime::Runtime;
 
 /// How long a conversation may be with a model that does not say so, in tokens.
@@ -73,40 +70,15 @@ impl DelegateBackend {
         let model = ModelInfo { name: model, context_tokens, infill: false, extensions };
         Ok(Self { runtime, upstreams, model })
     }
+}
 
-    /// Reads an answer to its end; Ctrl-C, and a reader who has had enough, cancel it.
-    async fn tell(
-        &self,
-        mut answer: Answer,
-        on_text: &mut OnText<'_>,
-    ) -> Result<Response, ErrorBody> {
-        let mut cancelled = false;
-        loop {
-            let event = tokio::select! {
-                biased;
-                () = interrupt::wait(), if !cancelled => {
-                    cancelled = true;
-                    answer.cancel();
-                    continue;
-                }
-                event = answer.next() => event,
-            };
-            match event {
-                Some(Event::TextDelta(delta)) if !cancelled => {
-                    if on_text(&delta.text).is_break() {
-                        cancelled = true;
-                        answer.cancel();
-                    }
-                }
-                Some(Event::Done(response)) => return Ok(response),
-                Some(Event::Failed(error)) => return Err(error),
-                Some(_) => {}
-                None => {
-                    let error = io::Error::from(io::ErrorKind::UnexpectedEof);
-                    return Err(ErrorBody::new(ErrorKind::ServerError, error.to_string()));
-                }
-            }
-        }
+impl Events for Answer {
+    async fn next(&mut self) -> Option<Event> {
+        Answer::next(self).await
+    }
+
+    fn cancel(&mut self) {
+        Answer::cancel(self);
     }
 }
 
@@ -116,7 +88,7 @@ impl Backend for DelegateBackend {
         request: &CreateResponse,
         on_text: &mut OnText<'_>,
     ) -> Result<Response, ErrorBody> {
-        let ask = async { self.tell(self.upstreams.respond(request.clone()), on_text).await };
+        let ask = async { backend::drive(self.upstreams.respond(request.clone()), on_text).await };
         self.runtime.block_on(ask)
     }
 
@@ -125,7 +97,7 @@ impl Backend for DelegateBackend {
         request: &CompletionRequest,
         on_text: &mut OnText<'_>,
     ) -> Result<Response, ErrorBody> {
-        let ask = async { self.tell(self.upstreams.complete(request.clone()), on_text).await };
+        let ask = async { backend::drive(self.upstreams.complete(request.clone()), on_text).await };
         self.runtime.block_on(ask)
     }
 

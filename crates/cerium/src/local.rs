@@ -1,11 +1,9 @@
 //! The harness's door to a model in this process: the session service behind the `Backend` trait.
 //! No sockets, the same types; Ctrl-C becomes a cancel.
 
-use crate::interrupt;
+use crate::backend::{self, Events};
 use cerium_harness::{Backend, OnText};
-use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Event, ModelInfo, Response,
-};
+use cerium_protocol::{CompletionRequest, CreateResponse, ErrorBody, Event, ModelInfo, Response};
 use cerium_session::{Service, Stream};
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -27,39 +25,17 @@ impl LocalBackend {
     }
 
     fn run(&self, stream: Stream, on_text: &mut OnText<'_>) -> Result<Response, ErrorBody> {
-        self.runtime.block_on(drive(stream, on_text))
+        self.runtime.block_on(backend::drive(stream, on_text))
     }
 }
 
-/// Reads a stream to its end. Once it is cancelled, by Ctrl-C or because `on_text` broke off, what
-/// still comes is not shown.
-async fn drive(mut stream: Stream, on_text: &mut OnText<'_>) -> Result<Response, ErrorBody> {
-    let mut cancelled = false;
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = interrupt::wait(), if !cancelled => {
-                cancelled = true;
-                stream.cancel();
-                continue;
-            }
-            event = stream.next_async() => event,
-        };
-        match event {
-            Some(Event::TextDelta(delta)) if !cancelled => {
-                if on_text(&delta.text).is_break() {
-                    cancelled = true;
-                    stream.cancel();
-                }
-            }
-            Some(Event::Done(response)) => return Ok(response),
-            Some(Event::Failed(error)) => return Err(error),
-            Some(_) => {}
-            None => {
-                let what = "the answer ended without an end";
-                return Err(ErrorBody::new(ErrorKind::ServerError, what));
-            }
-        }
+impl Events for Stream {
+    async fn next(&mut self) -> Option<Event> {
+        self.next_async().await
+    }
+
+    fn cancel(&mut self) {
+        Stream::cancel(self);
     }
 }
 

@@ -98,13 +98,12 @@ pub(crate) fn build(
         let _ = write!(user, "Conventions of this project:\n{guide}\n\n");
     }
     cuts.push((user.len(), "file"));
-    if !whole {
-        let _ = writeln!(user, "File: {path}");
-    }
     if whole {
         user.push_str(&whole_file(path, &block));
         cuts.push((user.len(), INSTRUCTION));
         user.push_str(&whole_file_end(instruction));
+    } else {
+        let _ = writeln!(user, "File: {path}");
     }
     if strategy.outline
         && let Some(parsed) = &view.parsed
