@@ -2,12 +2,13 @@
 //!
 //! `cases` reads them, `command` runs one through `cerium`, `rewrite` is what people do today with
 //! the same weights (ask llama.cpp for the whole file), `answers` keeps what came out, so that a
-//! run can be continued, and `score` reads the verdicts. A case's tests and reference never reach
-//! an engine.
+//! run can be continued, and `score` reads the verdicts. `fim` asks servers instead of the command.
+//! A case's tests and reference never reach an engine.
 
 mod answers;
 pub(crate) mod cases;
 mod command;
+mod fim;
 mod needle;
 mod rewrite;
 mod score;
@@ -20,6 +21,7 @@ use answers::{Answer, Answers};
 use anyhow::{Context, Result};
 use cases::Case;
 use clap::ValueEnum;
+pub(crate) use fim::Fim;
 pub(crate) use needle::Needle;
 pub(crate) use shapes::Shapes;
 use std::fmt::Write as _;

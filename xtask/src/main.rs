@@ -16,6 +16,7 @@ mod page;
 mod peer;
 mod project;
 mod run;
+mod server;
 mod table;
 
 use anyhow::Result;
@@ -46,7 +47,7 @@ enum Bench {
     Edits(bench::Edits),
     /// Suggestions of the language server while somebody types in a long file
     Typing(bench::Typing),
-    /// `cerium serve` beside llama.cpp's server, with agents that ask at the same time
+    /// `cerium serve` beside llama.cpp's servers, with agents that ask at the same time
     Load(bench::Load),
 }
 
@@ -54,6 +55,8 @@ enum Bench {
 enum Eval {
     /// Edits, completions and infills through the real command, scored by the cases' own scorer
     Edits(eval::Edits),
+    /// Infills of `cerium serve` beside those of llama.cpp's server, scored by the cases' own scorer
+    Fim(eval::Fim),
     /// Facts planted in a long prompt, asked for on forks of its cache; the speed along the way
     Needle(eval::Needle),
     /// Answers that must keep to a JSON schema or to the grammar of patches: how many do, and how fast they
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
         Task::Bench(Bench::Typing(typing)) => typing.run(),
         Task::Bench(Bench::Load(load)) => load.run(),
         Task::Eval(Eval::Edits(edits)) => edits.run(),
+        Task::Eval(Eval::Fim(fim)) => fim.run(),
         Task::Eval(Eval::Needle(needle)) => needle.run(),
         Task::Eval(Eval::Shapes(shapes)) => shapes.run(),
     }

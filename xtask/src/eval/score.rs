@@ -16,19 +16,19 @@ use std::path::Path;
 /// One engine on one set.
 #[derive(Serialize)]
 pub(crate) struct Scored {
-    engine: &'static str,
-    model: String,
+    pub(super) engine: &'static str,
+    pub(super) model: String,
     set: String,
-    cases: Vec<ScoredCase>,
+    pub(super) cases: Vec<ScoredCase>,
 }
 
 /// One case: its verdict, its price and the size of the change.
 #[derive(Serialize)]
-struct ScoredCase {
-    id: String,
+pub(super) struct ScoredCase {
+    pub(super) id: String,
     /// None when the scorer lacks a tool for it (node, rustc).
-    passed: Option<bool>,
-    seconds: f64,
+    pub(super) passed: Option<bool>,
+    pub(super) seconds: f64,
     exit: Option<i32>,
     /// Lines changed, and those of the reference.
     changed: Option<u32>,
