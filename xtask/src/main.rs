@@ -59,6 +59,8 @@ enum Eval {
     Fim(eval::Fim),
     /// Facts planted in a long prompt, asked for on forks of its cache; the speed along the way
     Needle(eval::Needle),
+    /// Files and names of right answers that a question brings into the prompt, beside plain text search
+    Qa(eval::Qa),
     /// Answers that must keep to a JSON schema or to the grammar of patches: how many do, and how fast they
     /// are written beside answers of any shape
     Shapes(eval::Shapes),
@@ -75,6 +77,7 @@ fn main() -> Result<()> {
         Task::Eval(Eval::Edits(edits)) => edits.run(),
         Task::Eval(Eval::Fim(fim)) => fim.run(),
         Task::Eval(Eval::Needle(needle)) => needle.run(),
+        Task::Eval(Eval::Qa(qa)) => qa.run(),
         Task::Eval(Eval::Shapes(shapes)) => shapes.run(),
     }
 }
