@@ -16,6 +16,7 @@ pub use mention::{Mention, compact, in_words};
 pub use store::{Kept, TalkStore};
 
 use crate::context::{Excerpt, select};
+use crate::guide;
 use crate::repetition::loop_start;
 use crate::search::{Piece, SearchOptions, query, search, whole};
 use crate::talk::Talk;
@@ -29,7 +30,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What the model is told; it never changes, so that it stays computed.
+/// What the model is told; only what the project asks for follows it, so that it stays computed.
 const INSTRUCTIONS: &str = "\
 You answer questions about a code base. You are shown excerpts of its files; the line before each \
 says `=== path:first-last`, the lines it holds. Answer from these excerpts. Name the functions, \
@@ -162,8 +163,9 @@ pub fn ask(
         (talk, changes) = (talk.rewritten(backend), Vec::new());
     }
     let goes_on = !talk.is_empty();
+    talk.guide = guide::of_tree(backend, workspace.root());
     let changed: String = changes.iter().map(|(_, change)| change.as_str()).collect();
-    let said = talk.text() + &changed + &task.history;
+    let said = guide::heard(INSTRUCTIONS, &talk.guide) + &talk.text() + &changed + &task.history;
     let room = room(backend, &said, question, answer_tokens_max as usize)?;
     let usual = if goes_on { MORE_TOKENS_DEFAULT } else { EXCERPT_TOKENS_DEFAULT };
     let excerpt_tokens_max = task.excerpt_tokens_max.unwrap_or(usual).min(room);
@@ -230,7 +232,7 @@ pub fn ask(
 
 /// Tokens that are left for excerpts.
 ///
-/// * `said`: what comes before them
+/// * `said`: what comes before them, our instructions included
 fn room(
     backend: &dyn Backend,
     said: &str,
@@ -238,8 +240,7 @@ fn room(
     n_answer: usize,
 ) -> Result<usize, AskError> {
     let n_context = backend.model().context_tokens;
-    let n_said = if said.is_empty() { 0 } else { backend.count_tokens(said) };
-    let n_fixed = backend.count_tokens(INSTRUCTIONS) + n_said + FRAME_TOKENS + n_answer;
+    let n_fixed = backend.count_tokens(said) + FRAME_TOKENS + n_answer;
     let n_tokens = backend.count_tokens(question);
     let n_tokens_max = n_context.saturating_sub(n_fixed + EXCERPT_TOKENS_MIN);
     if n_tokens > n_tokens_max {
@@ -251,7 +252,7 @@ fn room(
 /// The request that has all of a conversation read for the question that will follow.
 pub fn warming(model: &str, talk: &Talk) -> CreateResponse {
     CreateResponse {
-        instructions: Some(INSTRUCTIONS.to_owned()),
+        instructions: Some(guide::heard(INSTRUCTIONS, &talk.guide)),
         generate: false,
         ..CreateResponse::new(model.to_owned(), Input::Items(talk.items()))
     }
@@ -299,7 +300,7 @@ fn request(model: String, talk: &Talk, told: &Told, answer_tokens_max: u32) -> C
     let parts = told.parts.iter().map(part).collect();
     items.push(Item::message(Role::User, told.text.clone()));
     CreateResponse {
-        instructions: Some(INSTRUCTIONS.to_owned()),
+        instructions: Some(guide::heard(INSTRUCTIONS, &talk.guide)),
         max_output_tokens: Some(answer_tokens_max),
         cerium: Extensions { parts, ..Extensions::default() },
         ..CreateResponse::new(model, Input::Items(items))

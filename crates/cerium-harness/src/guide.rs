@@ -1,13 +1,34 @@
-//! What a project asks of whoever changes it: its `AGENTS.md`.
+//! What a project asks of whoever works on it: its `AGENTS.md`.
 
+use crate::Backend;
 use crate::workspace::read_bytes;
 use std::path::Path;
 
 /// Bytes of it that are shown: small models lose the thread in more.
 const SHOWN_BYTES_MAX: usize = 2_048;
 
+/// It may take this part of a model's context; what is longer is left out of questions and plans.
+const CONTEXT_PART_MAX: usize = 8;
+
 /// A larger file is not read.
 const FILE_BYTES_MAX: u64 = 256 << 10;
+
+/// Instructions for work on a whole tree: ours, and what the project asks for.
+///
+/// * `guide`: as [`of_tree`] gives it; empty if it asks for nothing
+pub(crate) fn heard(ours: &str, guide: &str) -> String {
+    if guide.is_empty() {
+        return ours.to_owned();
+    }
+    format!("{ours}\n\nConventions of this project:\n{guide}")
+}
+
+/// The `AGENTS.md` at the root of a tree, where the model has room for it; else nothing.
+pub(crate) fn of_tree(backend: &dyn Backend, root: &Path) -> String {
+    let guide = nearest(root, "AGENTS.md").unwrap_or_default();
+    let fits = backend.count_tokens(&guide) <= backend.model().context_tokens / CONTEXT_PART_MAX;
+    if fits { guide } else { String::new() }
+}
 
 /// The `AGENTS.md` nearest to a file, from its folder up to the root; its beginning, if it is long.
 ///

@@ -73,7 +73,7 @@ pub fn write(
     if goal.is_empty() {
         return Err(PlanError::Empty { what: "goal" });
     }
-    let tree = Tree::around(workspace, goal)?;
+    let tree = Tree::around(backend, workspace, goal)?;
     let asked = prompt::write(backend, &tree, goal)?;
     let (reply, response) = generate(backend, &asked.request, on_text)?;
     let steps: Vec<Step> =
@@ -118,11 +118,11 @@ pub fn revise(
         Pick::Unclear => ask_for_number(backend, plan, request)?,
     };
     let old = plan.step(number).ok_or_else(|| no_such_step(plan, number))?;
-    let tree = Tree::around(workspace, &format!("{request} {old}"))?;
+    let tree = Tree::around(backend, workspace, &format!("{request} {old}"))?;
     // Behind what was said before, with what changed since; anew where that has become too much.
     let mut talk = plan.talk.clone();
     let changes = talk.notice(workspace);
-    let asked = prompt::revise_on(backend, &talk, &changes, old, request);
+    let asked = prompt::revise_on(backend, &tree.rules, &talk, &changes, old, request);
     let asked = if let Some(asked) = asked {
         asked
     } else {

@@ -38,6 +38,9 @@ pub struct Talk {
     files: BTreeMap<String, String>,
     /// Whether changes were told.
     has_changes: bool,
+    /// What the project asks for, as the model has heard it.
+    #[serde(default)]
+    pub(crate) guide: String,
 }
 
 /// A question and its answer.
@@ -174,7 +177,8 @@ impl Talk {
     pub(crate) fn rewritten(&self, backend: &dyn Backend) -> Self {
         let n_tokens_max = SHOWN_TOKENS_MAX.min(backend.model().context_tokens / 4);
         let fits = |text: &str| backend.count_tokens(text) <= n_tokens_max;
-        let mut fresh = Self { files: self.files.clone(), ..Self::default() };
+        let (files, guide) = (self.files.clone(), self.guide.clone());
+        let mut fresh = Self { files, guide, ..Self::default() };
         let mut told = String::new();
         // What was shown last is what the last questions were about.
         for shown in self.shown.iter().rev() {

@@ -5,6 +5,7 @@ use super::step::{N_STEPS_MAX, Plan, Step};
 use super::{PlanError, Tree};
 use crate::Backend;
 use crate::context::{Excerpt, select};
+use crate::guide;
 use crate::talk::Talk;
 use crate::workspace::Workspace;
 use cerium_protocol::{CreateResponse, Extensions, Input, Item, PromptPart, Role};
@@ -27,6 +28,11 @@ const PLAN_TOKENS_MAX: u32 = 900;
 const STEP_TOKENS_MAX: u32 = 240;
 /// Tokens of the chat template and the words between the parts.
 const FRAME_TOKENS: usize = 96;
+
+/// What is asked of all plans of a tree: by us, and by the project.
+pub(super) fn rules(backend: &dyn Backend, workspace: &Workspace) -> String {
+    guide::heard(INSTRUCTIONS, &guide::of_tree(backend, workspace.root()))
+}
 
 /// A request, and what of it the conversation will hold.
 pub(super) struct Asked {
@@ -61,7 +67,7 @@ pub(super) fn write(
     let stop = vec![format!("\n{}.", N_STEPS_MAX + 1)];
     let text = about.then("goal", &last);
     let told = text.text.clone();
-    let request = request(backend, text, PLAN_TOKENS_MAX, "1.", stop);
+    let request = request(backend, &tree.rules, text, PLAN_TOKENS_MAX, "1.", stop);
     Ok(Asked { request, told, wish: last, excerpts })
 }
 
@@ -83,14 +89,16 @@ pub(super) fn revise(
     let (about, excerpts) = about(backend, tree, "request", &last, STEP_TOKENS_MAX)?;
     let text = about.then("request", &last);
     let told = text.text.clone();
-    Ok(Asked { request: step(backend, text, number), told, wish: last, excerpts })
+    Ok(Asked { request: step(backend, &tree.rules, text, number), told, wish: last, excerpts })
 }
 
 /// Asks for one step anew, behind all that was said of the plan before; `None` if nothing was, or too much.
 ///
+/// * `rules`: what is asked of all plans of the tree
 /// * `changes`: of files that were shown, by their paths
 pub(super) fn revise_on(
     backend: &dyn Backend,
+    rules: &str,
     talk: &Talk,
     changes: &[(String, String)],
     old: &Step,
@@ -105,13 +113,14 @@ pub(super) fn revise_on(
         text.then(&format!("change of {path}"), &format!("{change}\n"))
     };
     let text = changes.iter().fold(Text::default(), changed).then("request", &last);
-    let n_tokens = backend.count_tokens(&(talk.text() + &text.text)) + STEP_TOKENS_MAX as usize;
+    let said = rules.to_owned() + &talk.text() + &text.text;
+    let n_tokens = backend.count_tokens(&said) + STEP_TOKENS_MAX as usize;
     if talk.is_long() || n_tokens > backend.model().context_tokens / 2 {
         return None;
     }
     let mut items = talk.items();
     let told = text.text.clone();
-    let mut request = step(backend, text, number);
+    let mut request = step(backend, rules, text, number);
     request.cerium.parts.iter_mut().for_each(|part| part.item = items.len());
     items.push(Item::message(Role::User, told.clone()));
     request.input = Input::Items(items);
@@ -119,9 +128,9 @@ pub(super) fn revise_on(
 }
 
 /// Asks for one step.
-fn step(backend: &dyn Backend, text: Text, number: usize) -> CreateResponse {
+fn step(backend: &dyn Backend, rules: &str, text: Text, number: usize) -> CreateResponse {
     let stop = vec![format!("\n{}.", number + 1), "\n\n\n".to_owned()];
-    request(backend, text, STEP_TOKENS_MAX, &format!("{number}."), stop)
+    request(backend, rules, text, STEP_TOKENS_MAX, &format!("{number}."), stop)
 }
 
 /// Asks which step a request means.
@@ -130,11 +139,8 @@ pub(super) fn which(backend: &dyn Backend, plan: &Plan, wish: &str) -> CreateRes
         plan.steps.iter().map(|step| format!("{}. {}", step.number, step.title)).collect();
     let text =
         format!("Steps:\n{}\n\nWhich step does this request mean? \"{wish}\"", titles.join("\n"));
-    let instructions = "Answer with the number of one step and nothing else.".to_owned();
-    CreateResponse {
-        instructions: Some(instructions),
-        ..request(backend, Text::default().then("request", &text), 8, "Step ", Vec::new())
-    }
+    let rules = "Answer with the number of one step and nothing else.";
+    request(backend, rules, Text::default().then("request", &text), 8, "Step ", Vec::new())
 }
 
 /// What is said to the model, in parts.
@@ -167,7 +173,7 @@ fn about(
     let paths: Vec<&str> = tree.paths().take(N_PATHS_MAX).collect();
     let paths = format!("Files:\n{}\n\n", paths.join("\n"));
     let n_context = backend.model().context_tokens;
-    let fixed = [INSTRUCTIONS, &paths].map(|text| backend.count_tokens(text));
+    let fixed = [&tree.rules, &paths].map(|text| backend.count_tokens(text));
     let n_fixed = fixed.iter().sum::<usize>() + n_answer as usize + FRAME_TOKENS;
     let n_tokens = backend.count_tokens(last);
     let n_tokens_max = n_context.saturating_sub(n_fixed);
@@ -183,6 +189,7 @@ fn about(
 
 fn request(
     backend: &dyn Backend,
+    rules: &str,
     Text { text, parts }: Text,
     n_tokens_max: u32,
     prefix: &str,
@@ -192,7 +199,7 @@ fn request(
     // A larger model elsewhere begins and ends as it is told in words; what it says is read leniently.
     let (prefix, stop) = if model.extensions { (prefix, stop) } else { ("", Vec::new()) };
     CreateResponse {
-        instructions: Some(INSTRUCTIONS.to_owned()),
+        instructions: Some(rules.to_owned()),
         max_output_tokens: Some(n_tokens_max),
         cerium: Extensions { prefix: prefix.to_owned(), stop, parts, ..Extensions::default() },
         ..CreateResponse::new(model.name, Input::Text(text))

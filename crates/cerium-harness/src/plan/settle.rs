@@ -1,9 +1,10 @@
 //! Holding a step that a model wrote against the tree: which files does it mean, does the symbol
 //! exist?
 
-use super::PlanError;
 use super::parse::Draft;
 use super::step::{Step, StepFile, StepState};
+use super::{PlanError, prompt};
+use crate::Backend;
 use crate::search::{FileKind, Found, Piece, SearchOptions, is_word_char, query, search};
 use crate::syntax::{self, Language};
 use crate::workspace::{Workspace, sole_match};
@@ -17,16 +18,22 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(super) struct Tree<'a> {
     workspace: &'a Workspace,
     found: Found,
+    /// What is asked of its plans.
+    pub(super) rules: String,
 }
 
 impl<'a> Tree<'a> {
     /// Searches the tree for what a goal or request is about.
-    pub(super) fn around(workspace: &'a Workspace, text: &str) -> Result<Self, PlanError> {
+    pub(super) fn around(
+        backend: &dyn Backend,
+        workspace: &'a Workspace,
+        text: &str,
+    ) -> Result<Self, PlanError> {
         let found = search(workspace, &query(text), &SearchOptions::default());
         if found.files.is_empty() {
             return Err(PlanError::NoFiles { root: workspace.root().to_owned() });
         }
-        Ok(Self { workspace, found })
+        Ok(Self { workspace, found, rules: prompt::rules(backend, workspace) })
     }
 
     /// What matches, best first.

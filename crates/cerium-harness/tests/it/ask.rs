@@ -76,6 +76,33 @@ fn the_prompt_goes_from_what_never_changes_to_the_question() {
     assert_eq!(request.temperature, None, "greedy");
 }
 
+/// In the first question, in one that goes on from it, and in what is read ahead for the next.
+#[test]
+fn agents_md_is_heard_where_there_is_room_for_it() {
+    let dir = project();
+    let workspace = workspace(dir.path());
+    let guide = dir.path().join("AGENTS.md");
+    let asked = |n_context: usize, before: Option<Talk>| {
+        let backend = Scripted::new(["It tells."]).context(n_context);
+        let task = AskTask { question: QUESTION.into(), before, ..AskTask::default() };
+        let task = AskTask { answer_tokens_max: Some(64), ..task };
+        let answer = ask(&backend, &workspace, &task, &mut |_| ControlFlow::Continue(())).unwrap();
+        (backend.asked().remove(0).instructions.unwrap(), answer.talk)
+    };
+    let (without, _) = asked(8192, None);
+    std::fs::write(&guide, "Answer in verse.\n").unwrap();
+    let with = format!("{without}\n\nConventions of this project:\nAnswer in verse.");
+    let (first, talk) = asked(8192, None);
+    assert_eq!(first, with);
+    assert_eq!(warming("scripted", &talk).instructions.as_ref(), Some(&with));
+    assert_eq!(asked(8192, Some(talk.clone())).0, with);
+    std::fs::write(&guide, "Answer in prose.\n").unwrap();
+    assert_eq!(asked(8192, Some(talk)).0, with.replace("verse", "prose"), "as it is now");
+    std::fs::write(&guide, "Answer at great length.\n".repeat(40)).unwrap();
+    assert_ne!(asked(8192, None).0, without);
+    assert_eq!(asked(1024, None).0, without, "there is no room for it");
+}
+
 #[test]
 fn a_place_that_exists_is_cited() {
     let answer = answer(QUESTION, "See src/requests/utils.py:5-6, it reads the variable.", 3);

@@ -67,6 +67,26 @@ fn a_plan_is_written_for_the_tree() {
 }
 
 #[test]
+fn agents_md_is_heard_when_a_plan_is_written_and_when_a_step_is_revised() {
+    let dir = project();
+    let workspace = workspace(dir.path());
+    let asked = || {
+        let go_on = &mut |_: &str| ControlFlow::Continue(());
+        let backend = Scripted::new([REPLY, " Other\n   file: src/cli.py\n"]);
+        let plan = write(&backend, &workspace, "report as json", None, go_on).unwrap().plan;
+        revise(&backend, &workspace, &plan, "step 1: otherwise", go_on).unwrap();
+        let asked = backend.asked();
+        let heard = asked.iter().map(|request| request.instructions.clone().unwrap());
+        heard.collect::<Vec<_>>()
+    };
+    let without = asked();
+    std::fs::write(dir.path().join("AGENTS.md"), "One file a step.\n").unwrap();
+    let more = "\n\nConventions of this project:\nOne file a step.";
+    let with: Vec<String> = without.iter().map(|text| format!("{text}{more}")).collect();
+    assert_eq!((with.len(), asked()), (2, with));
+}
+
+#[test]
 fn the_prompt_shows_the_tree_before_the_goal() {
     let dir = project();
     let backend = Scripted::new([REPLY]);
