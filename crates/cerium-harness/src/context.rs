@@ -8,7 +8,7 @@ use crate::search::Piece;
 use serde::Serialize;
 
 /// Pieces that score below this part of the best one are left out: they cost time and distract.
-const SCORE_PART_MIN: f32 = 0.25;
+const SCORE_PART_MIN: f32 = 0.15;
 /// Pieces tried at most; counting tokens of hundreds would take longer than the search.
 const N_PIECES_TRIED: usize = 64;
 

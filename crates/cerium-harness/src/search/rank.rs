@@ -77,13 +77,10 @@ impl FileKind {
     fn weight(self, query: &Query) -> f32 {
         match self {
             // The asked-for half of code and tests comes first; the other half explains it.
-            Self::Code | Self::Test => {
-                if query.about_tests == (self == Self::Test) {
-                    1.0
-                } else {
-                    0.55
-                }
-            }
+            Self::Code if query.names_test => 0.75,
+            Self::Code if query.about_tests => 0.55,
+            Self::Test if !query.names_test && !query.about_tests => 0.55,
+            Self::Code | Self::Test => 1.0,
             Self::Docs => {
                 if query.about_docs {
                     1.0

@@ -12,6 +12,8 @@ pub struct Query {
     pub terms: Vec<Term>,
     /// The question is about tests, so that they are not pushed down.
     pub about_tests: bool,
+    /// A test is named in it: what the test is of is asked about as well.
+    pub names_test: bool,
     /// The question is about documentation.
     pub about_docs: bool,
 }
@@ -147,6 +149,7 @@ pub fn query(question: &str) -> Query {
         for part in subwords(word.text) {
             let part = part.to_lowercase();
             match stem(&part) {
+                "test" if is_identifier(&word) => query.names_test = true,
                 "test" => query.about_tests = true,
                 "doc" | "documentat" | "readm" | "changelog" => query.about_docs = true,
                 _ => {}
