@@ -7,6 +7,7 @@ use crate::output;
 use cerium_harness::edit::{EditError, Failure};
 use cerium_harness::files::FileError;
 use cerium_harness::journal::JournalError;
+use cerium_harness::plan::PlanError;
 use cerium_harness::run::RunError;
 use cerium_hub::HubError;
 use cerium_model::{ContextError, LoadError};
@@ -39,6 +40,9 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
     if error.is::<Declined>() {
         return Exit::Declined;
     }
+    if is_no_plan(error) {
+        return Exit::NoEdit;
+    }
     match error.downcast_ref::<EditError>().map(EditError::failure) {
         Some(Failure::Declined) => Exit::Declined,
         Some(Failure::NoUsableEdit) => Exit::NoEdit,
@@ -46,8 +50,16 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
     }
 }
 
+/// The model wrote no plan, or no other one.
+fn is_no_plan(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(PlanError::NoSteps { .. } | PlanError::Unchanged { .. }))
+}
+
 /// The hint of the outermost cause that has one.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
+    if is_no_plan(error) {
+        return Some("say it in other words, or try a larger --model".to_owned());
+    }
     error.chain().find_map(|cause| {
         None.or_else(|| Some(cause.downcast_ref::<Advice>()?.hint.clone()))
             .or_else(|| cause.downcast_ref::<HubError>()?.hint())

@@ -6,6 +6,10 @@
 
 use super::step::N_STEPS_MAX;
 
+/// Words of the form that small models copy: they say nothing.
+const FORM_TITLE: &str = "Title of the step";
+const FORM_DETAIL: &str = ", in one or two sentences";
+
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 100;
 /// Longest detail, in bytes.
@@ -37,7 +41,7 @@ pub fn drafts(reply: &str) -> Vec<Draft> {
     let numbered = read(reply, numbered_item);
     let drafts = if numbered.is_empty() { read(reply, bullet_item) } else { numbered };
     let mut kept: Vec<Draft> = Vec::new();
-    for draft in drafts {
+    for draft in drafts.into_iter().map(without_form) {
         // Small models say a step twice before they stop.
         let same = |old: &Draft| old.title == draft.title && old.files == draft.files;
         if !draft.title.is_empty() && !kept.iter().any(same) && kept.len() < N_STEPS_MAX {
@@ -45,6 +49,17 @@ pub fn drafts(reply: &str) -> Vec<Draft> {
         }
     }
     kept
+}
+
+/// The step in its own words: what it changes is its title where that is the form's.
+fn without_form(mut draft: Draft) -> Draft {
+    draft.detail = draft.detail.replace(FORM_DETAIL, "");
+    if let Some(rest) = draft.title.strip_prefix(FORM_TITLE) {
+        let own = rest.trim_start_matches([':', ' ', '-']);
+        let sentence = draft.detail.split_once(". ").map_or(&*draft.detail, |(first, _)| first);
+        draft.title = begin(None, if own.is_empty() { sentence } else { own }).title;
+    }
+    draft
 }
 
 /// Reads the lines; `item` tells where a step begins: its number and title.

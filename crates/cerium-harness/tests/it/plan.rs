@@ -146,6 +146,11 @@ fn steps_are_read_out_of_many_shapes() {
         ),
         // Steps said twice.
         ("1. Add\n2. Add\n3. Test\n", "1 | Add |  | - | \n3 | Test |  | - | \n"),
+        // The form's own words.
+        (
+            "1. Title of the step\n   file: a.py\n   detail: Print it, in one or two sentences. Then test.\n2. Title of the step: Test it\n",
+            "1 | Print it | a.py | - | Print it. Then test.\n2 | Test it |  | - | \n",
+        ),
         // Nothing to read.
         ("I would first look at the code.\n", ""),
         ("", ""),

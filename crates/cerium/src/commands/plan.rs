@@ -66,16 +66,16 @@ pub(crate) fn run(context: &Context, args: &cli::Plan) -> Result<Exit> {
             let backend = context.asked(&tree, &args.delegate)?;
             let made = make(context, "planning", |on_text| {
                 plan::write(&backend, &tree.workspace, goal, old, on_text)
-            });
-            finish(context, &tree, &store, made, args.delegate.tier())
+            })?;
+            finish(context, &tree, &store, &made, args.delegate.tier())
         }
         (_, Some(request)) => {
             let old = needed(tree.plan(&store)?)?;
             let backend = context.asked(&tree, &args.delegate)?;
             let made = make(context, "revising", |on_text| {
                 plan::revise(&backend, &tree.workspace, &old, request, on_text)
-            });
-            finish(context, &tree, &store, made, args.delegate.tier())
+            })?;
+            finish(context, &tree, &store, &made, args.delegate.tier())
         }
         (None, None) => {
             show(context, &needed(tree.plan(&store)?)?, None)?;
@@ -207,17 +207,9 @@ fn finish(
     context: &Context,
     tree: &Tree,
     store: &PlanStore,
-    made: Result<Planned, PlanError>,
+    made: &Planned,
     tier: &'static str,
 ) -> Result<Exit> {
-    let made = match made {
-        Ok(made) => made,
-        Err(error @ (PlanError::NoSteps { .. } | PlanError::Unchanged { .. })) => {
-            output::error(&error.into(), Some("say it in other words, or try a larger --model"));
-            return Ok(Exit::NoEdit);
-        }
-        Err(error) => return Err(error.into()),
-    };
     let plan = store.save(&tree.workspace, &made.plan)?;
     let n_steps = plan.steps.len();
     let what = match plan.past.last() {
@@ -225,7 +217,7 @@ fn finish(
         _ => format!("{} ({n_steps} steps)", plan.goal),
     };
     tree.journal().note_plan(&what)?;
-    show(context, &plan, Some((&made, tier)))?;
+    show(context, &plan, Some((made, tier)))?;
     Ok(Exit::Done)
 }
 

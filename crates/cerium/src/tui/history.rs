@@ -1,7 +1,7 @@
 //! What was said and shown so far, entry by entry, without a thought of how it looks.
 
 use crate::output::diff::{DiffView, Row};
-use cerium_harness::edit::{Hunk, LineEvent};
+use cerium_harness::edit::{Hunk, LineEvent, Proposal};
 use cerium_harness::journal::EntryId;
 
 /// Entries kept; older ones have long left the screen.
@@ -54,7 +54,25 @@ pub(super) struct Diff {
 }
 
 /// The hunks of an edit.
-pub(super) type Hunks = Vec<Hunk>;
+pub(super) type Hunks = Vec<Choice>;
+
+/// A hunk that can be taken, and what it can be split into: nothing, if it is one piece.
+#[derive(Debug)]
+pub(super) struct Choice {
+    pub(super) hunk: Hunk,
+    pub(super) parts: Vec<Hunk>,
+}
+
+impl Choice {
+    /// What an edit offers.
+    pub(super) fn all(proposal: &Proposal) -> Hunks {
+        let choice = |hunk: Hunk| {
+            let parts = if hunk.can_split() { proposal.split(&hunk) } else { Vec::new() };
+            Self { hunk, parts }
+        };
+        proposal.hunks().into_iter().map(choice).collect()
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DiffState {
@@ -88,7 +106,7 @@ impl Diff {
             _ => true,
         };
         let hunks = self.hunks.iter().enumerate().filter(|(n, _)| taken(*n));
-        let lines = hunks.flat_map(|(_, hunk)| &hunk.lines);
+        let lines = hunks.flat_map(|(_, choice)| &choice.hunk.lines);
         lines.fold((0, 0), |(added, removed), line| match line {
             LineEvent::Keep { .. } => (added, removed),
             LineEvent::Add { .. } => (added + 1, removed),
@@ -123,21 +141,31 @@ impl History {
     }
 
     /// More of the answer that is being given.
-    pub(super) fn text(&mut self, more: &str) {
-        if let Some(What::Answer { text, places }) = self.last()
-            && places.is_empty()
-        {
-            text.push_str(more);
-        } else {
-            self.push(What::Answer { text: more.to_owned(), places: Vec::new() });
+    ///
+    /// * `redirected`: the person has said something since; what still comes stands before that
+    pub(super) fn text(&mut self, more: &str, redirected: bool) {
+        match self.answer(redirected) {
+            Some((text, places)) if places.is_empty() => text.push_str(more),
+            _ if redirected => {}
+            _ => self.push(What::Answer { text: more.to_owned(), places: Vec::new() }),
         }
     }
 
     /// The places that bear it out.
-    pub(super) fn places(&mut self, found: Vec<(String, String)>) {
-        if let Some(What::Answer { places, .. }) = self.last() {
+    pub(super) fn places(&mut self, found: Vec<(String, String)>, redirected: bool) {
+        if let Some((_, places)) = self.answer(redirected) {
             *places = found;
         }
+    }
+
+    /// The answer at the end, or before what the person said last, about to change.
+    fn answer(&mut self, redirected: bool) -> Option<(&mut String, &mut Vec<(String, String)>)> {
+        let said = |entry: &&mut Entry| redirected && matches!(entry.what, What::Said(_));
+        let entry = self.entries.iter_mut().rev().find(|entry| !said(entry))?;
+        let What::Answer { text, places } = &mut entry.what else { return None };
+        self.version += 1;
+        entry.version = self.version;
+        Some((text, places))
     }
 
     /// A diff begins; one that is being written of the same file is void.
@@ -195,6 +223,44 @@ impl History {
                 }
                 before += taken.len();
             }
+        });
+    }
+
+    /// The hunks that would be applied, of each file that is offered.
+    pub(super) fn chosen(&self) -> Vec<Vec<Hunk>> {
+        let offered = self.entries.iter().filter_map(|entry| match &entry.what {
+            What::Diff(Diff { state: DiffState::Offered(taken), hunks, .. }) => {
+                let taken = hunks.iter().zip(taken).filter(|(_, taken)| **taken);
+                Some(taken.map(|(choice, _)| choice.hunk.clone()).collect())
+            }
+            _ => None,
+        });
+        offered.collect()
+    }
+
+    /// Whether a hunk of what is offered is made of several; counted over all files.
+    pub(super) fn can_split(&self, nth: usize) -> bool {
+        let offered = self.entries.iter().filter_map(|entry| match &entry.what {
+            What::Diff(diff @ Diff { state: DiffState::Offered(_), .. }) => Some(&diff.hunks),
+            _ => None,
+        });
+        offered.flatten().nth(nth).is_some_and(|choice| !choice.parts.is_empty())
+    }
+
+    /// Cuts it into its parts, all taken or left out as it was.
+    pub(super) fn split(&mut self, nth: usize) {
+        let mut before = 0;
+        self.each_diff(|diff| {
+            let DiffState::Offered(taken) = &mut diff.state else { return };
+            let n_hunks = taken.len();
+            let at = nth.checked_sub(before).filter(|at| *at < n_hunks);
+            before += n_hunks;
+            let Some(at) = at.filter(|at| !diff.hunks[*at].parts.is_empty()) else { return };
+            let parts = std::mem::take(&mut diff.hunks[at].parts);
+            let is_taken = taken[at];
+            taken.splice(at..=at, parts.iter().map(|_| is_taken));
+            let choices = parts.into_iter().map(|hunk| Choice { hunk, parts: Vec::new() });
+            diff.hunks.splice(at..=at, choices);
         });
     }
 

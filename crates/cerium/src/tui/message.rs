@@ -2,7 +2,7 @@
 
 use crate::stats::Stats;
 use crate::tui::history::Hunks;
-use cerium_harness::edit::LineEvent;
+use cerium_harness::edit::{Hunk, LineEvent};
 use cerium_harness::journal::EntryId;
 use cerium_harness::plan::Plan;
 use cerium_hub::Entry;
@@ -35,9 +35,9 @@ pub(super) enum Job {
     GoOn {
         text: String,
     },
-    /// Apply what was proposed: of each file the hunks that are not left out.
+    /// Apply what was proposed: of each file these hunks.
     Accept {
-        taken: Vec<Vec<bool>>,
+        chosen: Vec<Vec<Hunk>>,
     },
     /// Forget it.
     Reject,

@@ -84,8 +84,17 @@ pub(super) struct Scroll {
     /// Lines in all and on the screen, as they were drawn.
     pub(super) n_lines: usize,
     pub(super) height: usize,
-    /// The hunk that is looked at must be seen.
-    pub(super) reveal: bool,
+    /// What must be seen.
+    pub(super) reveal: Option<Reveal>,
+}
+
+/// A part of the conversation to be brought on the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reveal {
+    /// The hunk that is looked at.
+    Hunk,
+    /// The last entry, from its beginning on.
+    Last,
 }
 
 impl Scroll {
@@ -137,6 +146,11 @@ impl State {
         matches!(self.phase, Phase::Working(_))
     }
 
+    /// Whether what is being done was told to change course, and has yet to stop.
+    fn is_redirected(&self) -> bool {
+        matches!(&self.phase, Phase::Working(work) if work.redirect.is_some())
+    }
+
     pub(super) fn paste(&mut self, text: &str) {
         self.completion = None;
         if !self.input.insert(text) {
@@ -174,6 +188,7 @@ impl State {
             KeyCode::Char(' ') if self.is_choosing() => self.toggle(),
             KeyCode::Up if self.is_choosing() => self.look_at(-1),
             KeyCode::Down if self.is_choosing() => self.look_at(1),
+            KeyCode::Right if self.is_choosing() => self.split(),
             KeyCode::Char(c) => self.paste(c.encode_utf8(&mut [0; 4])),
             KeyCode::Backspace if alt => self.input.erase_word(),
             KeyCode::Backspace => self.input.backspace(),
@@ -239,14 +254,9 @@ impl State {
     fn enter(&mut self) -> Option<Action> {
         match self.phase {
             Phase::Offering(_) if self.input.is_empty() => Some(self.start(Job::Pull)),
-            Phase::Deciding { .. } if self.input.is_empty() => Some(self.decide(true)),
-            Phase::Deciding { .. } if is_word(self.input.text(), &["y", "yes"]) => {
+            Phase::Deciding { .. } if let Some(apply) = self.consent() => {
                 self.input.clear();
-                Some(self.decide(true))
-            }
-            Phase::Deciding { .. } if is_word(self.input.text(), &["n", "no"]) => {
-                self.input.clear();
-                Some(self.decide(false))
+                Some(self.decide(apply))
             }
             _ if self.input.text().trim().is_empty() => None,
             Phase::Working(_) => self.steer(),
@@ -348,10 +358,23 @@ impl State {
         }
     }
 
+    /// What is typed says to an offer: yes, no, or something else. No word is a yes.
+    pub(super) fn consent(&self) -> Option<bool> {
+        let text = self.input.text().trim();
+        let is = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+        match text {
+            "" => Some(true),
+            _ if is(["y", "yes"]) => Some(true),
+            _ if is(["n", "no"]) => Some(false),
+            _ => None,
+        }
+    }
+
     fn decide(&mut self, apply: bool) -> Action {
-        let taken = self.history.offered();
-        let any = taken.iter().flatten().any(|taken| *taken);
-        let job = if apply && any { Job::Accept { taken } } else { Job::Reject };
+        self.scroll.top = None;
+        let chosen = self.history.chosen();
+        let any = chosen.iter().any(|hunks| !hunks.is_empty());
+        let job = if apply && any { Job::Accept { chosen } } else { Job::Reject };
         self.start(job)
     }
 
@@ -363,7 +386,14 @@ impl State {
     fn toggle(&mut self) {
         if let Phase::Deciding { hunk } = self.phase {
             self.history.toggle(hunk);
-            self.scroll.reveal = true;
+            self.scroll.reveal = Some(Reveal::Hunk);
+        }
+    }
+
+    fn split(&mut self) {
+        if let Phase::Deciding { hunk } = self.phase {
+            self.history.split(hunk);
+            self.scroll.reveal = Some(Reveal::Hunk);
         }
     }
 
@@ -371,7 +401,7 @@ impl State {
         let n_hunks = self.history.offered().iter().flatten().count();
         if let Phase::Deciding { hunk } = &mut self.phase {
             *hunk = hunk.saturating_add_signed(n).min(n_hunks.saturating_sub(1));
-            self.scroll.reveal = true;
+            self.scroll.reveal = Some(Reveal::Hunk);
         }
     }
 
@@ -417,10 +447,10 @@ impl State {
             }
             Told::Doing(what) => self.doing(what),
             Told::Text(text) => {
-                self.history.text(&text);
+                self.history.text(&text, self.is_redirected());
                 self.doing("writing".to_owned());
             }
-            Told::Places(places) => self.history.places(places),
+            Told::Places(places) => self.history.places(places, self.is_redirected()),
             Told::Diff { path, places } => {
                 self.history.diff(path, places);
                 self.doing("reading".to_owned());
@@ -436,10 +466,20 @@ impl State {
             }
             Told::Settled(applied) => {
                 self.history.settle(applied);
+                self.history.note(match applied {
+                    Some(edit) => format!("applied as edit {edit}; /undo takes it back"),
+                    None => "not applied; no file was changed".to_owned(),
+                });
                 self.note_changed();
             }
-            Told::Undone(edit) => self.history.undone(edit),
-            Told::Redone(edit) => self.history.redone(edit),
+            Told::Undone(edit) => {
+                self.history.undone(edit);
+                self.note_changed();
+            }
+            Told::Redone(edit) => {
+                self.history.redone(edit);
+                self.note_changed();
+            }
             Told::Plan(plan) => self.plan = Some(*plan),
             Told::Note(text) => self.history.note(text),
             Told::Table(rows) => self.history.push(What::Table(rows)),
@@ -449,7 +489,7 @@ impl State {
             }
             Told::Stopped => {
                 self.history.void_written();
-                if matches!(&self.phase, Phase::Working(work) if work.redirect.is_none()) {
+                if !self.is_redirected() {
                     self.history.note("stopped");
                 }
             }
@@ -480,7 +520,7 @@ impl State {
             return Some(self.start(Job::GoOn { text }));
         }
         self.phase = if proposed { Phase::Deciding { hunk: 0 } } else { Phase::Idle };
-        self.scroll.reveal = proposed;
+        self.scroll.reveal = proposed.then_some(Reveal::Hunk);
         None
     }
 
@@ -537,7 +577,7 @@ impl State {
             ("Enter", "send; on an offered edit: apply the chosen hunks"),
             ("Esc", "stop; on an offered edit: reject it"),
             ("Enter while it writes", "redirect it: it goes on with that in mind"),
-            ("Up Down Space", "on an offered edit: choose hunks"),
+            ("Up Down Space Right", "on an offered edit: choose hunks, split one"),
             ("Tab", "complete a command or a path"),
             ("Shift-Tab", "plain text asks, or edits the chosen files"),
             ("Alt-Enter, Ctrl-J", "another line"),
@@ -547,10 +587,6 @@ impl State {
         ];
         let keys = keys.map(|(key, does)| (key.to_owned(), does.to_owned()));
         self.history.push(What::Table(commands.chain(keys).collect()));
-        self.scroll.top = None;
+        self.scroll.reveal = Some(Reveal::Last);
     }
-}
-
-fn is_word(text: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| text.trim().eq_ignore_ascii_case(word))
 }

@@ -3,6 +3,7 @@
 use crate::interrupt;
 use crossterm::{cursor, event, execute, terminal};
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Position, Rect};
 use ratatui::{Frame, Terminal};
 use rustix::process::{Signal, getpid, kill_process};
 use std::io::{self, BufWriter, Stdout, Write};
@@ -47,7 +48,9 @@ impl Screen {
 
     /// Draws everything anew the next time.
     pub(super) fn forget(&mut self) -> io::Result<()> {
-        self.0.clear()
+        // `Terminal::clear` would ask where the cursor is, and fail on terminals that do not tell in time.
+        let size = self.0.size()?;
+        self.0.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// Gives the terminal back and stops the process, until the shell lets it go on.
@@ -55,7 +58,7 @@ impl Screen {
         give_back();
         kill_process(getpid(), Signal::TSTP)?;
         take()?;
-        self.0.clear()
+        self.forget()
     }
 }
 

@@ -1,11 +1,12 @@
 //! Screens without a terminal: keys and what the worker tells go in, what is shown and done comes out.
 
+use super::history::Choice;
 use super::message::{Job, Told};
 use super::state::{Action, State};
 use super::theme::Theme;
 use super::view::{self, Drawn};
 use crate::stats::Stats;
-use cerium_harness::edit::{EditRequest, Hunk, LineEvent, plan_edit};
+use cerium_harness::edit::{EditRequest, LineEvent, plan_edit};
 use cerium_harness::plan::{Plan, Step, StepFile, StepState};
 use cerium_harness::workspace::Workspace;
 use cerium_hub::default_entry;
@@ -111,14 +112,14 @@ fn starts(action: Option<Action>) -> Job {
 }
 
 /// A rename in two places that are far from each other, as the harness makes it.
-fn hunks() -> Vec<Hunk> {
+fn hunks() -> Vec<Choice> {
     let dir = tempfile::tempdir().unwrap();
     let between = "X = 1\n".repeat(12);
     let text = format!("def area(a, b):\n    return a * b\n\n{between}\nprint(area(2, 3))\n");
     fs::write(dir.path().join("calc.py"), text).unwrap();
     let workspace = Workspace::discover(dir.path()).unwrap();
     let request = EditRequest::new(dir.path().join("calc.py"), "rename area to surface");
-    plan_edit(&workspace, request).unwrap().direct().unwrap().hunks()
+    Choice::all(plan_edit(&workspace, request).unwrap().direct().unwrap())
 }
 
 fn stats() -> Stats {
@@ -215,12 +216,46 @@ fn hunks_are_chosen_and_the_chosen_ones_applied() {
     person.colour = false;
     insta::assert_snapshot!("offered edit, without colour", person.sees_styles(80, 24));
     let job = starts(person.press(KeyCode::Enter));
-    assert_eq!(job, Job::Accept { taken: vec![vec![true, false]] });
+    assert_eq!(job, Job::Accept { chosen: vec![vec![hunks().remove(0).hunk]] });
     person.hears([Told::Settled(Some(7)), Told::Ended(Stats::default())]);
     let shown = person.sees(80, 24);
     assert!(shown.contains("+1 -1 applied as edit 7"), "{shown}");
+    assert!(
+        shown.contains("line 17, left out") && shown.contains("/undo takes it back"),
+        "{shown}"
+    );
+    assert_eq!(person.state.changed, ["src/calc.py"]);
     person.hears([Told::Undone(7)]);
     assert!(person.sees(80, 24).contains("edit 7, undone"));
+    assert!(person.state.changed.is_empty());
+    person.hears([Told::Redone(7)]);
+    assert_eq!(person.state.changed, ["src/calc.py"]);
+}
+
+#[test]
+fn a_hunk_is_split_into_its_parts() {
+    let mut person = offered();
+    // As the harness would, had there been less between them.
+    let whole = hunks().remove(0).hunk;
+    let parts: Vec<_> = hunks().into_iter().map(|choice| choice.hunk).collect();
+    let choice = Choice { hunk: whole, parts: parts.clone() };
+    let path = "src/calc.py".to_owned();
+    person.hears([
+        Told::Settled(None),
+        Told::Diff { path: path.clone(), places: String::new() },
+        Told::Proposed(vec![(path, vec![choice])]),
+    ]);
+    assert!(person.sees(80, 24).contains("\u{2192} splits"));
+    person.press(KeyCode::Right);
+    person.press(KeyCode::Down);
+    person.types(" ");
+    let shown = person.sees(80, 24);
+    assert!(
+        shown.contains("Enter applies 1 of 2") && !shown.contains("\u{2192} splits"),
+        "{shown}"
+    );
+    let job = starts(person.press(KeyCode::Enter));
+    assert_eq!(job, Job::Accept { chosen: vec![vec![parts[0].clone()]] });
 }
 
 #[test]
@@ -238,6 +273,16 @@ fn an_offer_is_answered_in_words_too() {
     assert_eq!(starts(person.press(KeyCode::Enter)), Job::Reject);
     // Another job would leave the offer hanging.
     assert_eq!(offered().sends("/undo"), None);
+    // What Enter would do is said while one types.
+    for (typed, says) in [("no", "Enter rejects it"), ("now keep", "Enter makes it again")] {
+        let shown = offered().types(typed).sees(80, 24);
+        assert!(shown.contains(says), "{shown}");
+    }
+    for width in [40, 80] {
+        let shown = offered().sees(width, 24);
+        let keys = shown.lines().find(|line| line.contains("Enter applies it")).unwrap();
+        assert!(keys.contains("\u{2191}\u{2193} Space") && !keys.contains('\u{2026}'), "{keys}");
+    }
 }
 
 #[test]
@@ -268,6 +313,22 @@ fn what_is_typed_meanwhile_redirects() {
 }
 
 #[test]
+fn what_was_still_said_stands_before_what_redirected_it() {
+    let mut person = Person::new();
+    starts(person.sends("where is the area?"));
+    person.hears([Told::Text("It is".to_owned())]);
+    assert_eq!(person.sends("in one word"), Some(Action::Stop));
+    let place = ("src/calc.py:1".to_owned(), "def area".to_owned());
+    person.hears([Told::Text(" in calc".to_owned()), Told::Places(vec![place]), Told::Stopped]);
+    starts(person.state.told(Told::Ended(stats())));
+    person.hears([Told::Text("calc.py".to_owned()), Told::Ended(stats())]);
+    let shown = person.sees(80, 24);
+    let lines: Vec<&str> = shown.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let said = ["\u{203a} where is the area?", "It is in calc", "src/calc.py:1  def area"];
+    assert_eq!((&lines[1..4], &lines[4..6]), (&said[..], &["\u{203a} in one word", "calc.py"][..]));
+}
+
+#[test]
 fn what_is_being_done_is_not_interrupted_by_commands() {
     let mut person = Person::new();
     starts(person.sends("/undo"));
@@ -291,6 +352,22 @@ fn the_plan_stands_beside_or_above() {
     assert_eq!(person.press(KeyCode::F(2)), None);
     assert!(!person.sees(80, 24).contains("Keep the old name"));
     assert_eq!(starts(person.sends("/apply 2")), Job::Apply { step: 2 });
+}
+
+#[test]
+fn a_plan_shows_of_its_details_what_fits() {
+    let mut person = Person::new();
+    let mut plan = plan();
+    let next = Step { number: 3, title: "Read the host, too".to_owned(), ..plan.steps[1].clone() };
+    plan.steps.push(next);
+    starts(person.sends("/plan"));
+    person.hears([Told::Plan(Box::new(plan)), Told::Ended(Stats::default())]);
+    let mut n_details = |height| person.sees(80, height).matches("Keep the old name").count();
+    assert_eq!([n_details(24), n_details(15), n_details(13)], [2, 1, 0]);
+    let shown = person.sees(80, 13);
+    assert!(shown.contains("Read the host, too"), "{shown}");
+    let shown = person.sees(80, 10);
+    assert!(shown.contains('\u{22ee}') && !shown.contains("Read the host, too"), "{shown}");
 }
 
 #[test]
@@ -364,6 +441,21 @@ fn the_end_is_followed_until_somebody_scrolls() {
     person.press(KeyCode::PageDown);
     person.press(KeyCode::PageDown);
     assert!(person.sees(80, 24).contains("another"));
+}
+
+#[test]
+fn help_is_read_from_its_beginning_on() {
+    let mut person = Person::new();
+    person.hears((0..40).map(|n| Told::Note(format!("note {n}"))));
+    person.press(KeyCode::F(1));
+    for (width, height) in [(80, 24), (40, 12)] {
+        let shown = person.sees(width, height);
+        assert!(shown.lines().take(3).any(|line| line.contains("/ask [TEXT]")), "{shown}");
+        person.press(KeyCode::F(1));
+    }
+    // A line that is too long is one line.
+    starts(person.sends("where are the words of this question, which is longer than a line?"));
+    assert_eq!(person.sees(40, 12).matches("\u{203a} ").count(), 1);
 }
 
 #[test]

@@ -84,14 +84,24 @@ fn split(body: Rect) -> (Rect, Rect) {
 }
 
 fn pane_beside(frame: &mut Frame<'_>, state: &State, pane: Pane, area: Rect, theme: &Theme) {
-    // A rule on the left, where it stands beside the conversation.
+    // A rule on the left, where it stands beside the conversation, else below.
     let beside = area.x > 0;
-    let inner = if beside { Rect { x: area.x + 2, width: area.width - 2, ..area } } else { area };
-    let lines = pane::lines(state, pane, usize::from(inner.width), theme);
+    let inner = if beside {
+        Rect { x: area.x + 2, width: area.width - 2, ..area }
+    } else {
+        Rect { height: area.height.saturating_sub(1), ..area }
+    };
+    let room = [inner.width, inner.height].map(usize::from);
+    let lines = pane::lines(state, pane, room, theme);
     for (line, row) in lines.into_iter().zip(inner.rows()) {
         frame.render_widget(line, row);
     }
-    for row in area.rows().filter(|_| beside) {
-        frame.render_widget(Line::from(Span::styled("\u{2502}", theme.dim)), row);
+    let rule = |sign: String| Line::from(Span::styled(sign, theme.dim));
+    for (n, row) in area.rows().enumerate() {
+        if beside {
+            frame.render_widget(rule("\u{2502}".to_owned()), row);
+        } else if n == room[1] {
+            frame.render_widget(rule("\u{2500}".repeat(room[0])), row);
+        }
     }
 }

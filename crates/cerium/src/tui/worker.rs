@@ -7,7 +7,7 @@ mod tree;
 
 use super::message::{Job, Told};
 use crate::backend::Counted;
-use crate::commands::{Context, Tree};
+use crate::commands::{Context, Exit, Tree};
 use crate::failure;
 use crate::interrupt::{self, Stop};
 use crate::output::{self, one_line};
@@ -144,8 +144,11 @@ impl Session {
             // That was told.
             return;
         }
-        let (what, hint) = (output::chain(&error), failure::hint(&error));
-        self.tell(Told::Error { what, hint });
+        let hint = match failure::exit(&error) {
+            Exit::NoEdit => Some("say it in other words, or try a larger model: /model".to_owned()),
+            _ => failure::hint(&error),
+        };
+        self.tell(Told::Error { what: output::chain(&error), hint });
     }
 
     fn run(&mut self, job: Job) -> Result<()> {
@@ -157,7 +160,7 @@ impl Session {
             Job::Revise { request } => self.revise(&request),
             Job::Apply { step } => self.apply_step(step),
             Job::GoOn { text } => self.go_on(&text),
-            Job::Accept { taken } => self.accept(&taken),
+            Job::Accept { chosen } => self.accept(&chosen),
             Job::Reject => {
                 self.reject();
                 Ok(())
@@ -276,18 +279,23 @@ impl Session {
             if let Some(end) = line.rfind('\n') {
                 line.drain(..=end);
             }
-            self.tell(Told::Doing(format!("{what}: {}", one_line(&line))));
+            let line = one_line(&line);
+            let colon = if line.is_empty() { "" } else { ": " };
+            self.tell(Told::Doing(format!("{what}{colon}{line}")));
             going_on()
         })
     }
 
     fn keep_plan(&self, store: &PlanStore, made: &Planned) -> Result<()> {
         let plan = store.save(&self.tree.workspace, &made.plan)?;
-        let n = plan.steps.len();
+        let n_steps = match plan.steps.len() {
+            1 => "one step".to_owned(),
+            n => format!("{n} steps"),
+        };
         self.tell(Told::Plan(Box::new(plan)));
         self.note(match made.revised {
             Some(step) => format!("step {step} is revised; /apply {step} carries it out"),
-            None => format!("a plan of {n} steps; /revise changes one, /apply carries one out"),
+            None => format!("a plan of {n_steps}; /revise changes one, /apply carries one out"),
         });
         Ok(())
     }

@@ -33,11 +33,14 @@ mod models;
 #[path = "../../../cerium-server/tests/it/packages.rs"]
 mod packages;
 mod page;
+mod picture;
 mod run;
+mod screen;
 #[path = "../../../cerium-session/tests/it/script.rs"]
 #[allow(dead_code, reason = "the session's tests use the rest of it")]
 mod script;
 mod serve;
+mod session;
 mod talk;
 mod terminal;
 mod upstream;

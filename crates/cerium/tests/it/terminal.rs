@@ -10,6 +10,32 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Both ends of a pseudo-terminal: the person's, and the program's.
+pub(crate) fn pseudo_terminal() -> (File, OwnedFd) {
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&person).unwrap();
+    unlockpt(&person).unwrap();
+    let name = ptsname(&person, Vec::new()).unwrap().into_string().unwrap();
+    let program = File::options().read(true).write(true).open(name).unwrap();
+    (person.into(), program.into())
+}
+
+/// What is shown on a pseudo-terminal, as it comes, until no program has it open any more.
+pub(crate) fn listen(person: &File) -> Receiver<Vec<u8>> {
+    let mut screen = person.try_clone().unwrap();
+    let (sender, shown) = channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        // An error is how a terminal says that nobody has it open any more.
+        while let Ok(n @ 1..) = screen.read(&mut buffer) {
+            if sender.send(buffer[..n].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    shown
+}
+
 /// A command whose standard input and error are a terminal.
 pub(crate) struct OnTerminal {
     pub(crate) child: Child,
@@ -21,11 +47,7 @@ pub(crate) struct OnTerminal {
 
 impl OnTerminal {
     pub(crate) fn start(mut command: Command) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let terminal: OwnedFd = File::options().read(true).write(true).open(name).unwrap().into();
+        let (keys, terminal) = pseudo_terminal();
         let child = command
             .env("TERM", "xterm-256color")
             .stdin(terminal.try_clone().unwrap())
@@ -34,18 +56,7 @@ impl OnTerminal {
             .spawn()
             .unwrap();
         drop(command);
-        let keys = File::from(master);
-        let mut screen = keys.try_clone().unwrap();
-        let (sender, shown) = channel();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // An error is how a terminal says that nobody has it open any more.
-            while let Ok(n @ 1..) = screen.read(&mut buffer) {
-                if sender.send(buffer[..n].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
+        let shown = listen(&keys);
         Self { child, keys, shown, screen: String::new() }
     }
 

@@ -13,6 +13,9 @@ use unicode_width::UnicodeWidthStr;
 /// Ways to complete a word that are shown at once.
 const N_HINTS: usize = 6;
 
+/// With fewer columns keys are told in fewer words.
+const WIDE: usize = 60;
+
 /// The frames of what turns while one waits.
 const TURNS: [&str; 4] = ["\u{2596}", "\u{2598}", "\u{259d}", "\u{2597}"];
 
@@ -37,19 +40,37 @@ pub(super) fn activity(state: &State, theme: &Theme, width: u16) -> Line<'static
             let elapsed = state.now.saturating_duration_since(work.since);
             let turn = TURNS[(elapsed.as_millis() / 250) as usize % TURNS.len()];
             let left = format!(" {turn} {}  {} s", printable(&work.doing), elapsed.as_secs());
-            (left, "Esc stops, text redirects ".to_owned())
+            let keys = ["Esc stops, text redirects ", "Esc stops "];
+            (left, keys[usize::from(width < WIDE)].to_owned())
         }
-        Phase::Deciding { .. } => {
+        Phase::Deciding { hunk } => {
             let taken = state.history.offered();
             let n = taken.iter().flatten().count();
             let n_taken = taken.iter().flatten().filter(|taken| **taken).count();
-            let what = match (n_taken, n) {
-                (0, _) => "drops all of it".to_owned(),
-                (taken, n) if taken == n => "applies it".to_owned(),
-                (taken, n) => format!("applies {taken} of {n} hunks"),
+            let what = match (state.consent(), n_taken) {
+                (None, _) => {
+                    let left = " Enter makes it again with this in mind, Esc clears the line";
+                    return Line::from(Span::styled(cut(left, width), theme.said));
+                }
+                (Some(false), _) => "rejects it".to_owned(),
+                (_, 0) => "drops all of it".to_owned(),
+                (_, taken) if taken == n => "applies it".to_owned(),
+                (_, taken) => format!("applies {taken} of {n}"),
             };
-            let hunks = if n > 1 { ", \u{2191}\u{2193} Space choose" } else { "" };
-            (format!(" Enter {what}, Esc rejects{hunks}, or say what else"), String::new())
+            let (narrow, can_split) = (width < WIDE, state.history.can_split(*hunk));
+            let choose = match (n > 1, narrow) {
+                (false, _) => "",
+                (true, true) => ", \u{2191}\u{2193} Space",
+                (true, false) => ", \u{2191}\u{2193} Space choose",
+            };
+            let split = match (can_split, narrow) {
+                (false, _) => "",
+                (true, true) => ", \u{2192}",
+                (true, false) => ", \u{2192} splits",
+            };
+            let esc = if narrow { "Esc not" } else { "Esc rejects" };
+            let more = if narrow { "" } else { ", or say what else" };
+            (format!(" Enter {what}, {esc}{choose}{split}{more}"), String::new())
         }
         Phase::Offering(entry) => {
             let what = format!("{} ({}) is not here yet", entry.name, bytes(entry.bytes));

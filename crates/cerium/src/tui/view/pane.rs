@@ -4,43 +4,78 @@ use super::wrap::{cut, wrap};
 use crate::output::printable;
 use crate::tui::state::{Pane, State};
 use crate::tui::theme::Theme;
-use cerium_harness::plan::{Step, StepState};
+use cerium_harness::plan::{Plan, Step, StepState};
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
 
 /// Files listed that nothing is known of but that they are there.
 const N_FILES_MAX: usize = 200;
 
-pub(super) fn lines(state: &State, pane: Pane, width: usize, theme: &Theme) -> Vec<Line<'static>> {
-    match pane {
-        Pane::Plan => plan(state, width, theme),
+/// What a pane shows.
+///
+/// * `width`, `height`: columns and rows there are; what does not fit is left out
+pub(super) fn lines(
+    state: &State,
+    pane: Pane,
+    [width, height]: [usize; 2],
+    theme: &Theme,
+) -> Vec<Line<'static>> {
+    let mut lines = match pane {
+        Pane::Plan => plan(state, [width, height], theme),
         Pane::Files => files(state, width, theme),
+    };
+    if lines.len() > height {
+        lines.truncate(height.saturating_sub(1));
+        lines.push(Line::from(Span::styled("\u{22ee}", theme.dim)));
     }
+    lines
 }
 
 pub(super) fn is_done(step: &Step) -> bool {
     matches!(step.state, StepState::Done { .. })
 }
 
-fn plan(state: &State, width: usize, theme: &Theme) -> Vec<Line<'static>> {
-    let none = Span::raw("");
+/// The plan with the details of its open steps, of the next one alone, or without any: as many as fit.
+fn plan(state: &State, [width, height]: [usize; 2], theme: &Theme) -> Vec<Line<'static>> {
     let Some(plan) = &state.plan else {
-        return wrap(&[("no plan yet; /plan GOAL writes one", theme.dim)], width, &none, 0);
+        let none =
+            if state.is_moving() { "no plan yet" } else { "no plan yet; /plan GOAL writes one" };
+        return wrap(&[(none, theme.dim)], width, &Span::raw(""), 0);
     };
+    let n_open = plan.steps.iter().filter(|step| !is_done(step)).count();
+    let mut lines = Vec::new();
+    for n_details in [n_open, 1, 0] {
+        lines = steps(plan, n_details, width, theme);
+        if lines.len() <= height {
+            break;
+        }
+    }
+    lines
+}
+
+/// * `n_details`: so many open steps tell their details
+fn steps(plan: &Plan, n_details: usize, width: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let none = Span::raw("");
     let mut lines = wrap(&[(&printable(&plan.goal), theme.said)], width, &none, 0);
+    let mut n_open = 0;
     for step in &plan.steps {
         let (mark, style) =
             if is_done(step) { ("\u{2713}", theme.good) } else { (" ", theme.plain) };
         let number = format!("{mark}{} ", step.number);
         let text_style = if is_done(step) { theme.dim } else { theme.plain };
-        let margin = Span::styled(number, style);
-        lines.extend(wrap(&[(&printable(&step.title), text_style)], width, &margin, 0));
-        let indent = Span::raw(" ".repeat(margin.width()));
+        let indent = Span::raw(" ".repeat(number.width()));
+        let pieces = [(number.as_str(), style), (&printable(&step.title), text_style)];
+        lines.extend(wrap(&pieces, width, &none, indent.width()));
         for file in &step.files {
             let new = if file.new { " (new)" } else { "" };
             let text = format!("{}{new}", printable(&file.path));
             lines.extend(wrap(&[(&text, theme.place)], width, &indent, 0));
         }
-        if !step.detail.is_empty() && !is_done(step) {
+        if is_done(step) {
+            continue;
+        }
+        n_open += 1;
+        if n_open <= n_details && !step.detail.is_empty() && step.detail != step.title {
             lines.extend(wrap(&[(&printable(&step.detail), theme.dim)], width, &indent, 0));
         }
     }

@@ -3,8 +3,8 @@
 use super::wrap::{cut, wrap};
 use crate::output::diff::Row;
 use crate::output::printable;
-use crate::tui::history::{Diff, DiffState, Entry, What};
-use crate::tui::state::{Phase, State};
+use crate::tui::history::{Choice, Diff, DiffState, Entry, What};
+use crate::tui::state::{Phase, Reveal, State};
 use crate::tui::theme::Theme;
 use cerium_harness::edit::{Hunk, LineEvent};
 use ratatui::Frame;
@@ -12,6 +12,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use std::collections::HashMap;
+
+/// With fewer columns the second one of a table stands below the first.
+const TABLE_WIDTH_MIN: usize = 60;
 
 /// What was laid out before: an entry's lines, by its version, for one width.
 #[derive(Debug, Default)]
@@ -61,28 +64,30 @@ pub(super) fn draw(
         }
     }
     drawn.lines = kept;
-    let mut reveal = None;
+    let (mut hunk, mut begins) = (None, 0);
     for entry in state.history.entries() {
         let lines = offered.get(&entry.version).or_else(|| drawn.lines.get(&entry.version));
         if let Some((version, at)) = revealed
             && version == entry.version
         {
-            reveal = Some(all.len() + at);
+            hunk = Some(all.len() + at);
         }
+        begins = all.len();
         all.extend(lines.into_iter().flatten());
     }
     let last = all.len().saturating_sub(height);
     let scroll = &mut state.scroll;
     (scroll.n_lines, scroll.height) = (all.len(), height);
-    let mut top = scroll.top.map_or(last, |top| top.min(last));
-    if let (true, Some(line)) = (scroll.reveal, reveal) {
-        // A hunk is seen from its head on, with as much of it as fits.
-        if line < top || line + 6 > top + height {
-            top = line.saturating_sub(height / 4).min(last);
-            scroll.top = (top < last).then_some(top);
+    let before = scroll.top.map_or(last, |top| top.min(last));
+    let top = match (scroll.reveal.take(), hunk) {
+        // From its head on, with as much of it as fits.
+        (Some(Reveal::Hunk), Some(line)) if line < before || line + 6 > before + height => {
+            line.saturating_sub(height / 4).min(last)
         }
-    }
-    scroll.reveal = false;
+        (Some(Reveal::Last), _) => begins.min(last),
+        _ => before,
+    };
+    scroll.top = (top < last).then_some(top);
     for (line, row) in all.into_iter().skip(top).zip(area.rows()) {
         frame.render_widget(line, row);
     }
@@ -115,8 +120,8 @@ fn lay_out(entry: &Entry, width: usize, theme: &Theme) -> Vec<Line<'static>> {
         What::Said(text) => {
             for (n, line) in text.lines().enumerate() {
                 let sign = if n == 0 { "\u{203a} " } else { "  " };
-                let margin = Span::styled(sign, theme.said);
-                lines.extend(wrap(&[(&printable(line), theme.said)], width, &margin, 0));
+                let pieces = [(sign, theme.said), (&printable(line), theme.said)];
+                lines.extend(wrap(&pieces, width, &Span::raw(""), 2));
             }
         }
         What::Answer { text, places } => {
@@ -187,6 +192,14 @@ fn hanging(line: &str) -> usize {
 }
 
 fn table(rows: &[(String, String)], width: usize, theme: &Theme) -> Vec<Line<'static>> {
+    if width < TABLE_WIDTH_MIN {
+        let row = |(left, right): &(String, String)| {
+            let left = wrap(&[(printable(left), theme.place)], width, &Span::raw("  "), 2);
+            let right = wrap(&[(printable(right), theme.plain)], width, &Span::raw("    "), 0);
+            left.into_iter().chain(right)
+        };
+        return rows.iter().flat_map(row).collect();
+    }
     let widest = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
     let column = widest.min(width / 2);
     let row = |(left, right): &(String, String)| {
@@ -244,14 +257,24 @@ fn diff_lines(
     };
     let offered = matches!(diff.state, DiffState::Offered(_));
     let mut begins = None;
-    for (n, hunk) in diff.hunks.iter().enumerate() {
+    for (n, Choice { hunk, .. }) in diff.hunks.iter().enumerate() {
         let is_taken = taken.get(n) == Some(&true);
         let is_looked_at = looked_at == Some(n);
         if is_looked_at {
-            begins = Some(lines.len());
+            // The first one with the name of the file.
+            begins = Some(if n == 0 { 1 } else { lines.len() });
         }
-        lines.push(hunk_head(hunk, offered.then_some(is_taken), is_looked_at, theme));
         let left_out = !taken.is_empty() && !is_taken;
+        let sign = if is_looked_at { "\u{25b8} " } else { "  " };
+        let (mark, word) = match (offered, left_out) {
+            (true, false) => ("[x] ", ""),
+            (true, true) => ("[ ] ", ""),
+            (false, true) => ("", ", left out"),
+            (false, false) => ("", ""),
+        };
+        let head = format!("{sign}{mark}line {}{word}", first_line(hunk));
+        let style = if is_looked_at { theme.said } else { theme.dim };
+        lines.push(Line::from(Span::styled(head, style)));
         for line in &hunk.lines {
             let (sign, text, style) = match line {
                 LineEvent::Keep { text, .. } => ("  ", text, theme.plain),
@@ -265,15 +288,10 @@ fn diff_lines(
     (lines, begins)
 }
 
-fn hunk_head(hunk: &Hunk, taken: Option<bool>, looked_at: bool, theme: &Theme) -> Line<'static> {
-    let mark = match taken {
-        Some(true) => "[x] ",
-        Some(false) => "[ ] ",
-        None => "",
-    };
-    let sign = if looked_at { "\u{25b8} " } else { "  " };
-    let text = format!("{sign}{mark}line {}", hunk.line_before);
-    Line::from(Span::styled(text, if looked_at { theme.said } else { theme.dim }))
+/// The line of the file at which a hunk changes something.
+fn first_line(hunk: &Hunk) -> usize {
+    let kept = hunk.lines.iter().take_while(|line| matches!(line, LineEvent::Keep { .. }));
+    hunk.line_before + kept.count()
 }
 
 fn code(sign: &'static str, text: &str, style: Style, width: usize) -> Vec<Line<'static>> {

@@ -3,11 +3,12 @@
 use super::{Last, Session, going_on, joined};
 use crate::commands::edit::places;
 use crate::commands::step_requests;
+use crate::tui::history::Choice;
 use crate::tui::message::Told;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
-    Chosen, EditRequest, LineEvent, Prepared, Progress, Proposal, Strategy, apply_all, plan_edit,
-    run_edit, warm,
+    Chosen, EditRequest, Hunk, LineEvent, Prepared, Progress, Proposal, Strategy, apply_all,
+    plan_edit, run_edit, warm,
 };
 use cerium_harness::files::SourceFile;
 use cerium_harness::lines::LineSpan;
@@ -79,7 +80,7 @@ impl Session {
                 }
             }
         }
-        let offered = wanted.proposals.iter().map(|p| (p.file.path.clone(), p.hunks()));
+        let offered = wanted.proposals.iter().map(|p| (p.file.path.clone(), Choice::all(p)));
         let offered: Vec<_> = offered.collect();
         self.last = Last::Edit(wanted);
         if !offered.is_empty() {
@@ -122,17 +123,14 @@ impl Session {
         going_on()
     }
 
-    /// Applies what was offered, without the hunks that are left out.
-    pub(super) fn accept(&mut self, taken: &[Vec<bool>]) -> Result<()> {
+    /// Applies of what was offered these hunks of each file.
+    pub(super) fn accept(&mut self, chosen: &[Vec<Hunk>]) -> Result<()> {
         let Last::Edit(wanted) = std::mem::replace(&mut self.last, Last::Nothing) else {
             bail!("there is nothing to apply");
         };
-        let some = wanted.proposals.iter().zip(taken).filter_map(|(proposal, taken)| {
-            let hunks = proposal.hunks().into_iter().zip(taken);
-            let hunks: Vec<_> = hunks.filter(|(_, taken)| **taken).map(|(hunk, _)| hunk).collect();
-            proposal.take(&hunks)
-        });
-        let some: Vec<Proposal> = some.collect();
+        let some = wanted.proposals.iter().zip(chosen);
+        let some: Vec<Proposal> =
+            some.filter_map(|(proposal, hunks)| proposal.take(hunks)).collect();
         let receipts = match apply_all(&some, &self.tree.journal()) {
             Ok(receipts) => receipts,
             Err(error) => {
