@@ -21,6 +21,7 @@ use llguidance::toktrie::SimpleVob;
 use llguidance::{Matcher, ParserFactory};
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
@@ -37,7 +38,16 @@ pub(crate) struct Constraints {
     /// Made when it is first needed: a tenth of a second for 150,000 tokens.
     factory: OnceLock<Option<ParserFactory>>,
     /// The last ones used, with what was learned of them.
-    kept: Mutex<VecDeque<(String, Matcher)>>,
+    kept: Mutex<VecDeque<Kept>>,
+}
+
+/// A grammar that was read.
+#[derive(Clone)]
+struct Kept {
+    key: String,
+    matcher: Matcher,
+    /// It became too costly to follow. What followers learn of a grammar is shared, this too.
+    failed: Arc<AtomicBool>,
 }
 
 impl Constraints {
@@ -56,12 +66,12 @@ impl Constraints {
         prefix: &[u32],
     ) -> Result<Option<Follower>, ErrorBody> {
         let Some(whole) = grammar::of(asked, &self.tokenizer, true)? else { return Ok(None) };
-        let mut matcher = match self.matcher(&whole) {
-            Ok(matcher) => matcher,
+        let Kept { mut matcher, failed, .. } = match self.kept(&whole) {
+            Ok(kept) => kept,
             // What nobody called strict is followed where it can be.
             Err(why) => match grammar::of(asked, &self.tokenizer, false)? {
                 Some(loose) if loose != whole => {
-                    self.matcher(&loose).map_err(|why| grammar::invalid(asked, &why))?
+                    self.kept(&loose).map_err(|why| grammar::invalid(asked, &why))?
                 }
                 _ => return Err(grammar::invalid(asked, &why)),
             },
@@ -70,28 +80,28 @@ impl Constraints {
             let what = "the answer cannot begin with this: its shape does not allow it";
             return Err(ErrorBody::invalid("cerium.prefix", what));
         }
-        Ok(Some(Follower { matcher, ends: self.ends_set(), allowed: None }))
+        Ok(Some(Follower { matcher, ends: self.ends_set(), allowed: None, failed }))
     }
 
-    fn matcher(&self, grammar: &grammar::Grammar) -> Result<Matcher, String> {
+    fn kept(&self, grammar: &grammar::Grammar) -> Result<Kept, String> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|it| !it.failed.load(Ordering::Relaxed));
         let key = grammar.key();
-        if let Some(i) = kept.iter().position(|(known, _)| *known == key) {
-            let (key, matcher) = kept.remove(i).expect("it was found");
-            let own = matcher.clone();
-            kept.push_back((key, matcher));
-            return Ok(own);
+        if let Some(i) = kept.iter().position(|it| it.key == key) {
+            let found = kept.remove(i).expect("it was found");
+            kept.push_back(found.clone());
+            return Ok(found);
         }
         drop(kept);
         let factory = self.factory.get_or_init(|| vocabulary::factory(&self.tokenizer, &self.ends));
         let factory = factory.as_ref().ok_or("this model's tokens cannot be followed")?;
-        let matcher = read(factory, grammar)?;
+        let read = Kept { key, matcher: read(factory, grammar)?, failed: Arc::default() };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         while kept.len() >= N_KEPT {
             kept.pop_front();
         }
-        kept.push_back((key, matcher.clone()));
-        Ok(matcher)
+        kept.push_back(read.clone());
+        Ok(read)
     }
 
     fn ends_set(&self) -> Vec<u32> {
@@ -130,12 +140,16 @@ pub(crate) struct Follower {
     /// The tokens that end an answer: what is left when a grammar became too costly to follow.
     ends: Vec<u32>,
     allowed: Option<SimpleVob>,
+    failed: Arc<AtomicBool>,
 }
 
 impl Mask for Follower {
     fn allowed(&mut self) -> &[u32] {
         if self.allowed.is_none() {
             self.allowed = self.matcher.compute_mask_or_eos().ok();
+            if self.allowed.is_none() {
+                self.failed.store(true, Ordering::Relaxed);
+            }
         }
         match &self.allowed {
             Some(allowed) => allowed.as_slice(),

@@ -7,14 +7,21 @@
 //! [`Service::guided`]: crate::Service::guided
 
 use crate::conversation::called;
-use cerium_protocol::{Item, Role};
+use cerium_protocol::{Item, Role, Tool};
 
 /// The tool that changes files, in Codex CLI and in what has learned from it.
 pub(crate) const APPLY_PATCH: &str = "apply_patch";
 
+/// The tool that types into a command that goes on, and what tells of such a command.
+pub(crate) const WRITE_STDIN: &str = "write_stdin";
+const RUNS: &str = "Process running with session ID";
+
 /// Most lines of one output that may be quoted, and most bytes of a line: grammars are read anew for each answer.
 const LINES_MAX: usize = 400;
 const LINE_BYTES_MAX: usize = 400;
+
+/// Most calls before the one that the person has asked for.
+const CALLS_MAX: usize = 6;
 
 /// Most names that one call may have named a file by.
 const NAMES_MAX: usize = 8;
@@ -27,6 +34,18 @@ pub(crate) struct Guide {
     /// What was looked at since the last person spoke or the last patch was made; without a look there is
     /// nothing to be patched.
     pub(crate) looks: Option<Vec<Look>>,
+    /// Whether a command goes on, as far as its last output says.
+    pub(crate) runs: bool,
+    /// The call that the person has asked for, as long as it was not made.
+    pub(crate) owed: Option<Owed>,
+}
+
+/// A call that somebody asked for by the tool's name and a colon, before anything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owed {
+    pub(crate) name: String,
+    /// Whether enough else was called.
+    pub(crate) is_late: bool,
 }
 
 /// A call that showed files.
@@ -38,15 +57,16 @@ pub(crate) struct Look {
 }
 
 impl Guide {
-    /// What follows from a conversation.
-    pub(crate) fn of<'a>(items: impl IntoIterator<Item = &'a Item>) -> Self {
+    /// What follows from a conversation in which some tools may be called.
+    pub(crate) fn of<'a>(items: impl IntoIterator<Item = &'a Item>, tools: &[Tool]) -> Self {
         let mut guide = Self::default();
         let mut calls: Vec<(&str, String, &str)> = Vec::new();
         for item in items {
             match item {
-                Item::Message { role: Role::User, .. } => {
+                Item::Message { role: Role::User, content } => {
                     calls.clear();
-                    guide = Self::default();
+                    let (runs, owed) = (guide.runs, owed(content, tools));
+                    guide = Self { runs, owed, ..Self::default() };
                 }
                 Item::FunctionCall { call_id, name, namespace, arguments: given }
                 | Item::CustomToolCall { call_id, name, namespace, input: given } => {
@@ -57,9 +77,14 @@ impl Guide {
                     if name == APPLY_PATCH {
                         guide.looks = None;
                     }
+                    guide.owed = guide.owed.filter(|owed| owed.name != name);
                     calls.push((call_id, name, given));
+                    if let Some(owed) = &mut guide.owed {
+                        owed.is_late = calls.len() >= CALLS_MAX;
+                    }
                 }
                 Item::FunctionCallOutput { call_id, output } => {
+                    guide.runs = output.contains(RUNS);
                     let looks = guide.looks.get_or_insert_default();
                     let call = calls.iter().rfind(|call| call.0 == call_id);
                     let names = call.map(|call| names(call.2)).unwrap_or_default();
@@ -73,6 +98,13 @@ impl Guide {
         }
         guide
     }
+}
+
+/// The call that a message asks for.
+fn owed(content: &str, tools: &[Tool]) -> Option<Owed> {
+    let (first, _) = content.trim_start().split_once(':')?;
+    let mut names = tools.iter().map(|tool| called(tool.namespace.as_deref(), &tool.name));
+    names.find(|name| name == first).map(|name| Owed { name, is_late: false })
 }
 
 /// What may be a file's name in the arguments of a call.
@@ -113,8 +145,14 @@ fn lines(output: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Guide, Look};
-    use cerium_protocol::{Item, Role};
+    use super::{CALLS_MAX, Guide, Look};
+    use cerium_protocol::{CustomFormat, Item, Role, Tool, ToolKind};
+
+    fn tools() -> [Tool; 1] {
+        let kind = ToolKind::Custom { format: CustomFormat::Text };
+        let name = "apply_patch".into();
+        [Tool { namespace: None, name, description: None, kind }]
+    }
 
     fn run(id: &str, cmd: &str) -> Item {
         Item::FunctionCall {
@@ -141,29 +179,48 @@ mod tests {
             format!("Chunk ID: 1\nProcess exited with code {code}\nOutput:\n{text}")
         };
         let mut items = vec![person.clone()];
-        assert_eq!(Guide::of(&items), Guide::default());
+        assert_eq!(Guide::of(&items, &tools()), Guide::default());
 
         items.extend([run("1", "cat ./src/a.py -n | head"), gave("1", &framed(0, "x\n\ny\n"))]);
         let look = Look {
             names: vec!["src/a.py".into()],
             lines: vec!["x".into(), String::new(), "y".into()],
         };
-        assert_eq!(Guide::of(&items), Guide { again: None, looks: Some(vec![look.clone()]) });
+        assert_eq!(
+            Guide::of(&items, &tools()),
+            Guide { looks: Some(vec![look.clone()]), ..Guide::default() }
+        );
 
         // What failed shows nothing, and says that something was looked for.
         let failed = [person.clone(), run("1", "cat a.py"), gave("1", &framed(1, "No such file"))];
-        assert_eq!(Guide::of(&failed).looks, Some(Vec::new()));
+        assert_eq!(Guide::of(&failed, &tools()).looks, Some(Vec::new()));
 
         items.extend([run("2", "ls"), gave("2", "a.py"), run("3", "ls"), gave("3", "a.py")]);
-        let guide = Guide::of(&items);
-        assert_eq!(guide, Guide { again: Some("exec_command".into()), looks: Some(vec![look]) });
+        let guide = Guide::of(&items, &tools());
+        let again = Some("exec_command".into());
+        assert_eq!(guide, Guide { again, looks: Some(vec![look]), ..Guide::default() });
 
         // After a patch the lines are others.
         items.push(patch());
-        assert_eq!(Guide::of(&items), Guide::default());
+        assert_eq!(Guide::of(&items, &tools()), Guide::default());
         items.extend([gave("p", "Success."), run("4", "ls")]);
-        assert_eq!(Guide::of(&items).again, None);
-        items.push(person);
-        assert_eq!(Guide::of(&items), Guide::default());
+        assert_eq!(Guide::of(&items, &tools()).again, None);
+        items.extend([run("5", "top"), gave("5", "Process running with session ID 7"), person]);
+        assert_eq!(Guide::of(&items, &tools()), Guide { runs: true, ..Guide::default() });
+    }
+    #[test]
+    fn a_message_that_begins_with_a_tool_asks_for_it() {
+        let owed = |items: &[Item]| Guide::of(items, &tools()).owed;
+        let mut items = vec![Item::message(Role::User, "apply_patch: say hi, not hello")];
+        assert!(owed(&items).is_some_and(|owed| owed.name == "apply_patch" && !owed.is_late));
+        for id in 0..CALLS_MAX {
+            items.push(run(&id.to_string(), &format!("cat {id}")));
+        }
+        assert!(owed(&items).is_some_and(|owed| owed.is_late));
+        items.push(patch());
+        assert_eq!(owed(&items), None);
+        for other in ["Never apply_patch: look", "run: a", "apply_patch", ""] {
+            assert_eq!(owed(&[Item::message(Role::User, other)]), None, "{other}");
+        }
     }
 }

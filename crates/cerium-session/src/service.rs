@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// The mask of a job; absent where every token may come.
 type NewMask = Result<Option<Box<dyn Mask>>, ErrorBody>;
 
+/// Most tokens of an answer of a model that is guided.
+const GUIDED_TOKENS_MAX: u32 = 4096;
+
 /// Most candidates of an answer.
 const CANDIDATES_MAX: u32 = 16;
 
@@ -96,8 +99,9 @@ impl Service {
     }
 
     /// The same, holding a model that may choose among tools by itself to what small ones get right: an answer is a
-    /// call or something said; a call has the arguments that it must have; none is made a third time in a row; and
-    /// `apply_patch` changes what was looked at, quoting lines that were shown.
+    /// call or something said; a call has the arguments that it must have; none is made a third time in a row;
+    /// `apply_patch` changes what was looked at, quoting lines that were shown, and commands change no files beside it;
+    /// and a tool that a message begins with, before a colon, is called before anything is said.
     ///
     /// # Panics
     /// If clones of it exist.
@@ -205,7 +209,11 @@ impl Service {
         let thinks = self.thinks(&prompt, &extensions.prefix);
         let prefix = self.tokenizer().encode(&extensions.prefix);
         prompt.extend(&prefix);
-        let guide = self.0.guided.then(|| Guide::of(history.items()));
+        // Small models may go on for ever in a place where that is let through.
+        let is_bounded = self.0.guided && !request.tools.is_empty();
+        let guided_max = is_bounded.then_some(GUIDED_TOKENS_MAX);
+        let max_tokens = request.max_output_tokens.into_iter().chain(guided_max).min();
+        let guide = self.0.guided.then(|| Guide::of(history.items(), &request.tools));
         let asked = Asked::of(request, self.0.style, thinks, guide);
         let origin = Origin {
             param: "input",
@@ -213,7 +221,7 @@ impl Service {
             n_items: n_items(&request.input),
             prompt,
             end_tokens: Vec::new(),
-            max_tokens: request.max_output_tokens,
+            max_tokens,
             sampling,
             likelihoods: prompt::likelihoods("top_logprobs", request.logprobs())?,
             stops,

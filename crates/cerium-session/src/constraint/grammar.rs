@@ -6,7 +6,7 @@
 use super::{patch, quotes};
 use crate::calls::Style;
 use crate::conversation::{CLOSING_TAG, called};
-use crate::guide::{APPLY_PATCH, Guide};
+use crate::guide::{APPLY_PATCH, Guide, WRITE_STDIN};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
     CreateResponse, CustomFormat, ErrorBody, GrammarSyntax, Json, TextFormat, Tool, ToolChoice,
@@ -19,11 +19,19 @@ use std::fmt::Write as _;
 /// Most bytes of all schemas and grammars of a request.
 const BYTES_MAX: usize = 1 << 20;
 
-/// What a guided model may say: it does not begin as calls do, and ends.
-const SAID: &str = "/[^\\s{\\[<`](?s:.{0,2000})/";
+/// Most characters that a guided model says.
+const SAID_MAX: usize = 2000;
+
+/// A command in JSON that changes no file, which is left to patches: words, none of which writes or runs what was
+/// written as one word.
+const COMMAND: &str = r#"command: WORD (SPACE WORD){0,60}
+SPACE: / {1,20}/
+WORD: /([^"\\> \x00-\x1f]|\\["\\nt])+/ & ~/(.*([;|&('"`]|\\n))?(sed|perl|tee|ed|patch|apply_patch|-c)([;|&)'"\\].*)?/
+"#;
 
 /// What is asked of an answer.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct Asked<'a> {
     pub(crate) style: Style,
     pub(crate) thinks: Thinks,
@@ -38,6 +46,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) format: &'a TextFormat,
     /// What bounds the calls of a model that chooses by itself.
     pub(crate) guide: Option<Guide>,
+    /// Whether files are changed by patches, and so by no command.
+    patches: bool,
 }
 
 /// Whether an answer begins with a thought.
@@ -62,11 +72,15 @@ impl<'a> Asked<'a> {
             guide.as_ref().is_none_or(|guide| {
                 guide.again.as_ref() != Some(&name)
                     && (name != APPLY_PATCH || guide.looks.is_some())
+                    && (name != WRITE_STDIN || guide.runs)
             })
         };
         let all = || request.tools.iter().filter(offered).collect::<Vec<_>>();
         let (tools, required) = match &request.tool_choice {
-            ToolChoice::Auto => (all(), false),
+            ToolChoice::Auto => match &guide {
+                Some(guide) => owed(guide, all()),
+                None => (all(), false),
+            },
             ToolChoice::None => (Vec::new(), false),
             ToolChoice::Required => (all(), true),
             ToolChoice::Named(name) => {
@@ -77,13 +91,17 @@ impl<'a> Asked<'a> {
                 (all().into_iter().filter(allowed).collect(), *required)
             }
         };
+        // One at a time, so that each may go by what the last one showed.
+        let parallel = request.parallel_tool_calls && guide.is_none();
+        let patches = guide.is_some() && request.tools.iter().any(|it| it.name == APPLY_PATCH);
         Self {
             style,
             thinks,
+            patches,
             forbidden: tools.is_empty() && !request.tools.is_empty(),
             tools,
             required,
-            parallel: request.parallel_tool_calls,
+            parallel,
             format: &request.format,
             guide,
         }
@@ -93,6 +111,17 @@ impl<'a> Asked<'a> {
     fn is_guided(&self) -> bool {
         self.guide.is_some() && *self.format == TextFormat::Text
     }
+}
+
+/// What may be called where the person has asked for a call, and whether something must be.
+fn owed<'a>(guide: &Guide, mut tools: Vec<&'a Tool>) -> (Vec<&'a Tool>, bool) {
+    let Some(owed) = &guide.owed else { return (tools, false) };
+    let is_owed = |tool: &&Tool| called(tool.namespace.as_deref(), &tool.name) == owed.name;
+    if owed.is_late && tools.iter().any(is_owed) {
+        tools.retain(is_owed);
+    }
+    let required = !tools.is_empty();
+    (tools, required)
 }
 
 /// A grammar, and those that it refers to by name.
@@ -230,17 +259,15 @@ impl Builder<'_> {
     /// Text that holds none of the marks.
     fn text(&mut self, marks: &[String]) -> String {
         let is_guided = self.asked.is_guided() && !self.asked.tools.is_empty();
-        // Nothing that looks like a call, and nothing endless.
-        let any = if is_guided { SAID } else { "/(?s:.*)/" };
-        let marks: Vec<String> = marks.iter().map(|mark| escaped(mark)).collect();
-        let is_bare =
-            self.asked.style == Style::Llama && !self.asked.tools.is_empty() && !is_guided;
+        let is_bare = self.asked.style == Style::Llama && !self.asked.tools.is_empty();
+        let alternatives = marks.iter().map(|mark| escaped(mark)).collect::<Vec<_>>().join("|");
         let text = match (marks.is_empty(), is_bare) {
-            (true, _) => any.to_owned(),
-            (false, false) => format!("{any} & ~/(?s:.*)({})(?s:.*)/", marks.join("|")),
+            _ if is_guided => said(marks),
+            (true, _) => "/(?s:.*)/".to_owned(),
+            (false, false) => format!("/(?s:.*)/ & ~/(?s:.*)({alternatives})(?s:.*)/"),
             // A bare object is a call.
             (false, true) => {
-                format!("/([^{{](?s:.*))?/ & ~/(?s:.*)({})(?s:.*)/", marks.join("|"))
+                format!("/([^{{](?s:.*))?/ & ~/(?s:.*)({alternatives})(?s:.*)/")
             }
         };
         self.rule(&format!("TEXT: {text}"));
@@ -404,6 +431,15 @@ impl Builder<'_> {
         };
         if self.asked.guide.is_some() && !strict {
             only_required(&mut schema);
+            if self.asked.patches
+                && let Some(command) = command(&schema)
+            {
+                if !self.rules.contains(COMMAND) {
+                    self.rules.push_str(COMMAND);
+                }
+                let begin = literal(&format!("{{\"{command}\": \""));
+                return Ok(format!("{begin} command \"\\\"}}\""));
+            }
         }
         schema.entry("type").or_insert_with(|| json!("object"));
         // Arguments that a function does not know are no use to anybody.
@@ -486,6 +522,29 @@ fn only_required(schema: &mut serde_json::Map<String, Value>) {
     {
         properties.retain(|name, _| required.contains(name));
     }
+}
+
+/// The name of the one argument of a function that runs commands.
+fn command(schema: &serde_json::Map<String, Value>) -> Option<&'static str> {
+    let properties = schema.get("properties")?.as_object().filter(|all| all.len() == 1)?;
+    let name = ["cmd", "command"].into_iter().find(|name| properties.contains_key(*name))?;
+    (properties[name].get("type")? == "string").then_some(name)
+}
+
+/// What a guided model may say: it does not begin as calls do, holds nothing that begins like a mark, and ends.
+/// Without "and not", under which counting is more than what a mask may cost.
+fn said(marks: &[String]) -> String {
+    let nth = |n| {
+        let chars = marks.iter().filter_map(move |mark| mark.chars().nth(n));
+        chars.map(|c| escaped(&c.to_string())).collect::<String>()
+    };
+    let (first, second) = (nth(0), nth(1));
+    let rest = if first.is_empty() {
+        "(?s:.)".to_owned()
+    } else {
+        format!("([^{first}]|[{first}]+[^{first}{second}])")
+    };
+    format!("/[^\\s{{\\[<`]{rest}{{0,{SAID_MAX}}}/")
 }
 
 /// A text in a rule.

@@ -47,7 +47,7 @@ pub(super) fn grammar(looks: &[Look]) -> String {
     // What begins with three asterisks would be read as a head.
     let _ = writeln!(
         lark,
-        "adds: added{{0,{ADDED_MAX}}}\nadded: \"+\" /(\\*{{0,2}}[^*\\n][^\\n]*|\\*{{0,2}})/ LF\n\
+        "adds: added{{0,{ADDED_MAX}}}\nadded: \"+\" /(\\*{{0,2}}[^*\\n][^\\n]{{0,400}}|\\*{{0,2}})/ LF\n\
          %import common.LF"
     );
     lark
