@@ -102,7 +102,8 @@ class Cluster:
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **more)
         port = free_port()
         server = [program("postgres"), "-D", data, "-k", data, "-p", str(port)]
-        self.start("postgres", server, cwd="/", **more)
+        self.database = lambda: self.start("postgres", server, cwd="/", **more)
+        self.database()
         create = [program("createdb"), "-U", "cerium", "-h", "127.0.0.1", "-p", str(port), "cerium"]
         begun = time.monotonic()
         while subprocess.run(create, stderr=subprocess.DEVNULL).returncode:
