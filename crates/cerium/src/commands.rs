@@ -69,12 +69,14 @@ impl From<Exit> for ExitCode {
 }
 
 /// What every command gets.
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) flags: Global,
 }
 
 /// The tree around the working directory, and where its state is.
+#[derive(Clone)]
 pub(crate) struct Tree {
     pub(crate) workspace: Workspace,
     pub(crate) state: StateHome,

@@ -1,8 +1,9 @@
 //! The terminal interface: a conversation with the code of a tree, on one screen.
 //!
 //! Two threads: this one draws and reads keys and never waits for anything else; the worker
-//! ([`worker`]) does what is asked for. A third only waits for the terminal. All that happens comes
-//! through one queue, goes into the [`state`], and is drawn by the [`view`] at a bounded rate.
+//! ([`worker`]) does what is asked for, and has one of its own for what an upstream does meanwhile. Another
+//! only waits for the terminal. All that happens comes through one queue, goes into the [`state`], and is
+//! drawn by the [`view`] at a bounded rate.
 
 mod command;
 mod complete;
@@ -106,6 +107,8 @@ pub(crate) fn run(context: Context) -> Result<Exit> {
             match action {
                 None => {}
                 Some(Action::Do(job)) => worker.give(job),
+                Some(Action::SendAway(errand)) => worker.send_away(errand),
+                Some(Action::CallBack) => worker.call_back(),
                 Some(Action::Stop) => worker.stop(),
                 Some(Action::Suspend) => screen.suspend()?,
                 Some(Action::Redraw) => screen.forget()?,

@@ -1,6 +1,6 @@
 //! What can be typed after a `/`, as a table, and what a typed line asks for.
 
-use super::message::Job;
+use super::message::{Errand, Job};
 use cerium_harness::workspace::sole_match;
 
 /// A command: its name, what follows it, what it does.
@@ -12,6 +12,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ("plan", "[GOAL]", "write a plan; alone: show it"),
     ("revise", "TEXT", "change one step of the plan as this says"),
     ("apply", "STEP", "carry a step of the plan out as an edit"),
+    ("delegate", "ask TEXT | STEP", "to an upstream, meanwhile; alone: what came back; stop"),
     ("undo", "[EDIT]", "take an edit back, the last one by default"),
     ("redo", "", "apply the last undone edit again"),
     ("log", "", "list the edits made in this tree"),
@@ -35,6 +36,10 @@ pub(super) enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Job(Job),
+    /// Something for an engine elsewhere.
+    Errand(Errand),
+    /// All of that is no longer wanted.
+    CallBack,
     /// Plain lines are taken for this from now on, about these files.
     Mode(Mode, Vec<String>),
     Files,
@@ -79,6 +84,7 @@ pub(super) fn read(
             Ok(step @ 1..) => Ok(Asked::Job(Job::Apply { step })),
             _ => Err("say which step, as in: /apply 1".to_owned()),
         },
+        "delegate" => delegate(rest, files),
         "undo" if rest.is_empty() => Ok(Asked::Job(Job::Undo { edit: None })),
         "undo" => match rest.parse() {
             Ok(edit) => Ok(Asked::Job(Job::Undo { edit: Some(edit) })),
@@ -108,6 +114,12 @@ fn slashed(line: &str) -> Option<(&str, &str)> {
 
 /// A question; `@PATH` in it says where to look.
 fn ask(text: &str, files: &[String]) -> Result<Asked, String> {
+    let (question, within) = question_of(text, files)?;
+    Ok(Asked::Job(Job::Ask { question, within }))
+}
+
+/// Its words, and where to look.
+fn question_of(text: &str, files: &[String]) -> Result<(String, Vec<String>), String> {
     let mut within = Vec::new();
     let mut words = Vec::new();
     for word in text.split(' ') {
@@ -123,7 +135,24 @@ fn ask(text: &str, files: &[String]) -> Result<Asked, String> {
             None => words.push(word.to_owned()),
         }
     }
-    Ok(Asked::Job(Job::Ask { question: words.join(" "), within }))
+    Ok((words.join(" "), within))
+}
+
+/// A question or a step for an engine elsewhere, or what it sent back.
+fn delegate(text: &str, files: &[String]) -> Result<Asked, String> {
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    match (first, rest.trim()) {
+        ("", _) => Ok(Asked::Job(Job::Offer)),
+        ("stop", "") => Ok(Asked::CallBack),
+        ("ask", question) if !question.is_empty() => {
+            let (question, within) = question_of(question, files)?;
+            Ok(Asked::Errand(Errand::Ask { question, within }))
+        }
+        (step, "") if let Ok(number @ 1..) = step.parse() => {
+            Ok(Asked::Errand(Errand::Step { number }))
+        }
+        _ => Err("say what, as in: /delegate ask TEXT, or /delegate 1 for a step".to_owned()),
+    }
 }
 
 /// Files, then what to change in them; the chosen ones where none are named.

@@ -170,7 +170,7 @@ impl History {
 
     /// A diff begins; one that is being written of the same file is void.
     pub(super) fn diff(&mut self, path: String, places: String) {
-        self.void_written();
+        self.void(|diff| diff.path == path);
         self.push(What::Diff(Diff::new(path, places)));
     }
 
@@ -184,8 +184,12 @@ impl History {
 
     /// Whatever is being written comes to nothing.
     pub(super) fn void_written(&mut self) {
+        self.void(|_| true);
+    }
+
+    fn void(&mut self, which: impl Fn(&Diff) -> bool) {
         self.each_diff(|diff| {
-            if diff.state == DiffState::Written {
+            if diff.state == DiffState::Written && which(diff) {
                 diff.state = DiffState::Void;
                 diff.rows.clear();
             }

@@ -1,11 +1,13 @@
 //! What the screen and its worker say to each other: jobs one way, what comes of them the other.
 
+use crate::output::one_line;
 use crate::stats::Stats;
 use crate::tui::history::Hunks;
 use cerium_harness::edit::{Hunk, LineEvent};
 use cerium_harness::journal::EntryId;
 use cerium_harness::plan::Plan;
 use cerium_hub::Entry;
+use std::fmt;
 
 /// Something to do, one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) enum Job {
     },
     /// Forget it.
     Reject,
+    /// Offer an edit that came back from elsewhere.
+    Offer,
     Undo {
         edit: Option<EntryId>,
     },
@@ -69,6 +73,48 @@ impl Job {
                 | Self::GoOn { .. }
         )
     }
+}
+
+/// What an engine elsewhere is asked for, while others go on here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// An answer, looking in these files and directories alone, if there are any.
+    Ask { question: String, within: Vec<String> },
+    /// The edit of a step of the plan.
+    Step { number: usize },
+}
+
+impl fmt::Display for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask { question, .. } => write!(f, "`{}`", one_line(question)),
+            Self::Step { number } => write!(f, "step {number}"),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Back {
+    Answer {
+        model: String,
+        question: String,
+        text: String,
+        places: Vec<(String, String)>,
+    },
+    /// The edit waits to be looked at.
+    Edit {
+        model: String,
+        number: usize,
+    },
+    Stopped {
+        errand: Errand,
+    },
+    Failed {
+        errand: Errand,
+        what: String,
+        hint: Option<String>,
+    },
 }
 
 /// What comes of a job, and what is to be known beside it.
@@ -112,6 +158,8 @@ pub(super) enum Told {
         what: String,
         hint: Option<String>,
     },
+    /// An errand is over.
+    Back(Back),
     /// The job was stopped before its end.
     Stopped,
     /// The job is over, and what it took. Always the last word on it.

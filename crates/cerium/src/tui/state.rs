@@ -4,13 +4,16 @@ use super::command::{self, Asked, COMMANDS, Mode};
 use super::complete::{Completion, complete};
 use super::history::{History, What};
 use super::input::Input;
-use super::message::{Job, Told};
+use super::message::{Back, Errand, Job, Told};
 use crate::output::bytes;
 use crate::stats::Stats;
 use cerium_harness::plan::Plan;
 use cerium_hub::{Entry, catalogue};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 use std::time::Instant;
+
+/// Errands at once: each may cost money.
+const N_AWAY_MAX: usize = 4;
 
 /// Lines that a turn of the mouse's wheel moves.
 const WHEEL_LINES: isize = 3;
@@ -36,6 +39,11 @@ pub(super) struct State {
     /// What the last answer took.
     pub(super) stats: Stats,
     pub(super) scroll: Scroll,
+    /// Errands that are worked at elsewhere, and edits that came back and were not looked at.
+    pub(super) n_away: usize,
+    pub(super) n_back: usize,
+    /// What came meanwhile, told once what is being done is over.
+    news: Vec<What>,
     /// A word beside the input, gone with the next key.
     pub(super) remark: Option<String>,
     pub(super) now: Instant,
@@ -110,6 +118,9 @@ impl Scroll {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Do(Job),
+    /// Have an engine elsewhere do it meanwhile, or stop what it does.
+    SendAway(Errand),
+    CallBack,
     /// The job at hand is to stop.
     Stop,
     Leave,
@@ -136,6 +147,9 @@ impl State {
             model: None,
             stats: Stats::default(),
             scroll: Scroll::default(),
+            n_away: 0,
+            n_back: 0,
+            news: Vec::new(),
             remark: None,
             now,
         }
@@ -288,6 +302,19 @@ impl State {
                 self.history.withdraw();
                 return Some(self.start(job));
             }
+            Ok(Asked::Errand(_)) if self.n_away >= N_AWAY_MAX => {
+                self.remark = Some(format!("{N_AWAY_MAX} are worked at already"));
+            }
+            Ok(Asked::Errand(errand)) => {
+                self.input.take();
+                self.n_away += 1;
+                self.news(What::Note(format!("{errand} is worked at elsewhere meanwhile")));
+                return Some(Action::SendAway(errand));
+            }
+            Ok(Asked::CallBack) => {
+                self.input.take();
+                return Some(Action::CallBack);
+            }
             Ok(Asked::Mode(mode, chosen)) => {
                 self.input.take();
                 (self.mode, self.chosen) = (mode, chosen);
@@ -311,13 +338,11 @@ impl State {
         if text.starts_with('/') {
             let asked = command::read(&text, self.mode, &self.chosen, &self.files);
             match asked {
-                Ok(Asked::Quit | Asked::Files | Asked::Help | Asked::Mode(..)) => {
-                    return self.submit();
-                }
                 Ok(Asked::Job(_)) => {
                     self.remark = Some("Esc stops what is being done; that first".to_owned());
                 }
                 Err(what) => self.remark = Some(what),
+                Ok(_) => return self.submit(),
             }
             return None;
         }
@@ -417,6 +442,9 @@ impl State {
             Job::Model { name: Some(_) } => "loading",
             _ => "looking",
         };
+        if matches!(job, Job::Offer) {
+            self.n_back = self.n_back.saturating_sub(1);
+        }
         if matches!(job, Job::Forget) {
             self.history.clear();
         }
@@ -487,6 +515,7 @@ impl State {
                 self.history.void_written();
                 self.history.push(What::Error { what, hint });
             }
+            Told::Back(back) => self.back(back),
             Told::Stopped => {
                 self.history.void_written();
                 if !self.is_redirected() {
@@ -519,9 +548,41 @@ impl State {
             self.history.withdraw();
             return Some(self.start(Job::GoOn { text }));
         }
+        for what in std::mem::take(&mut self.news) {
+            self.history.push(what);
+        }
         self.phase = if proposed { Phase::Deciding { hunk: 0 } } else { Phase::Idle };
         self.scroll.reveal = proposed.then_some(Reveal::Hunk);
         None
+    }
+
+    /// Tells something that what is being done has no part in.
+    fn news(&mut self, what: What) {
+        if self.is_moving() {
+            self.news.push(what);
+        } else {
+            self.history.push(what);
+        }
+    }
+
+    /// What came of an errand.
+    fn back(&mut self, back: Back) {
+        self.n_away = self.n_away.saturating_sub(1);
+        match back {
+            Back::Answer { model, question, text, places } => {
+                self.news(What::Note(format!("{model} on `{question}`:")));
+                self.news(What::Answer { text, places });
+            }
+            Back::Edit { model, number } => {
+                self.n_back += 1;
+                let what = format!("step {number} is back from {model}: /delegate shows it");
+                self.news(What::Note(what));
+            }
+            Back::Stopped { errand } => self.news(What::Note(format!("{errand}: stopped"))),
+            Back::Failed { errand, what, hint } => {
+                self.news(What::Error { what: format!("{errand}: {what}"), hint });
+            }
+        }
     }
 
     fn doing(&mut self, what: String) {

@@ -1,7 +1,7 @@
 //! Screens without a terminal: keys and what the worker tells go in, what is shown and done comes out.
 
 use super::history::Choice;
-use super::message::{Job, Told};
+use super::message::{Back, Errand, Job, Told};
 use super::state::{Action, State};
 use super::theme::Theme;
 use super::view::{self, Drawn};
@@ -368,6 +368,61 @@ fn a_plan_shows_of_its_details_what_fits() {
     assert!(shown.contains("Read the host, too"), "{shown}");
     let shown = person.sees(80, 10);
     assert!(shown.contains('\u{22ee}') && !shown.contains("Read the host, too"), "{shown}");
+}
+
+#[test]
+fn every_file_of_an_edit_is_offered() {
+    let mut person = Person::new();
+    starts(person.sends("/edit app.py calc.py rename area to surface"));
+    for path in ["src/app.py", "src/calc.py"] {
+        person.hears([Told::Diff { path: path.to_owned(), places: String::new() }]);
+    }
+    let files = ["src/app.py", "src/calc.py"].map(|path| (path.to_owned(), hunks()));
+    person.hears([Told::Proposed(files.into()), Told::Ended(stats())]);
+    let all: Vec<_> = hunks().into_iter().map(|choice| choice.hunk).collect();
+    let job = starts(person.press(KeyCode::Enter));
+    assert_eq!(job, Job::Accept { chosen: vec![all.clone(), all] });
+}
+
+#[test]
+fn what_is_done_elsewhere_waits_for_its_turn() {
+    let mut person = Person::new();
+    let step = Errand::Step { number: 2 };
+    let sent = person.sends("/delegate 2");
+    assert_eq!(sent, Some(Action::SendAway(step.clone())));
+    starts(person.sends("where is the area?"));
+    person.hears([Told::Text("It is ".to_owned())]);
+    let question = "why?".to_owned();
+    let asked = Errand::Ask { question: question.clone(), within: Vec::new() };
+    assert_eq!(person.sends("/delegate ask why?"), Some(Action::SendAway(asked)));
+    assert!(person.sees(80, 24).contains("2 away"));
+    let model = "large".to_owned();
+    let text = "Because.".to_owned();
+    person.hears([
+        Told::Back(Back::Edit { model: model.clone(), number: 2 }),
+        Told::Back(Back::Answer { model, question, text, places: Vec::new() }),
+        Told::Text("in calc.py.".to_owned()),
+    ]);
+    let shown = person.sees(80, 24);
+    assert!(shown.contains("It is in calc.py.") && !shown.contains("Because"), "{shown}");
+    person.hears([Told::Ended(stats())]);
+    let shown = person.sees(80, 24);
+    let told = shown.find("step 2 is back from large").zip(shown.find("Because."));
+    assert!(
+        told.is_some_and(|(edit, answer)| edit < answer) && shown.contains("1 back"),
+        "{shown}"
+    );
+    assert_eq!(starts(person.sends("/delegate")), Job::Offer);
+    assert!(!person.sees(80, 24).contains("1 back"));
+    person.hears([Told::Ended(Stats::default())]);
+    // Nobody sends without end.
+    for _ in 0..4 {
+        assert_eq!(person.sends("/delegate 2"), Some(Action::SendAway(step.clone())));
+    }
+    assert_eq!(person.sends("/delegate 2"), None);
+    assert!(person.sees(80, 24).contains("4 are worked at already"));
+    person.control('u');
+    assert_eq!(person.sends("/delegate stop"), Some(Action::CallBack));
 }
 
 #[test]

@@ -60,13 +60,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, drawn: &mut Drawn, 
 
 fn header(state: &State, theme: &Theme, width: u16) -> Line<'static> {
     let left = format!(" cerium  {}", state.tree);
-    let right = match &state.plan {
-        Some(plan) => {
-            let n_done = plan.steps.iter().filter(|step| pane::is_done(step)).count();
-            format!("plan {n_done}/{} ", plan.steps.len())
-        }
-        None => String::new(),
-    };
+    let plan = state.plan.as_ref().map(|plan| {
+        let n_done = plan.steps.iter().filter(|step| pane::is_done(step)).count();
+        format!("plan {n_done}/{}", plan.steps.len())
+    });
+    let count = |n: usize, what: &str| (n > 0).then(|| format!("{n} {what}"));
+    let parts = [count(state.n_away, "away"), count(state.n_back, "back"), plan];
+    let right: Vec<String> = parts.into_iter().flatten().collect();
+    let right = format!("{} ", right.join(" \u{b7} "));
     Line::from(Span::styled(wrap::between(&left, &right, usize::from(width)), theme.bar))
 }
 

@@ -1,11 +1,12 @@
 //! The thread that does what is asked for, so that the screen never waits for an engine: one job at a
 //! time, the backend and the conversation between them.
 
+mod away;
 mod edit;
 mod models;
 mod tree;
 
-use super::message::{Job, Told};
+use super::message::{Errand, Job, Told};
 use crate::backend::Counted;
 use crate::commands::{Context, Exit, Tree};
 use crate::failure;
@@ -13,8 +14,9 @@ use crate::interrupt::{self, Stop};
 use crate::output::{self, one_line};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
+use away::Away;
 use cerium_harness::Backend;
-use cerium_harness::ask::{AskError, AskEvent, AskTask, Kept, TalkStore, ask, warming};
+use cerium_harness::ask::{AskError, AskEvent, AskTask, Citation, Kept, TalkStore, ask, warming};
 use cerium_harness::edit::EditError;
 use cerium_harness::plan::{self, PlanError, PlanStore, Planned};
 use cerium_hub::HubError;
@@ -40,18 +42,31 @@ pub(super) struct Worker {
     /// Stops the job at hand.
     stop: Stop,
     thread: JoinHandle<()>,
+    away: Away,
 }
 
 impl Worker {
     pub(super) fn start(context: Context, tree: Tree, tell: Tell) -> Self {
         let (jobs, given) = channel();
+        let (done, back) = channel();
+        let away = Away::start(context.clone(), tree.clone(), Arc::clone(&tell), done);
         let thread = thread::spawn(move || {
             let broken = Broken(Arc::clone(&tell));
-            Session { context, tree, tell, backend: None, talk: None, last: Last::Nothing }
-                .work(&given);
+            let (talk, last) = (None, Last::Nothing);
+            Session { context, tree, tell, backend: None, talk, last, back }.work(&given);
             drop(broken);
         });
-        Self { jobs, stop: Stop::default(), thread }
+        Self { jobs, stop: Stop::default(), thread, away }
+    }
+
+    /// Has an engine elsewhere work at something meanwhile.
+    pub(super) fn send_away(&self, errand: Errand) {
+        self.away.send(errand);
+    }
+
+    /// Calls back whatever was sent away.
+    pub(super) fn call_back(&mut self) {
+        self.away.stop();
     }
 
     pub(super) fn give(&mut self, job: Job) {
@@ -68,8 +83,9 @@ impl Worker {
     /// Stops the job at hand and waits until it has left things in order.
     ///
     /// * `listen`: hears what it still has to say
-    pub(super) fn leave(self, mut listen: impl FnMut()) {
+    pub(super) fn leave(mut self, mut listen: impl FnMut()) {
         self.stop();
+        self.away.stop();
         drop(self.jobs);
         let begun = Instant::now();
         while !self.thread.is_finished() && begun.elapsed() < LEAVE_MAX {
@@ -99,6 +115,8 @@ struct Session {
     /// What was asked and answered so far.
     talk: Option<Kept>,
     last: Last,
+    /// Edits that were made elsewhere.
+    back: Receiver<Wanted>,
 }
 
 /// What was done last, to be gone on with.
@@ -133,11 +151,7 @@ impl Session {
 
     fn report(&self, done: Result<()>) {
         let Err(error) = done else { return };
-        let stopped = matches!(error.downcast_ref(), Some(EditError::Cancelled))
-            || matches!(error.downcast_ref(), Some(AskError::Cancelled))
-            || matches!(error.downcast_ref(), Some(PlanError::Cancelled))
-            || matches!(error.downcast_ref(), Some(HubError::Cancelled));
-        if stopped {
+        if stopped(&error) {
             return self.tell(Told::Stopped);
         }
         if error.is::<models::NotHere>() {
@@ -165,6 +179,7 @@ impl Session {
                 self.reject();
                 Ok(())
             }
+            Job::Offer => self.offer_next(),
             Job::Undo { edit } => self.undo(edit),
             Job::Redo => self.redo(),
             Job::Log => self.log(),
@@ -216,11 +231,7 @@ impl Session {
             }
             going_on()
         })?;
-        let places = answer.citations.iter().map(|citation| {
-            let place = format!("{}:{}", citation.path, citation.lines.start);
-            (place, citation.quote.trim().to_owned())
-        });
-        self.tell(Told::Places(places.collect()));
+        self.tell(Told::Places(places_of(&answer.citations)));
         match answer.response.status {
             Status::Incomplete => {
                 self.note("the answer was cut: it reached the limit of its length");
@@ -306,6 +317,23 @@ fn joined(first: &str, more: &str) -> String {
     let first = first.trim_end();
     let stop = if first.ends_with(|c: char| c.is_ascii_punctuation()) { "" } else { "." };
     format!("{first}{stop} {more}")
+}
+
+/// The places that bear an answer out: `path:line`, and what stands there.
+fn places_of(citations: &[Citation]) -> Vec<(String, String)> {
+    let place = |citation: &Citation| {
+        let place = format!("{}:{}", citation.path, citation.lines.start);
+        (place, citation.quote.trim().to_owned())
+    };
+    citations.iter().map(place).collect()
+}
+
+/// Whether work ended because somebody did not want it any more.
+fn stopped(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(EditError::Cancelled))
+        || matches!(error.downcast_ref(), Some(AskError::Cancelled))
+        || matches!(error.downcast_ref(), Some(PlanError::Cancelled))
+        || matches!(error.downcast_ref(), Some(HubError::Cancelled))
 }
 
 /// Whether the person still wants it.

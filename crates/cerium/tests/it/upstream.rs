@@ -1,8 +1,10 @@
 //! Engines elsewhere: questions that are delegated to them, and a server in front of another.
 
 use crate::engine_script::{Act, Engine, chat};
+use crate::screen::Screen;
 use crate::serve::start;
-use crate::world::World;
+use crate::world::{CALC, World};
+use cerium_hub::test_model;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -51,6 +53,47 @@ fn a_question_is_delegated_without_a_model_of_one_s_own() {
     world.write("cerium.toml", format!("[upstream.evil]\nurl = '{url}'\nmodels = ['m']\n"));
     world.run(&["ask", "--delegate", "why?"]).exits(2).says("may not be set in a tree");
     assert_eq!(engine.asked().len(), 2);
+}
+
+#[test]
+fn an_engine_elsewhere_works_meanwhile() {
+    let world = World::new();
+    let plan =
+        "1. Round the area\n   file: calc.py\n   symbol: area\n   detail: Give a whole number.\n";
+    let step = "Here it is:\n\n```python\ndef area(width, height):\n    return round(width * height)\n```\n";
+    let engine = Engine::play(vec![
+        Act::Tell(chat(&[plan])),
+        Act::TellAndHang(chat(&["Well, "])[..1].to_vec()),
+        Act::Tell(chat(&["It is printed ", "in main."])),
+        Act::Tell(chat(&[step])),
+    ]);
+    configure(
+        &world,
+        &format!("[upstream.big]\nurl = '{}'\nmodels = {{ large = 'theirs' }}\n", engine.url()),
+    );
+    world.run(&["plan", "--delegate", "whole numbers"]).ok();
+    let mut screen = Screen::open(&world, &world.tree());
+    let model = test_model("smollm2-135m").display().to_string();
+    screen.types(&format!("cerium --model {model}\r")).sees("plan 0/1");
+
+    // It hangs; here one goes on.
+    screen.says("/delegate ask why is it slow?").sees("1 away");
+    screen.says("how is the area computed?").sees("TTFT").rests();
+    assert!(screen.text().contains("1 away"), "{}", screen.text());
+    screen.says("/delegate stop").sees("`why is it slow?`: stopped");
+    engine.wait_until_left();
+
+    screen.says("/delegate ask where is it printed?").sees("It is printed in main.");
+    screen.says("/delegate 1").sees("step 1 is back from large").sees("1 back");
+    assert_eq!(world.read("calc.py"), CALC.as_bytes(), "it is a proposal");
+    screen.says("/delegate").sees("Enter applies it").types("\r").sees("applied as edit");
+    screen.sees("plan 1/1");
+    let rounded = CALC.replace("width * height\n", "round(width * height)\n");
+    assert_eq!(String::from_utf8(world.read("calc.py")).unwrap(), rounded);
+    let asked = engine.asked();
+    assert!(asked[3].body.to_string().contains("Give a whole number"), "{:?}", asked[3]);
+    screen.says("/delegate 7").sees("there is no step 7");
+    screen.says("/delegate").sees("nothing has come back");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use super::{Last, Session, going_on, joined};
 use crate::commands::edit::places;
-use crate::commands::step_requests;
+use crate::commands::{Tree, step_requests};
 use crate::tui::history::Choice;
 use crate::tui::message::Told;
 use anyhow::{Result, bail};
+use cerium_harness::Backend;
 use cerium_harness::edit::{
     Chosen, EditRequest, Hunk, LineEvent, Prepared, Progress, Proposal, Strategy, apply_all,
     plan_edit, run_edit, warm,
@@ -33,6 +34,46 @@ impl Wanted {
         Self { files, instruction, step: None, proposals: Vec::new(), written: HashMap::new() }
     }
 
+    /// The edit of a step of the plan.
+    pub(super) fn of_step(step: StepEdit) -> Self {
+        let (files, instruction) = (step.files.clone(), step.instruction.clone());
+        Self { step: Some(step), ..Self::new(files, instruction) }
+    }
+
+    /// What is to be asked of each file.
+    fn prepared(&self, tree: &Tree, strategy: &Strategy) -> Result<Vec<Prepared>> {
+        let root = tree.workspace.root();
+        let requests: Vec<EditRequest> = match &self.step {
+            Some(step) => step_requests(root, step),
+            None => self.files.iter().map(|file| EditRequest::new(root.join(file), "")).collect(),
+        };
+        let prepare = |(file, request): (&String, EditRequest)| {
+            let instruction = self.instruction.clone();
+            let written = self.written.get(file).cloned().unwrap_or_default();
+            let strategy = strategy.clone();
+            let request = EditRequest { instruction, written, strategy, ..request };
+            Ok(plan_edit(&tree.workspace, request)?)
+        };
+        self.files.iter().zip(requests).map(prepare).collect()
+    }
+
+    /// The edit as a model makes it, with nobody watching.
+    pub(super) fn made(
+        mut self,
+        tree: &Tree,
+        backend: &dyn Backend,
+        strategy: &Strategy,
+    ) -> Result<Self> {
+        for prepared in self.prepared(tree, strategy)? {
+            let proposal = match prepared.direct() {
+                Some(direct) => direct.clone(),
+                None => run_edit(backend, &prepared, &mut |_| going_on())?,
+            };
+            self.proposals.push(proposal);
+        }
+        Ok(self)
+    }
+
     /// The same with something more in mind.
     pub(super) fn but(self, more: &str) -> Self {
         let instruction = joined(&self.instruction, more);
@@ -43,27 +84,14 @@ impl Wanted {
 impl Session {
     pub(super) fn apply_step(&mut self, step: usize) -> Result<()> {
         let plan = self.needed_plan(&self.plans())?;
-        let step = plan.edit(step)?;
-        let (files, instruction) = (step.files.clone(), step.instruction.clone());
-        self.edit(Wanted { step: Some(step), ..Wanted::new(files, instruction) })
+        self.edit(Wanted::of_step(plan.edit(step)?))
     }
 
     /// Makes an edit and offers it.
     pub(super) fn edit(&mut self, mut wanted: Wanted) -> Result<()> {
         self.last = Last::Edit(wanted.clone());
         self.tree.journal().recover()?;
-        let root = self.tree.workspace.root();
-        let requests: Vec<EditRequest> = match &wanted.step {
-            Some(step) => step_requests(root, step),
-            None => wanted.files.iter().map(|file| EditRequest::new(root.join(file), "")).collect(),
-        };
-        let mut all: Vec<Prepared> = Vec::new();
-        for (file, request) in wanted.files.iter().zip(requests) {
-            let instruction = wanted.instruction.clone();
-            let written = wanted.written.get(file).cloned().unwrap_or_default();
-            let request = EditRequest { instruction, written, ..request };
-            all.push(plan_edit(&self.tree.workspace, request)?);
-        }
+        let all = wanted.prepared(&self.tree, &Strategy::default())?;
         for (file, prepared) in wanted.files.clone().into_iter().zip(&all) {
             let mut lines = Vec::new();
             let made = self.make(prepared, &mut lines);
@@ -80,12 +108,27 @@ impl Session {
                 }
             }
         }
+        self.offer(wanted);
+        Ok(())
+    }
+
+    /// Has the person choose among what was made.
+    fn offer(&mut self, wanted: Wanted) {
         let offered = wanted.proposals.iter().map(|p| (p.file.path.clone(), Choice::all(p)));
         let offered: Vec<_> = offered.collect();
         self.last = Last::Edit(wanted);
         if !offered.is_empty() {
             self.tell(Told::Proposed(offered));
         }
+    }
+
+    /// Offers an edit that was made elsewhere.
+    pub(super) fn offer_next(&mut self) -> Result<()> {
+        let Ok(wanted) = self.back.try_recv() else { bail!("nothing has come back") };
+        for Proposal { file, scope, .. } in &wanted.proposals {
+            self.tell(Told::Diff { path: file.path.clone(), places: places(scope) });
+        }
+        self.offer(wanted);
         Ok(())
     }
 
