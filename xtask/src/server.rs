@@ -34,7 +34,8 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     /// What it calls the model.
     pub(crate) model: String,
-    root: String,
+    /// Where it is, without a path.
+    pub(crate) url: String,
     agent: Agent,
     child: Child,
     _home: TempDir,
@@ -105,8 +106,8 @@ impl Server {
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         // A connection per question, as if everybody came anew; what failed is told in the body.
         let config = Agent::config_builder().http_status_as_error(false).max_idle_connections(0);
-        let (root, agent) = (format!("http://127.0.0.1:{port}"), config.build().into());
-        let mut server = Self { name, model, root, agent, child, _home: home };
+        let (url, agent) = (format!("http://127.0.0.1:{port}"), config.build().into());
+        let mut server = Self { name, model, url, agent, child, _home: home };
         let begun = Instant::now();
         while !server.is_there(ready) {
             if let Some(status) = server.child.try_wait()? {
@@ -119,7 +120,7 @@ impl Server {
     }
 
     fn is_there(&self, path: &str) -> bool {
-        let answer = self.agent.get(format!("{}{path}", self.root)).call();
+        let answer = self.agent.get(format!("{}{path}", self.url)).call();
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
@@ -128,7 +129,7 @@ impl Server {
     /// # Errors
     /// When the server is gone or refuses.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Body> {
-        let post = self.agent.post(format!("{}{path}", self.root));
+        let post = self.agent.post(format!("{}{path}", self.url));
         let post = post.header("content-type", "application/json");
         let mut answer = post.send(body.to_string()).with_context(|| self.name)?;
         if !answer.status().is_success() {

@@ -1,23 +1,26 @@
-//! Infills through `/infill` of `cerium serve` and of llama.cpp's own server: the same file, limit of tokens and ends of
-//! the model, greedily, one case after the other and the servers in turns.
+//! Infills through `/infill` of `cerium serve` and of llama.cpp's own server: the same model, greedily, one case after
+//! the other and the servers in turns.
 //!
-//! The text between the two sides is taken as it comes: nothing is cut off it on either side.
+//! The program `infill` of this workspace reads both by the same rules, those of `cerium complete`: without any, a small
+//! model goes on to tests and chatter up to the limit of tokens, wherever it runs.
 
 use super::answers::{Answer, Answers};
-use super::cases::{self, Case};
+use super::cases::{self, Case, Hole};
 use super::score::{self, Scored};
 use crate::peer::cores;
 use crate::project;
 use crate::run::Run;
 use crate::server::{Load, Server};
 use crate::table::{Table, median, percentile};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where the cases are, in their folder.
 const SET: &str = "fim_dev";
@@ -74,6 +77,7 @@ impl Fim {
         let threads = self.threads.unwrap_or_else(cores);
         let path = self.model.canonicalize().context("the model's file")?;
         let model = path.file_stem().context("a file")?.to_string_lossy().into_owned();
+        let program = project::build("infill")?;
         let load = Load { model: &path, threads, context: CONTEXT, n_sequences: 1 };
         let servers = [Server::ours(self.cerium.as_ref(), load)?, Server::llama_server(load)?];
         let open = |server: &Server| {
@@ -84,14 +88,14 @@ impl Fim {
         let cases = cases::read(&self.cases.join(SET).with_extension("jsonl"))?;
         let cases: Vec<Case> = cases.into_iter().step_by(self.every as usize).collect();
         for server in &servers {
-            self.infill(server, "def add(a, b):\n    return ", "\n")?; // Pages of the file, thread pools.
+            self.answer(&program, server, &cases[0])?; // Pages of the file, thread pools.
         }
         for (n, case) in cases.iter().enumerate() {
             for turn in 0..servers.len() {
                 let i = (n + turn) % servers.len();
                 if !answers[i].has(&case.id) {
                     thread::sleep(PAUSE);
-                    let answer = self.answer(&servers[i], case)?;
+                    let answer = self.answer(&program, &servers[i], case)?;
                     eprintln!("{:>3} {:6.2} s  {}", n + 1, answer.seconds, servers[i].name);
                     answers[i].push(answer)?;
                 }
@@ -117,22 +121,22 @@ impl Fim {
         Run::new("fim", threads, compared).report(&text, &csv, self.save, self.json)
     }
 
-    fn answer(&self, server: &Server, case: &Case) -> Result<Answer> {
-        let hole = case.hole().with_context(|| format!("{} is no infill", case.id))?;
-        let begun = Instant::now();
-        let mut report = self.infill(server, hole.prefix, hole.suffix)?;
-        let seconds = begun.elapsed().as_secs_f64();
-        let Value::String(output) = report["content"].take() else { anyhow::bail!("no `content`") };
-        Ok(Answer { id: case.id.clone(), output, seconds, exit: None, report, note: String::new() })
-    }
-
-    fn infill(&self, server: &Server, prefix: &str, suffix: &str) -> Result<Value> {
-        let body = json!({
-            "input_prefix": prefix, "input_suffix": suffix, "n_predict": self.tokens, "temperature": 0,
-            "response_fields": ["content", "stop_type", "tokens_predicted", "tokens_evaluated", "timings"],
-        });
-        let answer = server.post("/infill", &body)?.read_to_string()?;
-        serde_json::from_str(&answer).with_context(|| format!("{}: {answer:?}", server.name))
+    /// Has a server fill a case's gap.
+    fn answer(&self, program: &Path, server: &Server, case: &Case) -> Result<Answer> {
+        let Hole { prefix, suffix } =
+            case.hole().with_context(|| format!("{} is no infill", case.id))?;
+        let mut command = project::command(program);
+        command.arg(&server.url).args(["--tokens", &self.tokens.to_string()]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let gap = json!({ "prefix": prefix, "suffix": suffix });
+        write!(child.stdin.take().context("a pipe")?, "{gap}")?;
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "{}, {}: {}", server.name, case.id, output.status);
+        let report: Value = serde_json::from_slice(&output.stdout)?;
+        let text = report["text"].as_str().context("no `text`")?.to_owned();
+        let seconds = report["seconds"].as_f64().context("no `seconds`")?;
+        let (id, note) = (case.id.clone(), String::new());
+        Ok(Answer { id, output: text, seconds, exit: None, report, note })
     }
 }
 
