@@ -88,7 +88,8 @@ impl Fim {
         let cases = cases::read(&self.cases.join(SET).with_extension("jsonl"))?;
         let cases: Vec<Case> = cases.into_iter().step_by(self.every as usize).collect();
         for server in &servers {
-            self.answer(&program, server, &cases[0])?; // Pages of the file, thread pools.
+            let hole = Hole { prefix: "def add(a, b):\n", suffix: "" };
+            self.fill(&program, server, &hole)?; // Pages of the file, thread pools.
         }
         for (n, case) in cases.iter().enumerate() {
             for turn in 0..servers.len() {
@@ -121,22 +122,25 @@ impl Fim {
         Run::new("fim", threads, compared).report(&text, &csv, self.save, self.json)
     }
 
-    /// Has a server fill a case's gap.
     fn answer(&self, program: &Path, server: &Server, case: &Case) -> Result<Answer> {
-        let Hole { prefix, suffix } =
-            case.hole().with_context(|| format!("{} is no infill", case.id))?;
+        let hole = case.hole().with_context(|| format!("{} is no infill", case.id))?;
+        let report = self.fill(program, server, &hole).with_context(|| case.id.clone())?;
+        let output = report["text"].as_str().context("no `text`")?.to_owned();
+        let seconds = report["seconds"].as_f64().context("no `seconds`")?;
+        let (id, note) = (case.id.clone(), String::new());
+        Ok(Answer { id, output, seconds, exit: None, report, note })
+    }
+
+    /// Has a server fill a gap.
+    fn fill(&self, program: &Path, server: &Server, hole: &Hole<'_>) -> Result<Value> {
         let mut command = project::command(program);
         command.arg(&server.url).args(["--tokens", &self.tokens.to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let gap = json!({ "prefix": prefix, "suffix": suffix });
+        let gap = json!({ "prefix": hole.prefix, "suffix": hole.suffix });
         write!(child.stdin.take().context("a pipe")?, "{gap}")?;
         let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "{}, {}: {}", server.name, case.id, output.status);
-        let report: Value = serde_json::from_slice(&output.stdout)?;
-        let text = report["text"].as_str().context("no `text`")?.to_owned();
-        let seconds = report["seconds"].as_f64().context("no `seconds`")?;
-        let (id, note) = (case.id.clone(), String::new());
-        Ok(Answer { id, output: text, seconds, exit: None, report, note })
+        ensure!(output.status.success(), "{}: {}", server.name, output.status);
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 }
 
