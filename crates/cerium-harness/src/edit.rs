@@ -20,6 +20,7 @@ mod check;
 pub(crate) mod diff;
 mod direct;
 mod error;
+mod fate;
 mod files;
 mod hunks;
 mod instruction;
@@ -41,6 +42,7 @@ pub use apply::{apply, apply_all, draft_receipt};
 pub use candidates::{CANDIDATES_MAX, Chosen, Reason};
 pub use diff::{DiffStream, LineEvent, counts, unified};
 pub use error::{EditError, Failure};
+pub use fate::Fate;
 pub use files::{FileChoice, Picked, Why, find_files, pick_file};
 pub use hunks::Hunk;
 pub use merge::Clash;
@@ -54,12 +56,17 @@ pub use view::View;
 pub use warm::warm;
 
 use crate::backend::Backend;
+use crate::context::{Excerpt, select};
 use crate::files::SourceFile;
 use crate::guide;
 use crate::lines::LineSpan;
+use crate::search::{SearchOptions, query, search};
 use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
 use written::Written;
+
+/// Tokens of the tree that are shown for a new file.
+const RELATED_TOKENS_MAX: usize = 1_000;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -68,6 +75,8 @@ pub struct EditRequest {
     pub path: PathBuf,
     /// What to change, in a person's words.
     pub instruction: String,
+    /// What is to become of the file.
+    pub fate: Fate,
     /// Lines to which the edit is bound.
     pub lines: Option<LineSpan>,
     /// Declaration to which the edit is bound.
@@ -87,6 +96,7 @@ impl EditRequest {
         Self {
             path: path.into(),
             instruction: instruction.into(),
+            fate: Fate::Change,
             lines: None,
             symbol: None,
             direct: true,
@@ -142,11 +152,29 @@ impl Prepared {
 /// # Errors
 /// `File`, `EmptyInstruction`, `NoSuchLines`, `NoSuchSymbol`: all bad input.
 pub fn plan_edit(workspace: &Workspace, request: EditRequest) -> Result<Prepared, EditError> {
+    let instruction = request.instruction.trim();
+    if request.fate == Fate::Make {
+        if instruction.is_empty() {
+            return Err(EditError::EmptyInstruction);
+        }
+        let file = SourceFile::to_be_made(workspace, &request.path)?;
+        let scope = Scope::whole(&View::new(Path::new(&file.path), ""));
+        return Ok(Prepared { file, request, plan: Plan::Ask(Choice::Scope(scope)) });
+    }
     let file = SourceFile::open(workspace, &request.path)?;
-    plan_text(file, request)
+    let is_free = request.direct && request.lines.is_none() && request.symbol.is_none();
+    let asked_for = is_free.then(|| Fate::asked_for(instruction, &file.path)).flatten();
+    let fate = if request.fate == Fate::Change { asked_for } else { Some(request.fate.clone()) };
+    match fate {
+        Some(fate) => {
+            let done = fate::carry_out(&file, instruction, fate)?;
+            Ok(Prepared { file, request, plan: Plan::Done(Box::new(done)) })
+        }
+        None => plan_text(file, request),
+    }
 }
 
-/// Like [`plan_edit`], for a text that was read already: an editor's buffer.
+/// Like [`plan_edit`], for a text that was read already: an editor's buffer. It stays where it is.
 ///
 /// # Errors
 /// `EmptyInstruction`, `NoSuchLines`, `NoSuchSymbol`.
@@ -171,6 +199,7 @@ pub fn plan_text(file: SourceFile, request: EditRequest) -> Result<Prepared, Edi
     let direct = request.direct.then(|| direct::carry_out(&view, instruction, within));
     let plan = if let Some(done) = direct.flatten() {
         Plan::Done(Box::new(Proposal {
+            fate: Fate::Change,
             instruction: instruction.to_owned(),
             after: done.after,
             changes: done.changes,
@@ -213,6 +242,8 @@ pub fn run_edit(
     let view = View::new(Path::new(&file.path), &file.text);
     let written = Written::new(&prepared.request.written);
     let guide = guide::nearest(&file.root, &file.path);
+    let fate = prepared.request.fate.clone();
+    let related = (fate == Fate::Make).then(|| related(backend, file, &prepared.request));
     let mut run = run::Run {
         backend,
         view: &view,
@@ -222,11 +253,13 @@ pub fn run_edit(
         written: (!prepared.request.written.is_empty()).then_some(&written),
         style: &file.style,
         guide: guide.as_deref(),
+        related: related.as_deref(),
         stats: Stats::default(),
     };
     let (scope, accepted, chosen) = run.run(choice, on_progress)?;
     Ok(Proposal {
         file: file.clone(),
+        fate,
         instruction: run.instruction.to_owned(),
         changes: accepted.changes,
         after: accepted.after,
@@ -239,4 +272,13 @@ pub fn run_edit(
         chosen,
         stats: run.stats,
     })
+}
+
+/// What of the tree a new file will have to do with, as text.
+fn related(backend: &dyn Backend, file: &SourceFile, request: &EditRequest) -> String {
+    let about = query(&format!("{} {}", request.instruction, file.path));
+    let found = search(&Workspace::at(&file.root), &about, &SearchOptions::default());
+    let room = RELATED_TOKENS_MAX.min(backend.model().context_tokens / 4);
+    let excerpts = select(&found.pieces, room, &|text| backend.count_tokens(text));
+    excerpts.iter().map(Excerpt::write).collect()
 }

@@ -8,7 +8,7 @@
 mod style;
 mod write;
 
-pub(crate) use write::{PREFIX, Staged, sync_dir};
+pub(crate) use write::{PREFIX, Staged, mode, remove, remove_empty_dirs, sync_dir};
 
 pub use style::Style;
 pub use write::{can_write, write_atomic};
@@ -181,6 +181,15 @@ impl SourceFile {
         }
         let (text, bom) = decode(given, bytes)?;
         Ok(Self::from_text(root, path, text, bom))
+    }
+
+    /// A file of the tree that is to be made: its text is empty, and nothing is written.
+    ///
+    /// # Errors
+    /// `Place`.
+    pub fn to_be_made(workspace: &Workspace, given: &Path) -> Result<Self, FileError> {
+        let path = workspace.resolve_new(given)?;
+        Ok(Self::from_text(workspace.root().to_owned(), path, String::new(), false))
     }
 
     /// A buffer that is not on disk in this form: an editor's, or a test's.

@@ -16,11 +16,11 @@ mod replay;
 mod store;
 
 pub use ledger::{Deed, tail};
-pub use record::{EntryId, FileChange, Note};
+pub use record::{EntryId, FileChange, Note, Write};
 pub use replay::{Entry, EntryState};
 
-use crate::edit::unified;
-use crate::files::{FileError, PREFIX, Staged, hash, write_atomic};
+use crate::edit::diff;
+use crate::files::{FileError, PREFIX, Staged, hash, remove, remove_empty_dirs, write_atomic};
 use crate::run::Ran;
 use crate::workspace::{StateHome, Workspace, WorkspaceError};
 use record::{Op, Record};
@@ -230,12 +230,15 @@ impl Journal {
     /// # Errors
     /// `Damaged` when a text is gone.
     pub fn diffs(&self, entry: &Entry) -> Result<Vec<String>, JournalError> {
-        let text = |hash: &str| {
-            let bytes = self.store.blob(hash)?;
-            Ok::<_, JournalError>(String::from_utf8_lossy(&bytes).into_owned())
+        let text = |hash: &Option<String>| {
+            let bytes = hash.as_ref().map(|hash| self.store.blob(hash)).transpose()?;
+            let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            Ok::<_, JournalError>(text)
         };
-        let diff =
-            |file: &FileChange| Ok(unified(&file.path, &text(&file.before)?, &text(&file.after)?));
+        let diff = |file: &FileChange| {
+            let (before, after) = (text(&file.before)?, text(&file.after)?);
+            Ok(diff::of_file(&file.path, before.as_deref(), after.as_deref()))
+        };
         entry.files.iter().map(diff).collect()
     }
 
@@ -253,18 +256,16 @@ pub struct JournalWriter<'j> {
 }
 
 impl JournalWriter<'_> {
-    /// Journals an edit and carries it out: each file's bytes must be the `before` given, and
-    /// become the `after`.
+    /// Journals an edit and carries it out, for all of the files or none.
     ///
     /// * `note`: made with the number that the edit gets
-    /// * `files`: path relative to the root, bytes before, bytes after
     ///
     /// # Errors
     /// `Changed` when a file does not hold the bytes before, `Io`, `File`.
     pub fn edit(
         &self,
         note: impl FnOnce(EntryId) -> Note,
-        files: &[(&str, &[u8], &[u8])],
+        files: &[Write<'_>],
     ) -> Result<EntryId, JournalError> {
         let changes = self.keep_texts(files)?;
         self.journal.store.prune(DEEDS_MAX, BLOB_BYTES_MAX)?;
@@ -277,11 +278,7 @@ impl JournalWriter<'_> {
     ///
     /// # Errors
     /// `Io`.
-    pub fn keep(
-        &self,
-        note: Note,
-        files: &[(&str, &[u8], &[u8])],
-    ) -> Result<EntryId, JournalError> {
+    pub fn keep(&self, note: Note, files: &[Write<'_>]) -> Result<EntryId, JournalError> {
         let changes = self.keep_texts(files)?;
         let id = self.journal.store.next_id()?;
         self.journal.store.append(id, Op::Kept { note }, changes)?;
@@ -296,14 +293,13 @@ impl JournalWriter<'_> {
         Ok(id)
     }
 
-    fn keep_texts(&self, files: &[(&str, &[u8], &[u8])]) -> Result<Vec<FileChange>, JournalError> {
-        let store = &self.journal.store;
-        let keep = |&(path, before, after): &(&str, &[u8], &[u8])| {
-            Ok(FileChange {
-                path: path.to_owned(),
-                before: store.put_blob(before)?,
-                after: store.put_blob(after)?,
-            })
+    fn keep_texts(&self, files: &[Write<'_>]) -> Result<Vec<FileChange>, JournalError> {
+        let text = |bytes: Option<&[u8]>| {
+            bytes.map(|bytes| self.journal.store.put_blob(bytes)).transpose()
+        };
+        let keep = |&Write { path, before, after, mode }: &Write<'_>| {
+            let (before, after) = (text(before)?, text(after)?);
+            Ok(FileChange { path: path.to_owned(), before, after, mode })
         };
         files.iter().map(keep).collect()
     }
@@ -314,7 +310,8 @@ impl JournalWriter<'_> {
         let mut writes = Vec::new();
         for change in files {
             self.check(id, change)?;
-            writes.push((self.place(&change.path)?, store.blob(&change.after)?));
+            let after = change.after.as_ref().map(|hash| store.blob(hash)).transpose()?;
+            writes.push((change, self.place(&change.path)?, after));
         }
         let intent = match op {
             Op::Edit { .. } => id,
@@ -323,17 +320,30 @@ impl JournalWriter<'_> {
         store.append(intent, op, files.to_vec())?;
         let prefix = temporary(intent);
         let swap = || {
-            let staged = writes.iter().map(|(path, bytes)| Staged::beside(path, &prefix, bytes));
-            let staged: Vec<Staged<'_>> = staged.collect::<Result<_, _>>()?;
-            for (change, staged) in files.iter().zip(staged) {
+            let mut staged = Vec::new();
+            for (change, path, after) in &writes {
+                let Some(bytes) = after else { continue };
+                let new = match change.before {
+                    Some(_) => Staged::beside(path, &prefix, bytes)?,
+                    None => Staged::new_at(path, &prefix, bytes, change.mode)?,
+                };
+                staged.push((*change, new));
+            }
+            for (change, new) in staged {
                 // Once more: that took a while.
                 self.check(id, change)?;
-                staged.commit()?;
+                new.commit()?;
+            }
+            // Last, so that at every moment the bytes of a renamed file are in the tree.
+            for (change, path, _) in writes.iter().filter(|(_, _, after)| after.is_none()) {
+                self.check(id, change)?;
+                remove(path, &self.journal.root)?;
             }
             Ok(())
         };
         if let Err(error) = swap() {
             self.put_back(files)?;
+            self.sweep(intent, files);
             store.settle(intent, false)?;
             return Err(error);
         }
@@ -344,20 +354,26 @@ impl JournalWriter<'_> {
 
     /// The file holds what the change starts from.
     fn check(&self, id: EntryId, change: &FileChange) -> Result<(), JournalError> {
-        if self.hash_of(&change.path).as_ref() == Some(&change.before) {
+        if self.holds(&change.path, change.before.as_ref()) {
             return Ok(());
         }
-        let kept = self.journal.store.blob_path(&change.after);
+        let text = change.after.as_ref().or(change.before.as_ref());
+        let kept = self.journal.store.blob_path(text.map_or("", String::as_str));
         Err(JournalError::Changed { id, path: change.path.clone(), kept })
     }
 
     /// Takes back what was written of a change. Files that hold something else were changed by
     /// somebody since, and stay as they are.
     fn put_back(&self, files: &[FileChange]) -> Result<(), JournalError> {
-        for change in files {
-            if self.hash_of(&change.path).as_ref() == Some(&change.after) {
-                let before = self.journal.store.blob(&change.before)?;
-                write_atomic(&self.place(&change.path)?, &before)?;
+        let store = &self.journal.store;
+        for change in files.iter().filter(|f| self.holds(&f.path, f.after.as_ref())) {
+            let path = self.place(&change.path)?;
+            match (&change.before, &change.after) {
+                (None, _) => remove(&path, &self.journal.root)?,
+                (Some(before), None) => {
+                    Staged::new_at(&path, PREFIX, &store.blob(before)?, change.mode)?.commit()?;
+                }
+                (Some(before), Some(_)) => write_atomic(&path, &store.blob(before)?)?,
             }
         }
         Ok(())
@@ -367,7 +383,7 @@ impl JournalWriter<'_> {
     fn recover(&self) -> Result<(), JournalError> {
         let store = &self.journal.store;
         for Record { id, files, .. } in replay::unsettled(&store.records()?) {
-            let applied = files.iter().all(|f| self.hash_of(&f.path).as_ref() == Some(&f.after));
+            let applied = files.iter().all(|f| self.holds(&f.path, f.after.as_ref()));
             if !applied {
                 self.put_back(&files)?;
             }
@@ -377,7 +393,8 @@ impl JournalWriter<'_> {
         Ok(())
     }
 
-    /// Removes the temporary files that a change left beside its files.
+    /// Removes the temporary files that a change left beside its files, and directories that are empty
+    /// without them.
     fn sweep(&self, intent: EntryId, files: &[FileChange]) {
         let prefix = temporary(intent);
         for change in files {
@@ -387,33 +404,31 @@ impl JournalWriter<'_> {
                 entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
             });
             ours.for_each(|entry| drop(std::fs::remove_file(entry.path())));
-        }
-    }
-
-    fn hash_of(&self, path: &str) -> Option<String> {
-        let path = self.place(path).ok()?;
-        std::fs::read(path).ok().map(|bytes| hash(&bytes))
-    }
-
-    /// The file's real path; links that lead out of the tree are refused here too.
-    fn place(&self, path: &str) -> Result<PathBuf, JournalError> {
-        let root = &self.journal.root;
-        let workspace = Workspace::discover(root)?;
-        let inside = workspace.resolve_in_tree(path).ok();
-        match inside {
-            Some(inside) if workspace.root() == root => Ok(root.join(inside)),
-            // A repository was begun or removed around the tree since: check by hand.
-            _ => {
-                let full = root.join(path);
-                let missing = |source| WorkspaceError::Missing { path: full.clone(), source };
-                let real = full.canonicalize().map_err(missing)?;
-                if real.starts_with(root) {
-                    Ok(real)
-                } else {
-                    Err(WorkspaceError::Outside { path: full, root: root.clone() }.into())
-                }
+            if self.holds(&change.path, None) {
+                remove_empty_dirs(&path, &self.journal.root);
             }
         }
+    }
+
+    /// Whether a file holds the bytes of a hash, or is not there if none is given.
+    fn holds(&self, path: &str, wanted: Option<&String>) -> bool {
+        let Ok(path) = self.place(path) else { return false };
+        match (std::fs::read(path), wanted) {
+            (Ok(bytes), Some(wanted)) => hash(&bytes) == *wanted,
+            (Err(error), None) => error.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
+    /// The file's real path, or where it would be; links that lead out of the tree are refused here
+    /// too.
+    fn place(&self, path: &str) -> Result<PathBuf, JournalError> {
+        let tree = Workspace::at(&self.journal.root);
+        let inside = match tree.resolve_in_tree(path) {
+            Err(WorkspaceError::Missing { .. }) => tree.resolve_new(Path::new(path)),
+            found => found,
+        };
+        Ok(self.journal.root.join(inside?))
     }
 }
 

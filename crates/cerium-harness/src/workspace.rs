@@ -50,6 +50,12 @@ pub enum WorkspaceError {
         /// Root of the tree.
         root: PathBuf,
     },
+    /// There is something already where something new is wanted.
+    #[error("`{path}` exists already")]
+    Exists {
+        /// As it was given.
+        path: PathBuf,
+    },
     /// The path cannot be written as text.
     #[error("`{path}` is not a UTF-8 path")]
     NotUtf8 {
@@ -73,6 +79,13 @@ impl Workspace {
         let root = cwd_canonical.ancestors().find(|dir| dir.join(".git").exists());
         let root = root.unwrap_or(&cwd_canonical).to_owned();
         Ok(Self { root, cwd: cwd_canonical })
+    }
+
+    /// The tree with this root, whatever is around it.
+    ///
+    /// * `root`: canonical
+    pub(crate) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), cwd: root.to_owned() }
     }
 
     /// Canonical path of the root.
@@ -101,6 +114,36 @@ impl Workspace {
     /// As for `resolve`.
     pub fn resolve_in_tree(&self, given: &str) -> Result<String, WorkspaceError> {
         self.relative(Path::new(given), &self.root.join(given))
+    }
+
+    /// Turns a path given by a person, at which there is nothing yet, into one relative to the root.
+    /// Directories on the way may be missing as well.
+    ///
+    /// # Errors
+    /// `Exists`, also for a link that leads nowhere; `Outside`, git's own directory included;
+    /// `NotADirectory`, `NotUtf8`.
+    pub fn resolve_new(&self, given: &Path) -> Result<String, WorkspaceError> {
+        let path = || given.to_owned();
+        let full = self.cwd.join(given);
+        if full.symlink_metadata().is_ok() {
+            return Err(WorkspaceError::Exists { path: path() });
+        }
+        let outside = || WorkspaceError::Outside { path: path(), root: self.root.clone() };
+        // What is there and leads nowhere is a link, and nothing is made through it.
+        let above = full.ancestors().skip(1).find(|dir| dir.symlink_metadata().is_ok());
+        let dir = above.ok_or_else(outside)?;
+        let real = dir.canonicalize().map_err(|_| outside())?;
+        if !real.is_dir() {
+            return Err(WorkspaceError::NotADirectory { path: dir.to_owned() });
+        }
+        let rest = full.strip_prefix(dir).map_err(|_| outside())?;
+        let plain = rest.components().all(|part| matches!(part, Component::Normal(_)));
+        let real = real.join(rest);
+        let inside = real.strip_prefix(&self.root).ok().filter(|_| plain).ok_or_else(outside)?;
+        if inside.components().any(|part| part.as_os_str() == ".git") {
+            return Err(outside());
+        }
+        slashed(inside).ok_or_else(|| WorkspaceError::NotUtf8 { path: path() })
     }
 
     /// Whether a path from a plan or a model could be a new file of the tree: relative, without

@@ -148,6 +148,9 @@ Examples:
   cerium edit lib.rs -i 'rename the parameter to bytes' --symbol parse
   cerium edit a.ts b.ts -i 'use const' --yes --json
   cerium edit -i 'rename fetch_all to fetch_pages'
+  cerium edit --new src/cache.py -i 'a cache of the last 100 answers'
+  cerium edit src/old.py -i 'rename this file to pages.py'
+  cerium edit src/old.py -i 'delete this file'
 
 The diff is shown while it is written, then asked about: y applies it, n does not, s goes through its
 hunks. Several files are changed as one: all or none, taken back together. Without a terminal to ask
@@ -160,6 +163,9 @@ pub(crate) struct Edit {
     /// What to change, in words
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) instruction: String,
+    /// Have the files written: there are none yet
+    #[arg(long, requires = "files", conflicts_with_all = ["lines", "symbol"])]
+    pub(crate) new: bool,
     /// Only these lines may change, counted from 1, both included
     #[arg(long, value_name = "A:B", conflicts_with = "symbol")]
     pub(crate) lines: Option<Lines>,

@@ -2,12 +2,14 @@
 //! else, journalled, and written all or none.
 
 use super::error::EditError;
+use super::fate::Fate;
 use super::merge::{Clash, merge};
 use super::proposal::Proposal;
 use super::receipt::{Placed, Receipt, receipt};
-use crate::files::SourceFile;
-use crate::journal::{EntryId, Journal, JournalError, JournalWriter, Note};
+use crate::files::{FileError, SourceFile, mode};
+use crate::journal::{EntryId, Journal, JournalError, JournalWriter, Note, Write};
 use crate::syntax::{Language, count_errors};
+use crate::workspace::Workspace;
 use std::path::Path;
 
 /// Applies one proposal: see [`apply_all`].
@@ -42,7 +44,7 @@ pub fn apply_all(proposals: &[Proposal], journal: &Journal) -> Result<Vec<Receip
     let mut writes = Vec::new();
     let (mut changed, mut clashes) = (Vec::new(), Vec::new());
     for proposal in proposals {
-        let now = match proposal.file.reread() {
+        let now = match current(proposal) {
             Ok(now) => now,
             // Gone, or no text any more: a conflict, unless it cannot be said better.
             Err(error) => {
@@ -57,7 +59,7 @@ pub fn apply_all(proposals: &[Proposal], journal: &Journal) -> Result<Vec<Receip
                     made.ok_or_else(|| our_mistake("bytes outside the scope would have changed"))?,
                 );
                 let (old, new) = (now.encode(&now.text), now.encode(&placed.after));
-                writes.push((proposal.file.path.as_str(), old, new));
+                writes.push((proposal, old, new));
             }
             Err(more) => {
                 changed.push(proposal.file.path.clone());
@@ -74,8 +76,8 @@ pub fn apply_all(proposals: &[Proposal], journal: &Journal) -> Result<Vec<Receip
         }
         note(proposals, String::new(), &receipts)
     };
-    let files: Vec<(&str, &[u8], &[u8])> =
-        writes.iter().map(|(path, old, new)| (*path, old.as_slice(), new.as_slice())).collect();
+    let files: Vec<Write<'_>> =
+        writes.iter().flat_map(|(proposal, old, new)| changes(proposal, old, new)).collect();
     match writer.edit(note, &files) {
         Ok(_) => Ok(receipts),
         // Changed once more, between the look above and the write.
@@ -84,6 +86,31 @@ pub fn apply_all(proposals: &[Proposal], journal: &Journal) -> Result<Vec<Receip
         }
         Err(JournalError::File(error)) => Err(error.into()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The file as it is now.
+fn current(proposal: &Proposal) -> Result<SourceFile, FileError> {
+    if proposal.fate != Fate::Make {
+        return proposal.file.reread();
+    }
+    Workspace::at(&proposal.file.root).resolve_new(Path::new(&proposal.file.path))?;
+    Ok(proposal.file.clone())
+}
+
+/// What a proposal does to files.
+///
+/// * `old`, `new`: the bytes of its file, before and after
+fn changes<'c>(proposal: &'c Proposal, old: &'c [u8], new: &'c [u8]) -> Vec<Write<'c>> {
+    let SourceFile { path, real, .. } = &proposal.file;
+    let write = |path, before, after, mode| Write { path, before, after, mode };
+    match &proposal.fate {
+        Fate::Change => vec![write(path, Some(old), Some(new), None)],
+        Fate::Make => vec![write(path, None, Some(new), None)],
+        Fate::Delete => vec![write(path, Some(old), None, mode(real))],
+        Fate::Rename(to) => {
+            vec![write(to, None, Some(new), mode(real)), write(path, Some(old), None, mode(real))]
+        }
     }
 }
 
@@ -96,6 +123,10 @@ pub fn draft_receipt(proposal: &Proposal) -> Option<Receipt> {
 fn place(proposal: &Proposal, now: &SourceFile) -> Result<Placed, Vec<Clash>> {
     if now.text == proposal.file.text {
         return Ok(Placed::as_made(proposal));
+    }
+    if proposal.fate == Fate::Delete {
+        // Somebody still works on it.
+        return Err(Vec::new());
     }
     let merged = merge(proposal, &now.text)?;
     let language = Language::of(Path::new(&proposal.file.path));
@@ -138,10 +169,10 @@ fn keep(
         (file.encode(&file.text), file.encode(&proposal.after))
     };
     let texts: Vec<(Vec<u8>, Vec<u8>)> = proposals.iter().map(bytes).collect();
-    let files: Vec<(&str, &[u8], &[u8])> = proposals
+    let files: Vec<Write<'_>> = proposals
         .iter()
         .zip(&texts)
-        .map(|(proposal, (old, new))| (proposal.file.path.as_str(), old.as_slice(), new.as_slice()))
+        .flat_map(|(proposal, (old, new))| changes(proposal, old, new))
         .collect();
     writer.keep(note(proposals, reason.to_owned(), &receipts), &files)
 }

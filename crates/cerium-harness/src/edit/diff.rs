@@ -35,6 +35,17 @@ pub fn unified(path: &str, old: &str, new: &str) -> String {
     texts(old, new).unified_diff().context_radius(3).header(&a, &b).to_string()
 }
 
+/// The same for a file that may come or go.
+pub(crate) fn of_file(path: &str, old: Option<&str>, new: Option<&str>) -> String {
+    let name = |side: &str, text: Option<&str>| match text {
+        Some(_) => format!("{side}/{path}"),
+        None => "/dev/null".to_owned(),
+    };
+    let (a, b) = (name("a", old), name("b", new));
+    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+    texts(old, new).unified_diff().context_radius(3).header(&a, &b).to_string()
+}
+
 /// Lines added and removed.
 pub fn counts(old: &str, new: &str) -> (usize, usize) {
     let diff = texts(old, new);

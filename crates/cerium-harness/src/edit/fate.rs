@@ -28,40 +28,40 @@ pub enum Fate {
 
 impl Fate {
     /// What an instruction wants of a whole file, if that is all that it wants: `delete this file`,
-    /// `rename this file to x.py`. A path with a slash begins at the root of the tree, another is one in
+    /// `rename old.py to x.py`. A path with a slash begins at the root of the tree, another is one in
     /// the file's own folder.
     ///
     /// * `path`: of the file, relative to the root
-    pub(super) fn asked_for(instruction: &str, path: &str) -> Option<Self> {
+    pub(crate) fn asked_for(instruction: &str, path: &str) -> Option<Self> {
         let around = ['`', '\'', '"'];
-        let words: Vec<&str> =
-            instruction.split_whitespace().map(|w| w.trim_matches(around)).collect();
+        let words: Vec<&str> = instruction
+            .split_whitespace()
+            .map(|word| word.trim_end_matches('.').trim_matches(around))
+            .collect();
         let is = |word: &str, any: &[&str]| any.iter().any(|one| word.eq_ignore_ascii_case(one));
         let words = match words.split_first() {
             Some((first, rest)) if is(first, &["please"]) => rest,
             _ => &words,
         };
-        let (verb, this, file, rest) = match words {
-            [verb, this, file, rest @ ..] => (*verb, *this, file.trim_end_matches('.'), rest),
-            _ => return None,
+        let (verb, mut rest) = words.split_first()?;
+        let mut skip = |any: &[&str]| {
+            let found = rest.first().is_some_and(|word| is(word, any));
+            rest = &rest[usize::from(found)..];
+            found
         };
-        if !is(this, &["this", "the"]) || !is(file, &["file"]) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let this_file = skip(&["this", "the"]) & skip(&["file"]);
+        // `delete this file`, or `delete` and the file's own name.
+        if !(this_file | skip(&[path, name])) {
             return None;
         }
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let rest = match rest.split_first() {
-            Some((named, rest)) if *named == path || *named == name => rest,
-            _ => rest,
-        };
         match rest {
             [] if is(verb, &["delete", "remove"]) => Some(Self::Delete),
             [to, new] if is(verb, &["rename", "move"]) && is(to, &["to", "into", "as"]) => {
-                let new =
-                    new.trim_end_matches(around).trim_end_matches('.').trim_end_matches(around);
                 let beside = path.strip_suffix(name).unwrap_or_default();
                 let new = match new.strip_suffix('/') {
                     Some(dir) => format!("{dir}/{name}"),
-                    None if new.contains('/') => new.to_owned(),
+                    None if new.contains('/') => (*new).to_owned(),
                     None if new.contains('.') => format!("{beside}{new}"),
                     // `rename the file to something better` names no file.
                     None => return None,
@@ -129,6 +129,9 @@ mod tests {
             ("delete this file", Some(Fate::Delete)),
             ("Please remove the file.", Some(Fate::Delete)),
             ("delete the file `old.py`", Some(Fate::Delete)),
+            ("Delete `src/old.py`.", Some(Fate::Delete)),
+            ("rename old.py to new.py", rename("src/new.py")),
+            ("remove old", None),
             ("delete the file other.py", None),
             ("delete this file and its tests", None),
             ("delete the function", None),

@@ -88,6 +88,16 @@ impl Proposal {
                 _ => groups.push(vec![part]),
             }
         }
+        if groups.is_empty() && self.fate.is_whole() {
+            // Something to take or leave, though no line changes.
+            let line = LineEvent::Keep { line: 1, text: self.title() };
+            return vec![Hunk {
+                line_before: 1,
+                line_after: 1,
+                lines: vec![line],
+                parts: Vec::new(),
+            }];
+        }
         groups.into_iter().map(|parts| self.hunk(parts)).collect()
     }
 
@@ -102,6 +112,9 @@ impl Proposal {
     ///
     /// * `hunks`: of this proposal, whole or split, in any order
     pub fn take(&self, hunks: &[Hunk]) -> Option<Self> {
+        if self.fate.is_whole() {
+            return (!hunks.is_empty()).then(|| self.clone());
+        }
         let all = self.parts();
         let taken = |part: &&Part| hunks.iter().any(|hunk| hunk.parts.contains(part));
         let changes: Vec<Change> =

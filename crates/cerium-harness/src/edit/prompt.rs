@@ -4,7 +4,7 @@
 //! the instruction last.
 
 use super::reply::{Expected, Part, fence_for, marker};
-use super::scope::Region;
+use super::scope::{Region, Scope};
 use super::strategy::{Format, Strategy};
 use super::view::View;
 use super::written::Written;
@@ -160,6 +160,59 @@ pub(crate) fn build(
     }
 }
 
+/// Builds the prompt for a file that is not there yet.
+///
+/// * `view`: of the empty text
+/// * `related`: excerpts of the tree
+pub(crate) fn new_file(
+    view: &View<'_>,
+    path: &str,
+    guide: Option<&str>,
+    related: &str,
+    instruction: &str,
+    strategy: &Strategy,
+) -> Prompt {
+    let mut cuts = Vec::new();
+    let mut user = String::new();
+    if let Some(guide) = guide {
+        cuts.push((0, "AGENTS.md"));
+        let _ = write!(user, "Conventions of this project:\n{guide}\n\n");
+    }
+    if !related.is_empty() {
+        cuts.push((user.len(), "excerpts"));
+        let _ = write!(user, "Excerpts of this project:\n\n{related}\n");
+    }
+    cuts.push((user.len(), INSTRUCTION));
+    let _ = write!(
+        user,
+        "Write the new file `{path}`.\n\n{}\n\nReply with the whole file in one code block and \
+         nothing else.",
+        instruction.trim()
+    );
+    let fence = fence_for(&related.lines().collect::<Vec<_>>());
+    let tag = view.language.map_or("", Language::tag);
+    let prefix = if strategy.start_in_fence { format!("{fence}{tag}\n") } else { String::new() };
+    Prompt {
+        system: strategy.system.clone(),
+        user,
+        parts: cuts,
+        stop: if prefix.is_empty() { Vec::new() } else { vec![format!("\n{fence}")] },
+        prefix,
+        expected: Expected {
+            format: Format::Rewrite,
+            parts: vec![Part::default()],
+            cut: false,
+            comments_may_go: true,
+        },
+        regions: Scope::whole(view).regions,
+        dedents: vec![String::new()],
+        shown: String::new(),
+        predicted: String::new(),
+        heads: vec![None],
+        fence,
+    }
+}
+
 /// The lines of all regions, each behind its head.
 fn laid_out(heads: &[Option<String>], regions: impl Iterator<Item = Vec<String>>) -> Vec<String> {
     heads
@@ -211,8 +264,9 @@ impl Prompt {
             cerium: Extensions {
                 prefix: self.prefix.clone(),
                 stop: self.stop.clone(),
-                // The fence is written too.
-                prediction: Some(format!("{}\n{}", self.predicted, self.fence)),
+                // The fence is written too. Of a new file nothing is known.
+                prediction: (!self.predicted.is_empty())
+                    .then(|| format!("{}\n{}", self.predicted, self.fence)),
                 parts,
                 ..Extensions::default()
             },

@@ -1,7 +1,8 @@
 //! An edit that was made but not yet applied, and what is told on the way to it.
 
 use super::candidates::Chosen;
-use super::diff::LineEvent;
+use super::diff::{self, LineEvent};
+use super::fate::Fate;
 use super::scope::Scope;
 use super::splice::Change;
 use crate::files::SourceFile;
@@ -77,6 +78,8 @@ impl Stats {
 pub struct Proposal {
     /// The file as it was read.
     pub file: SourceFile,
+    /// What becomes of it.
+    pub fate: Fate,
     /// What was asked for.
     pub instruction: String,
     /// What changes, in bytes of the file's text; all of it inside the scope.
@@ -104,11 +107,29 @@ pub struct Proposal {
 impl Proposal {
     /// The edit as a unified diff.
     pub fn diff(&self) -> String {
-        super::diff::unified(&self.file.path, &self.file.text, &self.after)
+        let (path, before, after) = (&self.file.path, self.file.text.as_str(), self.after.as_str());
+        match &self.fate {
+            Fate::Change => diff::unified(path, before, after),
+            Fate::Make => diff::of_file(path, None, Some(after)),
+            Fate::Delete => diff::of_file(path, Some(before), None),
+            // In git's words.
+            Fate::Rename(to) => format!("rename from {path}\nrename to {to}\n"),
+        }
+    }
+
+    /// The file, and what becomes of it if that is more than a change, for people.
+    pub fn title(&self) -> String {
+        let path = &self.file.path;
+        match &self.fate {
+            Fate::Change => path.clone(),
+            Fate::Make => format!("{path} (new)"),
+            Fate::Delete => format!("{path} (deleted)"),
+            Fate::Rename(to) => format!("{path} -> {to}"),
+        }
     }
 
     /// Lines added and removed.
     pub fn counts(&self) -> (usize, usize) {
-        super::diff::counts(&self.file.text, &self.after)
+        diff::counts(&self.file.text, &self.after)
     }
 }

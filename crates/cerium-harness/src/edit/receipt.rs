@@ -1,6 +1,7 @@
 //! What can be proven of an edit afterwards.
 
 use super::candidates::Chosen;
+use super::fate::Fate;
 use super::proposal::{Proposal, Route};
 use super::scope::Scope;
 use super::splice::{Change, outside};
@@ -28,6 +29,9 @@ pub struct Receipt {
     pub undo: Option<EntryId>,
     /// The file, relative to the root of its tree.
     pub file: String,
+    /// What becomes of it.
+    #[serde(default, skip_serializing_if = "Fate::is_change")]
+    pub fate: Fate,
     /// How the edit came about.
     pub route: Route,
     /// Model that wrote it; empty on the direct route.
@@ -118,6 +122,7 @@ pub(super) fn receipt(proposal: &Proposal, placed: &Placed) -> Option<Receipt> {
     (before.len() as i64 + shift == after.len() as i64).then(|| Receipt {
         undo: None,
         file: proposal.file.path.clone(),
+        fate: proposal.fate.clone(),
         route: proposal.route,
         model: proposal.model.clone(),
         chosen: proposal.chosen,

@@ -22,6 +22,9 @@ use std::ops::ControlFlow;
 /// Tokens an answer may have beyond twice those of the code it replaces.
 const MARGIN_TOKENS: usize = 256;
 
+/// Tokens of a new file.
+const NEW_FILE_TOKENS_MAX: usize = 2_048;
+
 /// Called with what happens; `Break` cancels.
 pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
@@ -37,6 +40,8 @@ pub(crate) struct Run<'r> {
     pub(crate) style: &'r Style,
     /// What the project asks of changes.
     pub(crate) guide: Option<&'r str>,
+    /// What of the tree a new file has to do with; absent where there is a file.
+    pub(crate) related: Option<&'r str>,
     pub(crate) stats: Stats,
 }
 
@@ -198,15 +203,25 @@ impl Run<'_> {
             let comments = pieces.iter().any(|p| p.lower().starts_with("comment"))
                 || pieces.iter().any(|p| p.is(&["remove", "delete", "drop", "rewrite"]));
             let view = self.view;
-            let mut prompt = prompt::build(
-                view,
-                self.path,
-                self.guide,
-                group,
-                self.instruction,
-                comments,
-                strategy,
-            );
+            let mut prompt = match self.related {
+                Some(related) => prompt::new_file(
+                    view,
+                    self.path,
+                    self.guide,
+                    related,
+                    self.instruction,
+                    strategy,
+                ),
+                None => prompt::build(
+                    view,
+                    self.path,
+                    self.guide,
+                    group,
+                    self.instruction,
+                    comments,
+                    strategy,
+                ),
+            };
             if let Some(written) = self.written {
                 prompt.expect(written);
             }
@@ -271,7 +286,11 @@ impl Run<'_> {
             return Err(EditError::TooLong { needed: n_prompt + needed, available });
         }
         let n_instruction = self.backend.count_tokens(self.instruction);
-        let limit = (2 * n_shown + n_instruction + MARGIN_TOKENS).min(available);
+        let usual = match self.related {
+            Some(_) => NEW_FILE_TOKENS_MAX,
+            None => 2 * n_shown + n_instruction + MARGIN_TOKENS,
+        };
+        let limit = usual.min(available);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let mut request = prompt.request(&model.name, earlier, limit, strategy);
         if strategy.candidates > 1 {

@@ -1,4 +1,5 @@
-//! Replacing a file in one step: at every moment the path holds the old bytes or the new ones.
+//! Making, replacing and removing a file in one step: at every moment the path holds all of the old
+//! bytes or all of the new ones.
 
 use super::FileError;
 use std::fs::{File, Metadata, OpenOptions};
@@ -33,6 +34,8 @@ pub(crate) const PREFIX: &str = ".cerium-";
 pub(crate) struct Staged<'p> {
     path: &'p Path,
     new: NamedTempFile,
+    /// Whether there is no file yet.
+    makes: bool,
 }
 
 impl<'p> Staged<'p> {
@@ -41,6 +44,25 @@ impl<'p> Staged<'p> {
     /// * `prefix`: how the name of the temporary file begins
     pub(crate) fn beside(path: &'p Path, prefix: &str, bytes: &[u8]) -> Result<Self, FileError> {
         Self::filled(path, prefix, |file| file.write_all(bytes)).map_err(|e| failed(path, e))
+    }
+
+    /// Writes and syncs the bytes of a file that is to be made, and makes the directories above it.
+    ///
+    /// * `mode`: permissions; if absent, those of any new file
+    pub(crate) fn new_at(
+        path: &'p Path,
+        prefix: &str,
+        bytes: &[u8],
+        mode: Option<u32>,
+    ) -> Result<Self, FileError> {
+        let stage = || {
+            std::fs::create_dir_all(dir(path))?;
+            let mut new = new_file(prefix, dir(path), mode)?;
+            new.write_all(bytes)?;
+            new.as_file().sync_all()?;
+            Ok(Self { path, new, makes: true })
+        };
+        stage().map_err(|error| failed(path, error))
     }
 
     /// `fill` writes them, or fails in the middle of it.
@@ -55,15 +77,70 @@ impl<'p> Staged<'p> {
         fill(new.as_file_mut())?;
         keep_owner_and_mode(new.as_file(), &old)?;
         new.as_file().sync_all()?;
-        Ok(Self { path, new })
+        Ok(Self { path, new, makes: false })
     }
 
-    /// Puts them in the file's place, in one step.
+    /// Puts them in the file's place, in one step. A file that is made takes the place of nothing.
     pub(crate) fn commit(self) -> Result<(), FileError> {
-        self.new.persist(self.path).map_err(|error| failed(self.path, error.error))?;
+        let done = if self.makes {
+            self.new.persist_noclobber(self.path)
+        } else {
+            self.new.persist(self.path)
+        };
+        done.map_err(|error| failed(self.path, error.error))?;
         sync_dir(dir(self.path));
         Ok(())
     }
+}
+
+/// Removes a file, and the directories above it that hold nothing else, up to the root of its tree.
+pub(crate) fn remove(path: &Path, root: &Path) -> Result<(), FileError> {
+    std::fs::remove_file(path).map_err(|error| failed(path, error))?;
+    sync_dir(dir(path));
+    remove_empty_dirs(path, root);
+    Ok(())
+}
+
+/// Removes the directories above a path that is gone, as far as they are empty.
+pub(crate) fn remove_empty_dirs(path: &Path, root: &Path) {
+    let inside = |above: &&Path| above.starts_with(root) && *above != root;
+    for above in path.ancestors().skip(1).take_while(inside) {
+        match std::fs::remove_dir(above) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => break,
+            _ => {}
+        }
+    }
+}
+
+/// The permissions of a file, as a file that takes its place gets them.
+#[cfg(unix)]
+pub(crate) fn mode(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(std::fs::metadata(path).ok()?.permissions().mode() & 0o7777)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn mode(_: &Path) -> Option<u32> {
+    None
+}
+
+#[cfg(unix)]
+fn new_file(prefix: &str, dir: &Path, mode: Option<u32>) -> io::Result<NamedTempFile> {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    let mut builder = tempfile::Builder::new();
+    // The process's umask takes from it what it takes from every new file.
+    builder.prefix(prefix).permissions(Permissions::from_mode(0o666));
+    let new = builder.tempfile_in(dir)?;
+    if let Some(mode) = mode {
+        new.as_file().set_permissions(Permissions::from_mode(mode))?;
+    }
+    Ok(new)
+}
+
+#[cfg(not(unix))]
+fn new_file(prefix: &str, dir: &Path, _: Option<u32>) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(prefix).tempfile_in(dir)
 }
 
 fn dir(path: &Path) -> &Path {

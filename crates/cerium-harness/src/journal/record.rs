@@ -20,20 +20,44 @@ pub struct Note {
     pub receipts: Vec<serde_json::Value>,
 }
 
-/// One file's change, by the hashes of its bytes.
+/// One file's change, by the hashes of its bytes. A file that is renamed is two changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChange {
     /// Path relative to the root of the tree, with `/`.
     pub path: String,
-    /// SHA-256 of the bytes before.
-    pub before: String,
-    /// SHA-256 of the bytes after.
-    pub after: String,
+    /// SHA-256 of the bytes before; absent when there was no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// SHA-256 of the bytes after; absent when there is no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Permissions of a file that comes or goes, where they are not those of any new file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+}
+
+/// What a transaction does to one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'w> {
+    /// Path relative to the root of the tree.
+    pub path: &'w str,
+    /// The bytes it must hold; absent when there must be nothing.
+    pub before: Option<&'w [u8]>,
+    /// The bytes it is to hold; absent when it is to go.
+    pub after: Option<&'w [u8]>,
+    /// As in [`FileChange`].
+    pub mode: Option<u32>,
 }
 
 impl FileChange {
+    /// The hashes of its texts.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        [&self.before, &self.after].into_iter().flatten().map(String::as_str)
+    }
+
     pub(super) fn reversed(&self) -> Self {
-        Self { path: self.path.clone(), before: self.after.clone(), after: self.before.clone() }
+        let (before, after) = (self.after.clone(), self.before.clone());
+        Self { before, after, ..self.clone() }
     }
 }
 

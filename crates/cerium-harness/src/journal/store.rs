@@ -149,8 +149,8 @@ impl Store {
         let (mut n_entries, mut bytes) = (0, 0);
         let mut seen = HashSet::new();
         for record in records.iter().rev() {
-            for hash in record.files.iter().flat_map(|f| [&f.before, &f.after]) {
-                if seen.insert(hash.as_str()) {
+            for hash in record.files.iter().flat_map(FileChange::texts) {
+                if seen.insert(hash) {
                     bytes += size(hash);
                 }
             }
@@ -177,7 +177,7 @@ impl Store {
     ) -> Result<(), JournalError> {
         let dir = self.dir.join("texts");
         let kept = records.iter().filter(|r| r.id >= keep_from).flat_map(|r| &r.files);
-        let named: HashSet<&str> = kept.flat_map(|f| [f.before.as_str(), &f.after]).collect();
+        let named: HashSet<&str> = kept.flat_map(FileChange::texts).collect();
         for entry in fs::read_dir(&dir).map_err(failed("read", &dir))?.flatten() {
             let name = entry.file_name();
             // A text stored a moment ago for the edit about to be journalled has no record yet.

@@ -3,6 +3,11 @@
 use super::*;
 use std::fs;
 
+fn write<'w>(path: &'w str, before: Option<&'w str>, after: Option<&'w str>) -> Write<'w> {
+    let bytes = |text: Option<&'w str>| text.map(str::as_bytes);
+    Write { path, before: bytes(before), after: bytes(after), mode: None }
+}
+
 struct Tree {
     root: tempfile::TempDir,
     state: tempfile::TempDir,
@@ -26,8 +31,35 @@ impl Tree {
 
     fn edit(&self, before: &str, after: &str) -> Result<EntryId, JournalError> {
         let note = |_| Note { instruction: format!("{before} -> {after}"), ..Note::default() };
-        let files = [("f", before.as_bytes(), after.as_bytes())];
+        let files = [write("f", Some(before), Some(after))];
         self.journal().lock()?.edit(note, &files)
+    }
+
+    /// One transaction of several files.
+    fn change(&self, files: &[Write<'_>]) -> Result<EntryId, JournalError> {
+        self.journal().lock()?.edit(|_| Note::default(), files)
+    }
+
+    /// Every file and directory of the tree but git's, in order, with texts.
+    fn files(&self) -> Vec<String> {
+        fn visit(dir: &Path, root: &Path, found: &mut Vec<String>) {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(root).unwrap().display().to_string();
+                match fs::read_to_string(&path) {
+                    Ok(text) => found.push(format!("{name}: {text}")),
+                    Err(_) if name == ".git" => {}
+                    Err(_) => {
+                        found.push(format!("{name}/"));
+                        visit(&path, root, found);
+                    }
+                }
+            }
+        }
+        let mut found = Vec::new();
+        visit(self.root.path(), self.root.path(), &mut found);
+        found.sort();
+        found
     }
 
     fn states(&self) -> Vec<EntryState> {
@@ -104,7 +136,8 @@ fn dies_after(n: usize) -> Tree {
     tree.edit("one", "two").unwrap();
     let journal = tree.journal();
     let store = &journal.store;
-    let change = FileChange { path: "f".to_owned(), before: hash(b"two"), after: hash(b"three") };
+    let (before, after) = (Some(hash(b"two")), Some(hash(b"three")));
+    let change = FileChange { path: "f".to_owned(), before, after, mode: None };
     let steps: [&dyn Fn(); 4] = [
         &|| drop(store.put_blob(b"three").unwrap()),
         &|| {
@@ -149,7 +182,7 @@ fn a_crash_between_two_files_goes_back_to_none() {
     let journal = tree.journal();
     {
         let writer = journal.lock().unwrap();
-        let files: [(&str, &[u8], &[u8]); 2] = [("f", b"one", b"two"), ("g", b"g1", b"g2")];
+        let files = [write("f", Some("one"), Some("two")), write("g", Some("g1"), Some("g2"))];
         let changes = writer.keep_texts(&files).unwrap();
         journal.store.append(1, Op::Edit { note: Note::default() }, changes).unwrap();
         fs::write(tree.root.path().join("f"), "two").unwrap();
@@ -157,6 +190,111 @@ fn a_crash_between_two_files_goes_back_to_none() {
     drop(journal.lock().unwrap());
     assert_eq!((tree.text().as_str(), fs::read_to_string(&g).unwrap().as_str()), ("one", "g1"));
     assert_eq!(tree.states(), [EntryState::NotApplied]);
+}
+
+/// Makes a file in folders that are not there, changes one, renames one out of a folder of its own.
+const MOVES: [(&str, Option<&str>, Option<&str>); 4] = [
+    ("new/deep/a", None, Some("made")),
+    ("f", Some("one"), Some("two")),
+    ("g", None, Some("moved")),
+    ("old/g", Some("moved"), None),
+];
+
+fn moves() -> (Tree, Vec<String>, Vec<String>) {
+    let tree = Tree::new();
+    fs::create_dir(tree.root.path().join("old")).unwrap();
+    fs::write(tree.root.path().join("old/g"), "moved").unwrap();
+    let before = ["f: one", "old/", "old/g: moved"].map(str::to_owned).to_vec();
+    let after = ["f: two", "g: moved", "new/", "new/deep/", "new/deep/a: made"];
+    assert_eq!(tree.files(), before);
+    (tree, before, after.map(str::to_owned).to_vec())
+}
+
+#[test]
+fn files_are_made_renamed_and_deleted_in_one_step_and_back() {
+    let (tree, before, after) = moves();
+    tree.change(&MOVES.map(|(path, old, new)| write(path, old, new))).unwrap();
+    assert_eq!(tree.files(), after);
+    let journal = tree.journal();
+    let diffs = journal.diffs(&journal.log().unwrap()[0]).unwrap();
+    assert_eq!(
+        diffs[0],
+        "--- /dev/null\n+++ b/new/deep/a\n@@ -0,0 +1 @@\n+made\n\\ No newline at end of file\n"
+    );
+    assert!(diffs[3].starts_with("--- a/old/g\n+++ /dev/null\n"), "{}", diffs[3]);
+    for _ in 0..2 {
+        journal.undo(None).unwrap();
+        assert_eq!(tree.files(), before);
+        journal.redo().unwrap();
+        assert_eq!(tree.files(), after);
+    }
+    fs::write(tree.root.path().join("new/deep/a"), "mine").unwrap();
+    assert!(matches!(journal.undo(None), Err(JournalError::Changed { .. })));
+    assert!(tree.files().contains(&"new/deep/a: mine".to_owned()), "what I wrote is not deleted");
+}
+
+#[test]
+fn a_crash_at_any_file_of_a_transaction_goes_back_to_none() {
+    for n in 0..=MOVES.len() {
+        let (tree, before, after) = moves();
+        let journal = tree.journal();
+        let writer = journal.lock().unwrap();
+        let changes =
+            writer.keep_texts(&MOVES.map(|(path, old, new)| write(path, old, new))).unwrap();
+        journal.store.append(1, Op::Edit { note: Note::default() }, changes).unwrap();
+        // Directories and a temporary file are there before any file is.
+        let root = tree.root.path();
+        fs::create_dir_all(root.join("new/deep")).unwrap();
+        fs::write(root.join("new/deep").join(format!("{}x", temporary(1))), "ma").unwrap();
+        for (path, _, new) in MOVES.iter().take(n) {
+            match new {
+                Some(text) => fs::write(root.join(path), text).unwrap(),
+                None => fs::remove_file(root.join(path)).unwrap(),
+            }
+        }
+        drop(writer);
+        drop(journal.lock().unwrap());
+        let want = if n == MOVES.len() { after } else { before };
+        assert_eq!(tree.files(), want, "after {n} files");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_come_back_with_their_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::new();
+    let path = tree.root.path().join("f");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+    tree.change(&[Write { mode: Some(0o750), ..write("f", Some("one"), None) }]).unwrap();
+    assert!(!path.exists());
+    tree.journal().undo(None).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_leads_elsewhere_or_is_taken_stays_as_it_is_and_so_does_all_else() {
+    let tree = Tree::new();
+    let root = tree.root.path();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(root.join("taken"), "mine").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), root.join("door")).unwrap();
+    std::os::unix::fs::symlink(root.join("nowhere"), root.join("dangling")).unwrap();
+    for path in ["taken", "../x", "a/../../x", "door/x", "dangling", "dangling/x", "f/x", ".git/x"]
+    {
+        let files = [write("f", Some("one"), Some("two")), write(path, None, Some("new"))];
+        tree.change(&files).unwrap_err();
+        assert_eq!(
+            (tree.text().as_str(), fs::read_to_string(root.join("taken")).unwrap().as_str()),
+            ("one", "mine"),
+            "{path}"
+        );
+    }
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(root.join(".git")).unwrap().count(), 0);
+    assert!(!root.join("nowhere").exists());
+    assert!(tree.states().is_empty(), "nothing was begun");
 }
 
 #[test]
@@ -185,7 +323,7 @@ fn kept_edits_are_shown_and_never_undone() {
     let tree = Tree::new();
     let journal = tree.journal();
     let note = Note { reason: "the file changed".to_owned(), ..Note::default() };
-    journal.lock().unwrap().keep(note, &[("f", b"old", b"new")]).unwrap();
+    journal.lock().unwrap().keep(note, &[write("f", Some("old"), Some("new"))]).unwrap();
     assert_eq!(tree.states(), [EntryState::NotApplied]);
     assert!(matches!(journal.undo(None), Err(JournalError::NothingToUndo)));
     assert_eq!(fs::read_to_string(journal.text_path(&hash(b"new"))).unwrap(), "new");

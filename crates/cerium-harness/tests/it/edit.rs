@@ -8,6 +8,7 @@ mod direct;
 mod files;
 mod hunks;
 mod places;
+mod whole;
 
 use crate::support::Scripted;
 use cerium_harness::edit::{EditError, EditRequest, Progress, Proposal, plan_edit, run_edit};

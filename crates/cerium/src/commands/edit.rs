@@ -18,13 +18,14 @@ use crate::output::{self, BOLD, DIM, GREEN, Output};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
-    Chosen, EditError, EditRequest, FileChoice, Format, Picked, Prepared, Progress, Proposal,
+    Chosen, EditError, EditRequest, Fate, FileChoice, Format, Picked, Prepared, Progress, Proposal,
     Reason, Receipt, Route, Scope, Strategy, apply_all, draft_receipt, find_files, pick_file,
     plan_edit, run_edit, warm,
 };
-use cerium_harness::files::SourceFile;
+use cerium_harness::files::{FileError, SourceFile};
 use cerium_harness::journal::Journal;
 use cerium_harness::lines::LineSpan;
+use cerium_harness::workspace::WorkspaceError;
 use choose::choose;
 pub(crate) use report::{FileReport, places, print};
 use std::ops::ControlFlow;
@@ -70,6 +71,7 @@ pub(crate) fn run(context: &Context, args: &Edit) -> Result<Exit> {
         lines: args.lines.as_ref().map(|lines| lines.0),
         symbol: args.symbol.clone(),
         strategy: strategy.clone(),
+        fate: if args.new { Fate::Make } else { Fate::Change },
         ..EditRequest::new(path, args.instruction.clone())
     };
     let (files, backend) = match args.files.as_slice() {
@@ -83,6 +85,20 @@ pub(crate) fn run(context: &Context, args: &Edit) -> Result<Exit> {
         print(&reports)?;
     }
     Ok(worst(&reports))
+}
+
+/// A file that is there, or is not, where the other was meant.
+fn about_new(error: EditError) -> anyhow::Error {
+    let hint = match &error {
+        EditError::File(FileError::Place(WorkspaceError::Missing { .. })) => {
+            "--new has a file written that is not there yet"
+        }
+        EditError::File(FileError::Place(WorkspaceError::Exists { .. })) => {
+            "without --new it is changed"
+        }
+        _ => return error.into(),
+    };
+    advice(output::chain(&error.into()), hint)
 }
 
 /// The files that an instruction is about, and the model if it had to be asked.
@@ -134,7 +150,7 @@ pub(crate) fn edit(
     journal.recover()?;
     let mut all: Vec<Prepared> = Vec::new();
     for request in requests {
-        let prepared = plan_edit(&tree.workspace, request)?;
+        let prepared = plan_edit(&tree.workspace, request).map_err(about_new)?;
         if let Some(other) = all.first().filter(|other| other.file.root != prepared.file.root) {
             let paths = [other, &prepared].map(|prepared| prepared.file.real.clone());
             return Err(EditError::SeveralTrees { paths }.into());
@@ -315,7 +331,8 @@ impl Together<'_> {
     /// The last lines of a file: what was done and what it took.
     fn sum_up(&self, proposal: &Proposal, stats: &Stats, receipt: Option<&Receipt>) {
         let (added, removed) = proposal.counts();
-        let path = output::printable(&proposal.file.path);
+        let title = proposal.title();
+        let path = output::printable(&title);
         let undo = receipt.and_then(|receipt| receipt.undo);
         let merged = receipt.is_some_and(|receipt| receipt.merged);
         let merged = if merged { ", merged with what changed meanwhile," } else { "" };

@@ -191,3 +191,33 @@ fn a_rename_without_a_file_goes_to_all_that_hold_the_name() {
     }
     world.run(&["undo"]).ok().says("of calc.py other.py");
 }
+
+#[test]
+fn a_file_is_renamed_and_deleted_when_it_is_said_and_comes_back() {
+    let world = World::new();
+    let ran = world.run(&["edit", "calc.py", "-i", "move this file to lib/", "--yes"]).ok();
+    insta::assert_snapshot!(ran.stdout, @r"
+    rename from calc.py
+    rename to lib/calc.py
+    ");
+    ran.says("calc.py -> lib/calc.py +0 -0 applied as edit 1");
+    assert_eq!(world.read("lib/calc.py"), CALC.as_bytes());
+    let ran = world.run(&["edit", "lib/calc.py", "-i", "delete this file", "--yes"]).ok();
+    assert!(ran.stdout.starts_with("--- a/lib/calc.py\n+++ /dev/null\n"), "{ran:#?}");
+    assert!(!world.tree().join("lib").exists());
+    world.run(&["undo"]).ok();
+    world.run(&["undo"]).ok();
+    assert_eq!(world.read("calc.py"), CALC.as_bytes());
+    assert_eq!(std::fs::read_dir(world.tree()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_new_file_has_to_be_asked_for_and_must_not_be_there() {
+    let world = World::new();
+    let ran = world.run(&["edit", "none.py", "-i", "x"]).exits(2);
+    ran.says("cannot find `none.py`").says("hint: --new has a file written that is not there yet");
+    let ran = world.run(&["edit", "calc.py", "-i", "x", "--new"]).exits(2);
+    ran.says("`calc.py` exists already").says("hint: without --new it is changed");
+    world.run(&["edit", "../x.py", "-i", "x", "--new"]).exits(2).says("outside the tree");
+    assert_eq!(world.n_edits(), 0);
+}

@@ -1,9 +1,10 @@
-//! An edit of many files whose process is killed at any moment: afterwards the tree holds all of
-//! it or nothing.
+//! An edit of many files, or their removal to another folder, whose process is killed at any moment:
+//! afterwards the tree holds all of it or nothing.
 
 use crate::world::{CALC, World};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,11 +27,14 @@ fn before(n: usize) -> (String, u32) {
     }
 }
 
-fn edit(world: &World) -> Command {
+/// Changes of all files, and renames of all into a folder that is not there.
+const EDITS: [&str; 2] = ["rename area to surface", "move this file to moved/"];
+
+fn edit(world: &World, instruction: &str) -> Command {
     let names: Vec<String> = (0..N_FILES).map(name).collect();
     let mut args = vec!["edit"];
     args.extend(names.iter().map(String::as_str));
-    args.extend(["-i", "rename area to surface", "--yes", "--quiet"]);
+    args.extend(["-i", instruction, "--yes", "--quiet"]);
     let mut command = world.command(&args);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
@@ -39,21 +43,36 @@ fn edit(world: &World) -> Command {
 /// Whether all files are edited; fails when only some are, or anything else is off.
 #[track_caller]
 fn is_edited(world: &World) -> bool {
+    let moved = world.tree().join("moved");
     let edited: Vec<bool> = (0..N_FILES)
         .map(|n| {
             let (text, mode) = before(n);
-            let path = world.tree().join(name(n));
+            let (here, there) = (world.tree().join(name(n)), moved.join(name(n)));
+            let is_moved = there.exists();
+            assert_ne!(is_moved, here.exists(), "in one place");
+            let path = if is_moved { there } else { here };
             let now = fs::read_to_string(&path).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
             let edited = now != text;
             assert!(!edited || now == text.replace("area", "surface"), "{now}");
-            edited
+            edited || is_moved
         })
         .collect();
     assert!(edited.iter().all(|e| *e == edited[0]), "between: {edited:?}");
-    // `.git`, `calc.py` and the files: nothing was left beside them.
-    assert_eq!(fs::read_dir(world.tree()).unwrap().count(), N_FILES + 2);
+    // `.git`, `calc.py` and the files, or the folder with them: nothing was left beside them.
+    let count = |dir: &Path| fs::read_dir(dir).unwrap().count();
+    if moved.exists() {
+        assert_eq!((count(&world.tree()), count(&moved)), (3, N_FILES));
+    } else {
+        assert_eq!(count(&world.tree()), N_FILES + 2);
+    }
     edited[0]
+}
+
+/// The texts of all files, wherever they are.
+fn texts(world: &World) -> Vec<Option<Vec<u8>>> {
+    let paths = (0..N_FILES).flat_map(|n| [name(n), format!("moved/{}", name(n))]);
+    paths.map(|path| fs::read(world.tree().join(path)).ok()).collect()
 }
 
 #[test]
@@ -66,25 +85,28 @@ fn a_process_killed_at_any_moment_leaves_all_or_nothing() {
         let path = world.tree().join(name(n));
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
-    let start = Instant::now();
-    assert!(edit(&world).status().unwrap().success());
-    let whole = start.elapsed();
-    assert!(is_edited(&world));
-    world.run(&["undo"]).ok();
-    assert!(!is_edited(&world));
+    let whole = EDITS.map(|instruction| {
+        let start = Instant::now();
+        assert!(edit(&world, instruction).status().unwrap().success());
+        let whole = start.elapsed();
+        assert!(is_edited(&world));
+        world.run(&["undo"]).ok();
+        assert!(!is_edited(&world));
+        whole
+    });
 
     let (mut n_edited, mut n_recovered) = (0, 0);
     for n in 0..n_kills {
-        let mut child = edit(&world).spawn().unwrap();
+        let (instruction, whole) = (EDITS[n as usize % 2], whole[n as usize % 2]);
+        let mut child = edit(&world, instruction).spawn().unwrap();
         // All moments of a run, and some after it, in an order without a pattern.
         thread::sleep(whole * ((n * 79) % n_kills) / n_kills + Duration::from_micros(u64::from(n)));
         child.kill().unwrap();
         child.wait().unwrap();
-        let texts = || (0..N_FILES).map(|n| world.read(&name(n))).collect::<Vec<_>>();
-        let left = texts();
+        let left = texts(&world);
         // Whatever command comes next settles it.
         world.run(&["log", "--quiet"]).ok();
-        n_recovered += usize::from(left != texts());
+        n_recovered += usize::from(left != texts(&world));
         if is_edited(&world) {
             n_edited += 1;
             world.run(&["undo"]).ok();
@@ -92,6 +114,10 @@ fn a_process_killed_at_any_moment_leaves_all_or_nothing() {
         }
     }
     eprintln!("{n_kills} killed: {n_edited} edited, {n_recovered} put back");
-    assert!(edit(&world).status().unwrap().success(), "and the next edit goes on from there");
-    assert!(is_edited(&world));
+    for instruction in EDITS {
+        let status = edit(&world, instruction).status().unwrap();
+        assert!(status.success(), "and the next edit goes on from there");
+        assert!(is_edited(&world));
+        world.run(&["undo"]).ok();
+    }
 }

@@ -109,7 +109,9 @@ fn a_change_in_the_scope_is_refused_and_the_proposal_is_kept() {
     assert_eq!(desk.text(), theirs);
     let log = desk.journal().log().unwrap();
     assert_eq!(log[0].state, EntryState::NotApplied);
-    let kept = fs::read_to_string(desk.journal().text_path(&log[0].files[0].after)).unwrap();
+    let kept =
+        fs::read_to_string(desk.journal().text_path(log[0].files[0].after.as_ref().unwrap()))
+            .unwrap();
     assert_eq!(kept, proposal.after);
     assert!(error.hint().unwrap().contains("kept as edit 1"));
 }
