@@ -47,8 +47,8 @@ pub struct Planned {
 pub struct StepEdit {
     /// The step.
     pub number: usize,
-    /// Existing files to edit, relative to the root, at least one.
-    pub files: Vec<String>,
+    /// Files to edit, at least one.
+    pub files: Vec<StepFile>,
     /// Declaration to edit in the first file.
     pub symbol: Option<String>,
     /// What to do.
@@ -162,18 +162,16 @@ impl Plan {
         if step.run.is_some() {
             return Err(PlanError::IsCommand { number });
         }
-        let (new, existing): (Vec<&StepFile>, Vec<&StepFile>) =
-            step.files.iter().partition(|file| file.new);
-        let paths = |files: Vec<&StepFile>| files.into_iter().map(|f| f.path.clone()).collect();
-        if existing.is_empty() {
-            return Err(PlanError::NothingToEdit { number, files: paths(new) });
+        if step.files.is_empty() {
+            return Err(PlanError::NothingToEdit { number });
         }
         let title = step.title.trim_end_matches('.');
         let instruction = match step.detail.as_str() {
             "" => title.to_owned(),
             detail => format!("{title}. {detail}"),
         };
-        Ok(StepEdit { number, files: paths(existing), symbol: step.symbol.clone(), instruction })
+        let (files, symbol) = (step.files.clone(), step.symbol.clone());
+        Ok(StepEdit { number, files, symbol, instruction })
     }
 
     /// The command that a step runs, if it is no edit.

@@ -84,13 +84,11 @@ pub enum PlanError {
         /// The step.
         number: usize,
     },
-    /// The step names no file that an edit could change.
-    #[error("step {number} names no existing file to edit{}", new_files(.files))]
+    /// The step names no file.
+    #[error("step {number} names no file to edit")]
     NothingToEdit {
         /// The step.
         number: usize,
-        /// Files that it would create.
-        files: Vec<String>,
     },
     /// The caller broke off.
     #[error("cancelled; the plan is as it was")]
@@ -132,11 +130,4 @@ pub enum PlanError {
         /// Its file.
         path: PathBuf,
     },
-}
-
-fn new_files(files: &[String]) -> String {
-    match files {
-        [] => String::new(),
-        files => format!(" (it would create `{}`)", files.join("`, `")),
-    }
 }

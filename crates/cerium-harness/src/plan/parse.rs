@@ -4,7 +4,7 @@
 //! is also a list with headings, bold titles, bullets, other names for the fields, prose in place
 //! of fields, and chatter before and after. Nothing here knows the tree.
 
-use super::step::N_STEPS_MAX;
+use super::step::{N_STEPS_MAX, StepFile};
 
 /// Words of the form that small models copy: they say nothing.
 const FORM_TITLE: &str = "Title of the step";
@@ -26,8 +26,8 @@ pub struct Draft {
     pub number: Option<usize>,
     /// First line, without markup.
     pub title: String,
-    /// Paths from `file:` lines; those in prose are not here.
-    pub files: Vec<String>,
+    /// From `file:` lines; those in prose are not here, and which of them are new is not known.
+    pub files: Vec<StepFile>,
     /// From a `symbol:` line.
     pub symbol: Option<String>,
     /// From a `run:` line.
@@ -172,10 +172,27 @@ fn field(line: &str) -> Option<(Field, &str)> {
 fn fill(draft: &mut Draft, field: Field, value: &str) {
     match field {
         Field::File => {
-            let paths = value.split([',', ' ', ';']).map(|path| path.trim_matches(MARKUP));
-            let paths = paths.filter(|path| path.contains(['.', '/']) || is_file_name(path));
-            let room = N_FILES_MAX.saturating_sub(draft.files.len());
-            draft.files.extend(paths.take(room).map(str::to_owned));
+            let mut renamed = false;
+            for word in value.split([',', ' ', ';']) {
+                let name = word.trim_matches(MARKUP);
+                let lower = name.to_ascii_lowercase();
+                let (n, last) = (draft.files.len(), draft.files.last_mut());
+                let arrow = matches!(word, "->" | "=>" | "\u{2192}");
+                if arrow || matches!(lower.as_str(), "rename" | "renamed" | "move" | "moved") {
+                    renamed = true;
+                } else if matches!(lower.as_str(), "delete" | "deleted" | "remove" | "removed") {
+                    if let Some(file) = last {
+                        file.delete = true;
+                    }
+                } else if !name.contains(['.', '/']) && !is_file_name(name) {
+                    // `to`, `and`, `(new)`.
+                } else if let Some(file) = last.filter(|_| renamed) {
+                    file.rename = Some(name.to_owned());
+                    renamed = false;
+                } else if n < N_FILES_MAX {
+                    draft.files.push(StepFile::at(name));
+                }
+            }
         }
         Field::Symbol => {
             let first = value.split([',', ' ']).next().unwrap_or_default();

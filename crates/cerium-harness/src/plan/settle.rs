@@ -5,6 +5,7 @@ use super::parse::Draft;
 use super::step::{Step, StepFile, StepState};
 use super::{PlanError, prompt};
 use crate::Backend;
+use crate::edit::Fate;
 use crate::search::{FileKind, Found, Piece, SearchOptions, is_word_char, query, search};
 use crate::syntax::{self, Language};
 use crate::workspace::{Workspace, sole_match};
@@ -60,8 +61,13 @@ impl<'a> Tree<'a> {
             return Step { number, title, files, symbol, detail, run, state };
         }
         let mut files: Vec<StepFile> = Vec::new();
-        for file in draft.files.iter().filter_map(|written| self.file(written)) {
-            add(&mut files, file);
+        for written in &draft.files {
+            let Some(file) = self.file(&written.path) else { continue };
+            if !file.new {
+                add(&mut files, self.with_fate(file, written, &draft.title));
+            } else if !written.delete && written.rename.is_none() {
+                add(&mut files, file);
+            }
         }
         if files.is_empty() {
             // Only files that exist: prose is full of words with a dot in them.
@@ -69,7 +75,7 @@ impl<'a> Tree<'a> {
             let words = prose.split(|c: char| !(is_word_char(c) || "./-".contains(c)));
             let words = words.map(|word| word.trim_matches(['.', '-'])).filter(|w| w.contains('.'));
             for path in words.filter_map(|word| sole_match(&self.found.files, word)) {
-                add(&mut files, StepFile { path, new: false });
+                add(&mut files, StepFile::at(path));
             }
         }
         if files.is_empty() {
@@ -80,7 +86,7 @@ impl<'a> Tree<'a> {
                 found.pieces.iter().find(|piece| FileKind::of(&piece.path) == FileKind::Code);
             let best = best.or(found.pieces.first());
             if let Some(piece) = best {
-                add(&mut files, StepFile { path: piece.path.clone(), new: false });
+                add(&mut files, StepFile::at(&piece.path));
             }
         }
         let symbol = draft.symbol.and_then(|symbol| self.symbol(files.first()?, &symbol));
@@ -92,17 +98,39 @@ impl<'a> Tree<'a> {
     fn file(&self, written: &str) -> Option<StepFile> {
         let written = written.trim_start_matches("./");
         if let Some(path) = sole_match(&self.found.files, written) {
-            return Some(StepFile { path, new: false });
+            return Some(StepFile::at(path));
         }
         // Ignored files may be edited too when they are named in full.
         let whole = self.workspace.resolve_in_tree(written).ok().filter(|path| path == written);
         let whole = whole.filter(|path| self.workspace.root().join(path).is_file());
         if let Some(path) = whole.filter(|path| !path.split('/').any(|part| part.starts_with('.')))
         {
-            return Some(StepFile { path, new: false });
+            return Some(StepFile::at(path));
         }
         let new = self.workspace.could_create(written);
-        new.then(|| StepFile { path: written.to_owned(), new: true })
+        new.then(|| StepFile { new: true, ..StepFile::at(written) })
+    }
+
+    /// A file that there is, with what is to become of it, by its line or by the step's title, if that
+    /// can be done.
+    fn with_fate(&self, file: StepFile, written: &StepFile, title: &str) -> StepFile {
+        let folder = file.path.rfind('/').map_or("", |at| &file.path[..=at]);
+        let whole = |to: &String| match to.trim_start_matches("./") {
+            to if to.contains('/') => to.to_owned(),
+            name => format!("{folder}{name}"),
+        };
+        let fate = match &written.rename {
+            Some(to) => Some(Fate::Rename(whole(to))),
+            None if written.delete => Some(Fate::Delete),
+            None => Fate::asked_for(title, &file.path),
+        };
+        match fate {
+            Some(Fate::Delete) => StepFile { delete: true, ..file },
+            Some(Fate::Rename(to)) if self.workspace.could_create(&to) => {
+                StepFile { rename: Some(to), ..file }
+            }
+            _ => file,
+        }
     }
 
     /// The symbol as the file declares it: `method` or `Class.method`, else nothing. What a new

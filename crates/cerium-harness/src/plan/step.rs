@@ -1,9 +1,11 @@
 //! What a plan is: numbered steps, each one edit, with the past versions of the whole.
 
+use crate::edit::Fate;
 use crate::journal::EntryId;
 use crate::talk::Talk;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
 
 /// Steps of a plan at most. More is not a plan but a wish.
 pub const N_STEPS_MAX: usize = 12;
@@ -50,14 +52,52 @@ pub struct Step {
     pub state: StepState,
 }
 
-/// A file that a step changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A file that a step changes, or does something else with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepFile {
     /// Relative to the root.
     pub path: String,
     /// It did not exist when the step was written: the step creates it.
     #[serde(default)]
     pub new: bool,
+    /// The step deletes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete: bool,
+    /// The step gives it this path, relative to the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rename: Option<String>,
+}
+
+impl StepFile {
+    /// A file that is changed.
+    pub fn at(path: impl Into<String>) -> Self {
+        Self { path: path.into(), ..Self::default() }
+    }
+
+    /// What becomes of it. What an earlier step has made is only changed by now.
+    ///
+    /// * `root`: of the tree
+    pub fn fate(&self, root: &Path) -> Fate {
+        match &self.rename {
+            Some(to) => Fate::Rename(to.clone()),
+            None if self.delete => Fate::Delete,
+            None if self.new && !root.join(&self.path).exists() => Fate::Make,
+            None => Fate::Change,
+        }
+    }
+}
+
+/// As it stands in a step.
+impl fmt::Display for StepFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        match &self.rename {
+            Some(to) => write!(f, " -> {to}"),
+            None if self.delete => f.write_str(" (delete)"),
+            None if self.new => f.write_str(" (new)"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How a step stands.
@@ -119,7 +159,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}. {}", self.number, self.title)?;
         for file in &self.files {
-            writeln!(f, "   file: {}{}", file.path, if file.new { " (new)" } else { "" })?;
+            writeln!(f, "   file: {file}")?;
         }
         if let Some(symbol) = &self.symbol {
             writeln!(f, "   symbol: {symbol}")?;

@@ -1,6 +1,7 @@
 //! Plans: read out of whatever a model writes, kept, revised step by step, carried out.
 
 use crate::support::{Reply, Scripted, prompt, tree, workspace};
+use cerium_harness::edit::Fate;
 use cerium_harness::plan::{
     Pick, Plan, PlanError, PlanStore, Planned, Step, StepFile, StepState, drafts, mark_done, pick,
     revise, write,
@@ -106,7 +107,8 @@ fn read(reply: &str) -> String {
     let line = |d: &cerium_harness::plan::Draft| {
         let number = d.number.map_or("-".into(), |n| n.to_string());
         let symbol = d.symbol.as_deref().unwrap_or("-");
-        format!("{number} | {} | {} | {symbol} | {}\n", d.title, d.files.join(" "), d.detail)
+        let files: Vec<String> = d.files.iter().map(ToString::to_string).collect();
+        format!("{number} | {} | {} | {symbol} | {}\n", d.title, files.join(" "), d.detail)
     };
     drafts(reply).iter().map(line).collect()
 }
@@ -320,15 +322,60 @@ fn requests_name_steps_in_many_ways() {
 }
 
 #[test]
+fn a_step_may_make_delete_and_rename_files() {
+    let reply = " Move things\n   file: src/new.py (new)\n   file: `src/report.py` (delete)\n\
+                 2. Rename\n   file: cli.py -> main.py\n   file: a/util.py (renamed to lib/util.py)\n\
+                 3. Nowhere to go\n   file: src/none.py (delete)\n   file: b/util.py -> ../x.py\n\
+                 4. Taken\n   files: a/util.py => b/util.py, src/report.py\n\
+                 5. Delete `report.py`\n   file: src/report.py\n6. Rename cli.py to app.py.\n   file: cli.py\n";
+    let dir = project();
+    let backend = Scripted::new([reply]);
+    let planned =
+        write(
+            &backend,
+            &workspace(dir.path()),
+            "tidy up",
+            None,
+            &mut |_| ControlFlow::Continue(()),
+        );
+    let plan = planned.unwrap().plan;
+    insta::assert_snapshot!(shown(&plan), @r"
+    1. Move things
+       file: src/new.py (new)
+       file: src/report.py (delete)
+    2. Rename
+       file: src/cli.py -> src/main.py
+       file: a/util.py -> lib/util.py
+    3. Nowhere to go
+       file: b/util.py
+    4. Taken
+       file: a/util.py
+       file: src/report.py
+    5. Delete `report.py`
+       file: src/report.py (delete)
+    6. Rename cli.py to app.py.
+       file: src/cli.py -> src/app.py
+    ");
+    let fates = |n: usize| -> Vec<Fate> {
+        plan.edit(n).unwrap().files.iter().map(|file| file.fate(dir.path())).collect()
+    };
+    assert_eq!(fates(1), [Fate::Make, Fate::Delete]);
+    assert_eq!(fates(2)[0], Fate::Rename("src/main.py".to_owned()));
+    std::fs::write(dir.path().join("src/new.py"), "").unwrap();
+    assert_eq!(fates(1)[0], Fate::Change, "it is there by now");
+}
+
+#[test]
 fn a_step_stands_for_an_edit() {
     let mut plan = made(&[REPLY]).unwrap().plan;
     let edit = plan.edit(1).unwrap();
-    assert_eq!(edit.files, ["src/cli.py"]);
+    assert_eq!(edit.files, [StepFile::at("src/cli.py")]);
     assert_eq!(edit.symbol.as_deref(), Some("parse_args"));
     assert_eq!(edit.instruction, "Add a --json flag. Accept --json and pass it on.");
-    let error = plan.edit(3).unwrap_err().to_string();
-    assert_eq!(error, "step 3 names no existing file to edit (it would create `docs/json.md`)");
-    plan.steps[1].files = vec![StepFile { path: "x.py".into(), new: false }];
+    assert_eq!(plan.edit(3).unwrap().files[0].to_string(), "docs/json.md (new)");
+    plan.steps[2].files.clear();
+    assert_eq!(plan.edit(3).unwrap_err().to_string(), "step 3 names no file to edit");
+    plan.steps[1].files = vec![StepFile::at("x.py")];
     plan.steps[1].state = StepState::Done { edit: 7 };
     assert_eq!(plan.edit(2).unwrap_err().to_string(), "step 2 was carried out by edit 7");
     assert!(plan.reopen(|edit| edit == 7), "the edit was undone");

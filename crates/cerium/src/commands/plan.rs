@@ -12,7 +12,9 @@ use crate::stats::Stats;
 use anyhow::Result;
 use cerium_harness::edit::EditRequest;
 use cerium_harness::journal::EntryState;
-use cerium_harness::plan::{self, Plan, PlanError, PlanStore, Planned, Step, StepEdit, StepState};
+use cerium_harness::plan::{
+    self, Plan, PlanError, PlanStore, Planned, Step, StepEdit, StepFile, StepState,
+};
 use cerium_harness::run::{Limits, Reach, RunRequest};
 use serde::Serialize;
 use std::fmt::Write;
@@ -100,9 +102,10 @@ impl Tree {
 pub(crate) fn step_requests(root: &Path, step: &StepEdit) -> Vec<EditRequest> {
     // The symbol is one of the first file.
     let mut symbol = step.symbol.clone();
-    let request = |path: &String| EditRequest {
+    let request = |file: &StepFile| EditRequest {
         symbol: symbol.take(),
-        ..EditRequest::new(root.join(path), step.instruction.clone())
+        fate: file.fate(root),
+        ..EditRequest::new(root.join(&file.path), step.instruction.clone())
     };
     step.files.iter().map(request).collect()
 }

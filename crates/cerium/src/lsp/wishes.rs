@@ -9,7 +9,7 @@ use super::{Outcome, Server};
 use super::{actions, asking};
 use crate::stats::Stats;
 use asking::{Planning, Question, Tree};
-use cerium_harness::edit::{EditRequest, View};
+use cerium_harness::edit::{EditRequest, Fate, View};
 use cerium_harness::files::SourceFile;
 use cerium_harness::lines::{LineIndex, LineSpan};
 use cerium_harness::workspace::Workspace;
@@ -127,8 +127,14 @@ impl Server {
         let step = plan.edit(apply.step).map_err(failed)?;
         let mut symbol = step.symbol;
         let mut wanted = Vec::new();
-        for path in &step.files {
-            let target = self.target(&root, path)?;
+        for file in &step.files {
+            if file.fate(&root) != Fate::Change {
+                let number = apply.step;
+                return Err(Refusal::failed(format!(
+                    "step {number} makes, deletes or renames a file: `cerium plan --apply {number}` does it"
+                )));
+            }
+            let target = self.target(&root, &file.path)?;
             // The symbol is one of the first file.
             let request = EditRequest {
                 symbol: symbol.take(),

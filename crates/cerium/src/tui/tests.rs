@@ -161,7 +161,7 @@ fn plan() -> Plan {
     let step = |number, title: &str, path: &str, state| Step {
         number,
         title: title.to_owned(),
-        files: vec![StepFile { path: path.to_owned(), new: false }],
+        files: vec![StepFile::at(path)],
         symbol: None,
         detail: "Keep the old name as an alias.".to_owned(),
         run: None,

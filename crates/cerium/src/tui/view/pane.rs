@@ -67,9 +67,8 @@ fn steps(plan: &Plan, n_details: usize, width: usize, theme: &Theme) -> Vec<Line
         let pieces = [(number.as_str(), style), (&printable(&step.title), text_style)];
         lines.extend(wrap(&pieces, width, &none, indent.width()));
         for file in &step.files {
-            let new = if file.new { " (new)" } else { "" };
-            let text = format!("{}{new}", printable(&file.path));
-            lines.extend(wrap(&[(&text, theme.place)], width, &indent, 0));
+            let text = file.to_string();
+            lines.extend(wrap(&[(&printable(&text), theme.place)], width, &indent, 0));
         }
         if is_done(step) {
             continue;

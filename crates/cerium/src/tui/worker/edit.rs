@@ -8,7 +8,7 @@ use crate::tui::message::Told;
 use anyhow::{Result, bail};
 use cerium_harness::Backend;
 use cerium_harness::edit::{
-    Chosen, EditRequest, Hunk, LineEvent, Prepared, Progress, Proposal, Strategy, apply_all,
+    Chosen, EditRequest, Hunk, LineEvent, Prepared, Progress, Proposal, Route, Strategy, apply_all,
     plan_edit, run_edit, warm,
 };
 use cerium_harness::files::SourceFile;
@@ -36,7 +36,8 @@ impl Wanted {
 
     /// The edit of a step of the plan.
     pub(super) fn of_step(step: StepEdit) -> Self {
-        let (files, instruction) = (step.files.clone(), step.instruction.clone());
+        let files = step.files.iter().map(|file| file.path.clone()).collect();
+        let instruction = step.instruction.clone();
         Self { step: Some(step), ..Self::new(files, instruction) }
     }
 
@@ -200,6 +201,10 @@ impl Session {
 
     /// Has what an edit leaves read before anybody says what comes next.
     fn read_on(&self, proposal: &Proposal) {
+        // Of a file that is gone or elsewhere nothing comes next.
+        if proposal.route == Route::Direct {
+            return;
+        }
         let Some(backend) = &self.backend else { return };
         let Some(region) = proposal.scope.regions.first() else { return };
         let file = SourceFile { text: proposal.after.clone(), ..proposal.file.clone() };
