@@ -125,6 +125,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// What was asked for.
+    pub fn request(&self) -> &EditRequest {
+        &self.request
+    }
+
     /// Whether a model has to be asked; if not, [`Prepared::direct`] holds the edit.
     pub fn needs_model(&self) -> bool {
         matches!(self.plan, Plan::Ask(_))

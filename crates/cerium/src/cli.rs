@@ -152,8 +152,9 @@ Examples:
   cerium edit src/old.py -i 'rename this file to pages.py'
   cerium edit src/old.py -i 'delete this file'
 
-The diff is shown while it is written, then asked about: y applies it, n does not, s goes through its
-hunks. Several files are changed as one: all or none, taken back together. Without a terminal to ask
+The diff is shown while it is written. Whoever types meanwhile is asked what it should do otherwise, and
+it goes on with both in mind; an empty line changes nothing. Then the diff is asked about: y applies it, n
+does not, s goes through its hunks. Several files are changed as one: all or none, taken back together. Without a terminal to ask
 on, nothing is applied (exit code 1) unless --yes is given. Standard output, when it is not a
 terminal, gets the plain diff. `cerium undo` takes an applied edit back.")]
 pub(crate) struct Edit {
@@ -276,7 +277,8 @@ Examples:
   cerium run cargo test; cerium ask --log 'why does that fail?'
 
 A question that goes on from the last one is put behind all that was said before, with what
-changed in the files since, so that only what is new is read.")]
+changed in the files since, so that only what is new is read. Whoever types while it answers is asked
+what it should say instead; an empty line changes nothing.")]
 pub(crate) struct Ask {
     /// The question
     pub(crate) text: String,

@@ -20,6 +20,7 @@ mod lsp;
 mod model;
 mod output;
 mod page;
+mod redirect;
 mod stats;
 mod tui;
 

@@ -110,13 +110,17 @@ fn line(question: &str, choices: &str) -> Result<Option<String>, NoTerminal> {
     if !can_ask() {
         return Err(NoTerminal);
     }
-    // Asked even when quiet: silence would look like a hang.
-    to_stderr(&format!("{BOLD}{question}{BOLD:#} {choices} "));
+    ask(&format!("{BOLD}{question}{BOLD:#} {choices} "));
     let mut line = String::new();
     match io::stdin().read_line(&mut line) {
         Ok(0) | Err(_) => Ok(None),
         Ok(_) => Ok(Some(line.trim().to_lowercase())),
     }
+}
+
+/// Says that somebody has to say something, quiet or not: silence would look like a hang.
+pub(crate) fn ask(text: &str) {
+    to_stderr(text);
 }
 
 /// Nobody is there to be asked.

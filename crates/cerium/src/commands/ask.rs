@@ -6,10 +6,13 @@ use crate::failure::advice;
 use crate::interrupt;
 use crate::output::progress::Spinner;
 use crate::output::{self, CYAN, DIM, Output};
+use crate::redirect::{Keys, joined};
 use crate::stats::Stats;
 use anyhow::{Context as _, Result};
 use cerium_harness::Backend as _;
-use cerium_harness::ask::{Answer, AskEvent, AskTask, Citation, Kept, TalkStore, ask, warming};
+use cerium_harness::ask::{
+    Answer, AskError, AskEvent, AskTask, Citation, Kept, TalkStore, ask, warming,
+};
 use cerium_harness::context::Excerpt;
 use cerium_harness::journal::tail;
 use cerium_harness::lines::LineSpan;
@@ -51,11 +54,22 @@ pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
     let (question, within) = (args.text, args.paths);
     let history =
         if args.log { tail(&tree.journal().deeds()?, HISTORY_BYTES_MAX) } else { String::new() };
-    let task = AskTask { question, within, before, history, ..AskTask::default() };
+    let mut task = AskTask { question, within, before, history, ..AskTask::default() };
     let _deferred = interrupt::defer();
-    let mut stream = Stream::new(context.output);
-    let answer = ask(&backend, &tree.workspace, &task, &mut |event| stream.event(&event))?;
-    stream.finish()?;
+    let answer = loop {
+        let mut stream = Stream::new(context.output);
+        let answer = ask(&backend, &tree.workspace, &task, &mut |event| stream.event(&event));
+        let Some(more) = stream.finish()? else { break answer? };
+        match answer {
+            // What it said so far stays said.
+            Ok(answer) => {
+                output::data("\n\n")?;
+                (task.before, task.question) = (Some(answer.talk), more);
+            }
+            Err(AskError::Cancelled) => task.question = joined(&task.question, &more),
+            Err(error) => return Err(error.into()),
+        }
+    };
     if interrupt::requested() || answer.response.status == Status::Cancelled && !answer.looped {
         return Ok(Exit::Interrupted);
     }
@@ -101,12 +115,17 @@ struct Stream {
     spinner: Option<Spinner>,
     /// Why standard output no longer takes anything.
     broken: Option<anyhow::Error>,
+    /// Heard where the answer is seen.
+    keys: Option<Keys>,
+    /// What the person wants instead; then the answer is broken off.
+    redirect: Option<String>,
 }
 
 impl Stream {
     fn new(output: Output) -> Self {
         let spinner = Some(Spinner::start(output, "searching".into()));
-        Self { output, spinner, broken: None }
+        let keys = (output::is_shown() && !output.json).then(|| Keys::listen(output));
+        Self { output, spinner, broken: None, keys, redirect: None }
     }
 
     fn event(&mut self, event: &AskEvent<'_>) -> ControlFlow<()> {
@@ -129,11 +148,20 @@ impl Stream {
                 }
             }
         }
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if let Some(keys) = self.keys.as_ref().filter(|keys| keys.pressed()) {
+            self.spinner = None;
+            output::ask("\n");
+            self.redirect = keys.ask();
+        }
+        if self.redirect.is_some() || interrupt::requested() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 
-    fn finish(self) -> Result<()> {
-        self.broken.map_or(Ok(()), Err).context("streaming the answer")
+    /// The end of it: what the person wants instead, if that is why.
+    fn finish(self) -> Result<Option<String>> {
+        self.broken.map_or(Ok(self.redirect), Err).context("streaming the answer")
     }
 }
 

@@ -15,17 +15,18 @@ use crate::interrupt;
 use crate::output::diff::{self, DiffView};
 use crate::output::progress::Spinner;
 use crate::output::{self, BOLD, DIM, GREEN, Output};
+use crate::redirect::{Keys, joined};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
-    Chosen, EditError, EditRequest, Fate, FileChoice, Format, Picked, Prepared, Progress, Proposal,
-    Reason, Receipt, Route, Scope, Strategy, apply_all, draft_receipt, find_files, pick_file,
-    plan_edit, run_edit, warm,
+    Chosen, EditError, EditRequest, Fate, FileChoice, Format, LineEvent, Picked, Prepared,
+    Progress, Proposal, Reason, Receipt, Route, Scope, Strategy, apply_all, draft_receipt,
+    find_files, pick_file, plan_edit, run_edit, warm,
 };
 use cerium_harness::files::{FileError, SourceFile};
 use cerium_harness::journal::Journal;
 use cerium_harness::lines::LineSpan;
-use cerium_harness::workspace::WorkspaceError;
+use cerium_harness::workspace::{Workspace, WorkspaceError};
 use choose::choose;
 pub(crate) use report::{FileReport, places, print};
 use std::ops::ControlFlow;
@@ -163,11 +164,11 @@ pub(crate) fn edit(
         None if all.iter().any(Prepared::needs_model) => Some(context.backend(tree)?),
         backend => backend,
     };
-    let one =
-        |prepared| One { output: context.output, backend: backend.as_ref(), prepared, consent };
     let mut made: Vec<Made> = Vec::new();
-    for prepared in &all {
-        made.push(one(prepared).make()?);
+    for prepared in all {
+        let workspace = &tree.workspace;
+        let one = One { output: context.output, backend: backend.as_ref(), workspace, consent };
+        made.push(one.make(prepared)?);
         if interrupt::requested() {
             break;
         }
@@ -195,40 +196,49 @@ struct Made {
 struct One<'a> {
     output: Output,
     backend: Option<&'a Counted>,
-    prepared: &'a Prepared,
+    workspace: &'a Workspace,
     consent: Consent,
 }
 
 impl One<'_> {
     /// Lets the edit be written, showing it.
-    fn make(&self) -> Result<Made> {
-        let proposal = self.propose();
-        let stats = match self.backend {
-            Some(backend) if self.prepared.needs_model() => backend.take_stats(),
-            _ => Stats::default(),
-        };
+    fn make(&self, mut prepared: Prepared) -> Result<Made> {
+        let proposal = self.propose(&mut prepared);
+        let stats = self.backend.map_or_else(Stats::default, Counted::take_stats);
         match &proposal {
             Ok(proposal) => self.show(proposal)?,
             Err(error) => tell(self.output, error),
         }
-        let Prepared { file, .. } = self.prepared;
-        let scope = self.prepared.scope().clone();
-        Ok(Made { file: file.path.clone(), scope, stats, proposal })
+        let scope = prepared.scope().clone();
+        Ok(Made { file: prepared.file.path, scope, stats, proposal })
     }
 
-    fn propose(&self) -> Result<Proposal> {
+    /// * `prepared`: becomes what the person made of it while it was written
+    fn propose(&self, prepared: &mut Prepared) -> Result<Proposal> {
         let _deferred = interrupt::defer();
-        let mut live = Live::new(self.output, &self.prepared.file.path);
-        if let Some(direct) = self.prepared.direct() {
-            live.whole(direct);
-            return Ok(direct.clone());
+        loop {
+            let path = prepared.file.path.clone();
+            let mut live = Live::new(self.output, &path);
+            if let Some(direct) = prepared.direct() {
+                live.whole(direct);
+                return Ok(direct.clone());
+            }
+            let Some(backend) = self.backend else {
+                bail!("a model is needed and none was loaded")
+            };
+            let made = run_edit(backend, prepared, &mut |progress| live.progress(&progress));
+            let Some(more) = live.redirect.take() else {
+                let proposal = made?;
+                if let Some(chosen) = proposal.chosen {
+                    live.chosen(&proposal, chosen);
+                }
+                return Ok(proposal);
+            };
+            let before = prepared.request();
+            let instruction = joined(&before.instruction, &more);
+            let request = EditRequest { instruction, written: live.written, ..before.clone() };
+            *prepared = plan_edit(self.workspace, request)?;
         }
-        let Some(backend) = self.backend else { bail!("a model is needed and none was loaded") };
-        let proposal = run_edit(backend, self.prepared, &mut |progress| live.progress(&progress))?;
-        if let Some(chosen) = proposal.chosen {
-            live.chosen(&proposal, chosen);
-        }
-        Ok(proposal)
     }
 
     /// Prints the diff where it was not seen growing.
@@ -378,11 +388,24 @@ struct Live<'a> {
     path: &'a str,
     spinner: Option<Spinner>,
     view: DiffView,
+    /// The diff as far as it is written.
+    written: Vec<LineEvent>,
+    keys: Keys,
+    /// What the person wants besides; then the edit is broken off.
+    redirect: Option<String>,
 }
 
 impl<'a> Live<'a> {
     fn new(output: Output, path: &'a str) -> Self {
-        Self { output, path, spinner: None, view: DiffView::default() }
+        Self {
+            output,
+            path,
+            spinner: None,
+            view: DiffView::default(),
+            written: Vec::new(),
+            keys: Keys::listen(output),
+            redirect: None,
+        }
     }
 
     fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
@@ -390,9 +413,11 @@ impl<'a> Live<'a> {
             Progress::Scope(scope) => {
                 self.heading(scope);
                 self.view = DiffView::default();
+                self.written.clear();
                 self.spinner = Some(Spinner::start(self.output, "reading".into()));
             }
             Progress::Line(event) => {
+                self.written.push((*event).clone());
                 let text = self.view.line(event);
                 if self.output.is_watched() && !text.is_empty() {
                     self.spinner = None;
@@ -401,7 +426,7 @@ impl<'a> Live<'a> {
             }
             Progress::Writing => {
                 if let Some(spinner) = &self.spinner {
-                    spinner.show("writing".into());
+                    spinner.show("writing; type to redirect".into());
                 }
             }
             Progress::Retry { reason } => {
@@ -410,7 +435,14 @@ impl<'a> Live<'a> {
                     .note(format!("{DIM}asking again: {}{DIM:#}", output::printable(reason)));
             }
         }
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.keys.pressed() {
+            self.spinner = None;
+            self.redirect = self.keys.ask();
+        }
+        if self.redirect.is_some() || interrupt::requested() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 
     /// An edit that is there already.

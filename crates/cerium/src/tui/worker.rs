@@ -12,6 +12,7 @@ use crate::commands::{Context, Exit, Tree};
 use crate::failure;
 use crate::interrupt::{self, Stop};
 use crate::output::{self, one_line};
+use crate::redirect::joined;
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use away::Away;
@@ -310,13 +311,6 @@ impl Session {
         });
         Ok(())
     }
-}
-
-/// Two things asked for, as one.
-fn joined(first: &str, more: &str) -> String {
-    let first = first.trim_end();
-    let stop = if first.ends_with(|c: char| c.is_ascii_punctuation()) { "" } else { "." };
-    format!("{first}{stop} {more}")
 }
 
 /// The places that bear an answer out: `path:line`, and what stands there.

@@ -1,6 +1,7 @@
 //! On a terminal: the question, its answers, colours, and a file that changes before the answer.
 
 use crate::world::{CALC, World};
+use cerium_hub::test_model;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -46,13 +47,19 @@ pub(crate) struct OnTerminal {
 }
 
 impl OnTerminal {
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        Self::with(command, false)
+    }
+
+    /// * `whole`: whether standard output is the terminal, too
+    pub(crate) fn with(mut command: Command, whole: bool) -> Self {
         let (keys, terminal) = pseudo_terminal();
+        let stdout = if whole { terminal.try_clone().unwrap().into() } else { Stdio::piped() };
         let child = command
             .env("TERM", "xterm-256color")
             .stdin(terminal.try_clone().unwrap())
             .stderr(terminal)
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .spawn()
             .unwrap();
         drop(command);
@@ -210,4 +217,41 @@ fn a_model_is_fetched_only_if_that_is_wanted() {
     terminal.wait_for("qwen2.5-coder-0.5b (491 MB) is not here yet. Fetch it now?").type_in("n\n");
     assert_eq!(terminal.end(), Some(1), "{}", terminal.screen);
     assert!(!world.path("home").exists());
+}
+
+#[test]
+fn what_is_typed_while_it_writes_redirects_it() {
+    let model = test_model("qwen2.5-coder-0.5b").to_str().unwrap().to_owned();
+    let edit = |instruction: &'static str| {
+        let args = ["edit", "calc.py", "-i", instruction, "--lines", "4:5", "--yes", "--model"];
+        [&args[..], &[&model]].concat()
+    };
+    let (first, more) = ("return the area as a float", "give it a docstring");
+    let at_once = World::new();
+    at_once.run(&edit("return the area as a float. give it a docstring")).ok();
+
+    let world = World::new();
+    let mut terminal = OnTerminal::start(world.command(&edit(first)));
+    // Before there is anything to see: then it is asked about at the first sight.
+    terminal.type_in(&format!("{more}\n")).wait_for("redirect");
+    assert_eq!(terminal.end(), Some(0), "{}", terminal.screen);
+    let seen = |world: &World| String::from_utf8(world.read("calc.py")).unwrap();
+    assert!(seen(&world).contains("\"\"\"") && seen(&world).contains("float"), "{}", seen(&world));
+    assert_eq!(seen(&world), seen(&at_once));
+
+    // An empty line changes nothing.
+    let (plain, world) = (World::new(), World::new());
+    plain.run(&edit(first)).ok();
+    let mut terminal = OnTerminal::start(world.command(&edit(first)));
+    terminal.type_in("\n").wait_for("redirect");
+    assert_eq!(terminal.end(), Some(0), "{}", terminal.screen);
+    assert_eq!(seen(&world), seen(&plain));
+
+    // A question goes on from what was said.
+    let ask = ["ask", "which functions are here?", "--model", &model];
+    let mut terminal = OnTerminal::with(world.command(&ask), true);
+    terminal.wait_for("area").type_in("where is the area printed?\n").wait_for("redirect");
+    terminal.wait_for("calc.py:");
+    assert_eq!(terminal.end(), Some(0), "{}", terminal.screen);
+    assert!(terminal.screen.contains("where is the area printed?"), "{}", terminal.screen);
 }

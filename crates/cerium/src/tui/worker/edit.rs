@@ -1,8 +1,9 @@
 //! Edits: made, offered, applied hunk by hunk, made again otherwise.
 
-use super::{Last, Session, going_on, joined};
+use super::{Last, Session, going_on};
 use crate::commands::edit::places;
 use crate::commands::{Tree, step_requests};
+use crate::redirect::joined;
 use crate::tui::history::Choice;
 use crate::tui::message::Told;
 use anyhow::{Result, bail};
