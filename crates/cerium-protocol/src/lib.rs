@@ -16,6 +16,7 @@ mod json;
 mod request;
 mod response;
 mod steer;
+mod tier;
 mod tool;
 mod why;
 pub mod wire;
@@ -31,5 +32,6 @@ pub use response::{
     TextDelta, Timings, TokenLogprob, Usage,
 };
 pub use steer::{Keep, SteerExtensions, SteerResponse};
+pub use tier::ServiceTier;
 pub use tool::{CustomFormat, GrammarSyntax, TextFormat, Tool, ToolChoice, ToolKind, ToolName};
 pub use why::{Cause, PartRead, Place, Why};

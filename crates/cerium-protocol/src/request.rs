@@ -3,7 +3,7 @@
 //! Serialised, these are bodies that any server of the protocol accepts. They are not how bodies of
 //! other clients are read: those spell the same things in many ways, and [`crate::wire`] knows them.
 
-use crate::{Input, TextFormat, Tool, ToolChoice};
+use crate::{Input, ServiceTier, TextFormat, Tool, ToolChoice};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -53,6 +53,9 @@ pub struct CreateResponse {
     /// False only has the conversation computed, in the background, for requests that will begin with it.
     #[serde(skip_serializing_if = "Clone::clone")]
     pub generate: bool,
+    /// Who goes first. Another engine is not told.
+    #[serde(skip)]
+    pub tier: ServiceTier,
     /// What the Responses API has no field for.
     #[serde(skip_serializing_if = "is_default")]
     pub cerium: Extensions,
@@ -96,6 +99,7 @@ impl CreateResponse {
             format: TextFormat::Text,
             stream: true,
             generate: true,
+            tier: ServiceTier::Default,
             cerium: Extensions::default(),
         }
     }

@@ -14,8 +14,8 @@ use cerium_engine::{Class, Drafts, Glance, Job, Mask, Owner, SubmitError};
 use cerium_model::template::{ChatTemplate, Ending};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Input, ModelInfo, Response, Status,
-    Timings, Usage,
+    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Input, ModelInfo, Response,
+    ServiceTier, Status, Timings, Usage,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -176,9 +176,8 @@ impl Service {
     }
 
     fn begin(&self, past: Option<&Past>, request: &CreateResponse) -> Result<Stream, ErrorBody> {
-        let class = if request.generate { Class::Interactive } else { Class::Background };
         let (origin, mask) = self.origin_of(past, request)?;
-        self.start(origin, class, None, mask()?)
+        self.start(origin, None, mask()?)
     }
 
     /// Begins `n` answers to a conversation, which is computed once. The first is the one that
@@ -228,6 +227,8 @@ impl Service {
             extensions: extensions.clone(),
             tools: asked.tools.iter().copied().cloned().collect(),
             parallel: request.parallel_tool_calls,
+            class: class(request.generate && request.tier == ServiceTier::Default),
+            warms: !request.generate,
         };
         let mask = move || {
             let follower = self.0.constraints.follow(&asked, &prefix)?;
@@ -266,8 +267,7 @@ impl Service {
     /// # Errors
     /// As [`Service::respond`]; `unsupported_parameter` for a suffix when the model knows no infill.
     pub fn complete(&self, request: &CompletionRequest) -> Result<Stream, ErrorBody> {
-        let class = if request.generate { Class::Interactive } else { Class::Background };
-        self.start(self.origin_of_text(request)?, class, None, None)
+        self.start(self.origin_of_text(request)?, None, None)
     }
 
     /// Begins `n` ways of going on, as [`Service::respond_all`] does.
@@ -304,6 +304,8 @@ impl Service {
             extensions: extensions.clone(),
             tools: Vec::new(),
             parallel: true,
+            class: class(request.generate),
+            warms: !request.generate,
         })
     }
 
@@ -392,7 +394,7 @@ impl Service {
             if i > 0 && draws_by_itself {
                 sampling.temperature = 1.0;
             }
-            self.start(origin, Class::Interactive, family, mask()?)
+            self.start(origin, family, mask()?)
         };
         Ok(Candidates::new((0..n).map(start).collect::<Result<_, _>>()?))
     }
@@ -400,7 +402,6 @@ impl Service {
     fn start(
         &self,
         origin: Origin,
-        class: Class,
         family: Option<u64>,
         mask: Option<Box<dyn Mask>>,
     ) -> Result<Stream, ErrorBody> {
@@ -410,13 +411,12 @@ impl Service {
         }
         let n_prompt = origin.prompt.len();
         let limit = self.limit(&origin, n_prompt)?;
-        let warms = class == Class::Background;
         let drafts = prompt::drafts(&origin.extensions, self.tokenizer());
-        let max_tokens = if warms { 0 } else { limit.max_tokens };
+        let max_tokens = if origin.warms { 0 } else { limit.max_tokens };
         let job = self.job(&origin, origin.prompt.clone(), max_tokens, drafts);
-        let steps = self.submit(Job { class, family, mask, ..job }, origin.param)?;
+        let steps = self.submit(Job { family, mask, ..job }, origin.param)?;
         let (response, service) = (self.response(n_prompt), self.clone());
-        Ok(Stream::new(StreamParts { service, steps, origin, limit, warms, response }))
+        Ok(Stream::new(StreamParts { service, steps, origin, limit, response }))
     }
 
     /// How long an answer may be after `n_prompt` tokens.
@@ -444,7 +444,7 @@ impl Service {
         let stop_tokens = [&origin.end_tokens[..], &self.0.end_tokens].concat();
         let (sampling, likelihoods) = (origin.sampling.clone(), origin.likelihoods);
         let owner = self.1;
-        let rest = Job { owner, ..Job::default() };
+        let rest = Job { owner, class: origin.class, ..Job::default() };
         Job { prompt, max_tokens, stop_tokens, sampling, likelihoods, drafts, ..rest }
     }
 
@@ -466,6 +466,11 @@ impl Service {
             why: None,
         }
     }
+}
+
+/// What the engine does first.
+fn class(is_waited_for: bool) -> Class {
+    if is_waited_for { Class::Interactive } else { Class::Background }
 }
 
 /// Items of an input.

@@ -10,7 +10,7 @@ use crate::conversation::message;
 use crate::history::Past;
 use crate::prompt;
 use crate::service::Service;
-use cerium_engine::{Drafts, Sampling};
+use cerium_engine::{Class, Drafts, Sampling};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{ErrorBody, Extensions, Input, Item, Role, SteerResponse, Tool};
 
@@ -35,6 +35,9 @@ pub(crate) struct Origin {
     /// What the answer may call, and whether it may call several.
     pub(crate) tools: Vec<Tool>,
     pub(crate) parallel: bool,
+    pub(crate) class: Class,
+    /// Whether the prompt alone is computed.
+    pub(crate) warms: bool,
 }
 
 /// Tokens of an answer, with their bytes.

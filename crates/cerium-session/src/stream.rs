@@ -28,8 +28,6 @@ pub struct Stream {
     steps: Box<dyn Steps>,
     origin: Origin,
     limit: Limit,
-    /// Whether the prompt alone is computed.
-    warms: bool,
     /// Whether it is in the queue, as far as is known.
     waits: bool,
     text: TextOut,
@@ -69,14 +67,13 @@ pub(crate) struct StreamParts {
     pub(crate) steps: Box<dyn Steps>,
     pub(crate) origin: Origin,
     pub(crate) limit: Limit,
-    pub(crate) warms: bool,
     /// The response as it is created.
     pub(crate) response: Response,
 }
 
 impl Stream {
     pub(crate) fn new(parts: StreamParts) -> Self {
-        let StreamParts { service, steps, origin, limit, warms, response } = parts;
+        let StreamParts { service, steps, origin, limit, response } = parts;
         let ready = VecDeque::from([Event::Created(response.clone())]);
         Self {
             text: TextOut::new(origin.stops.clone()),
@@ -94,7 +91,6 @@ impl Stream {
             steps,
             origin,
             limit,
-            warms,
             response,
             ready,
         }
@@ -142,7 +138,7 @@ impl Stream {
     /// before the last redirection has come, `invalid_input`, `steering_not_supported` when the model's
     /// template cannot have it, and as [`Service::respond`].
     pub fn steer(&mut self, request: &SteerResponse) -> Result<(), ErrorBody> {
-        if self.phase != Phase::Writing || self.warms {
+        if self.phase != Phase::Writing || self.origin.warms {
             let what = "the response has ended";
             return Err(ErrorBody::invalid("previous_response_id", what)
                 .with_code("response_already_completed"));
@@ -175,7 +171,7 @@ impl Stream {
     /// and of the answer.
     pub fn spent(&self) -> Usage {
         let usage = self.response.usage;
-        let has_begun = !self.waits && !self.warms;
+        let has_begun = !self.waits && !self.origin.warms;
         let prompt_tokens = if has_begun { usage.prompt_tokens } else { 0 };
         Usage { prompt_tokens, output_tokens: self.written.ids.len() as u64, ..usage }
     }
@@ -402,7 +398,7 @@ impl Stream {
         let (status, reason) = match (self.phase, finish.reason) {
             (Phase::Stopped, _) | (_, FinishReason::Stop) => (Status::Completed, None),
             (Phase::Cancelled, _) | (_, FinishReason::Cancelled) => (Status::Cancelled, None),
-            (_, FinishReason::Length) if self.warms => (Status::Completed, None),
+            (_, FinishReason::Length) if self.origin.warms => (Status::Completed, None),
             (_, FinishReason::Length) if !self.limit.is_context => {
                 (Status::Incomplete, Some("max_output_tokens"))
             }
@@ -411,7 +407,7 @@ impl Stream {
             }
         };
         self.phase = Phase::Over;
-        if !self.warms && self.response.output.is_empty() {
+        if !self.origin.warms && self.response.output.is_empty() {
             self.add(Item::message(Role::Assistant, "")); // An empty answer has one, too.
         }
         let response = &mut self.response;
@@ -419,10 +415,10 @@ impl Stream {
         response.incomplete_reason = reason.map(str::to_owned);
         response.usage = usage(&finish.stats);
         response.timings = timings(&finish.stats);
-        if !self.warms && why::is_told(&self.origin) {
+        if !self.origin.warms && why::is_told(&self.origin) {
             let why = why::explain(&self.service, &self.origin, &finish.stats);
             response.why = Some(Box::new(why));
-        } else if !self.warms {
+        } else if !self.origin.warms {
             let prompt = std::mem::take(&mut self.origin.prompt);
             let (service, origin) = (self.service.clone(), self.origin.clone());
             let (origin, stats) = (Origin { prompt, ..origin }, finish.stats.clone());

@@ -11,7 +11,7 @@ pub use render::{Completion, Frame, Frames};
 pub use request::{Parsed, read};
 
 use crate::wire::unserved::{WORD_CHARS, shorten};
-use crate::{ErrorBody, Extensions, Item, Response, Status, Usage};
+use crate::{ErrorBody, Extensions, Item, Response, ServiceTier, Status, Usage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -99,11 +99,13 @@ pub struct Extras {
     pub usage: bool,
     /// Log-probabilities, of so many of the likeliest tokens beside the chosen ones.
     pub logprobs: Option<u32>,
+    /// How it is served.
+    pub tier: ServiceTier,
 }
 
 impl Default for Extras {
     fn default() -> Self {
-        Self { n: 1, usage: false, logprobs: None }
+        Self { n: 1, usage: false, logprobs: None, tier: ServiceTier::Default }
     }
 }
 

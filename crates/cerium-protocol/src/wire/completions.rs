@@ -46,7 +46,12 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let usage = body.stream_options.and_then(|o| o.include_usage).unwrap_or(false);
     Ok(Parsed {
         echo,
-        extras: Extras { n: body.n.unwrap_or(1), usage, logprobs: body.logprobs },
+        extras: Extras {
+            n: body.n.unwrap_or(1),
+            usage,
+            logprobs: body.logprobs,
+            ..Extras::default()
+        },
         request: CompletionRequest {
             model,
             prompt,

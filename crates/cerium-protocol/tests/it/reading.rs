@@ -4,7 +4,7 @@ use cerium_protocol::wire::chat::{self, Extras};
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
     CreateResponse, CustomFormat, ErrorBody, GrammarSyntax, Input, Item, Json, Keep, Role,
-    SteerExtensions, TextFormat, ToolChoice, ToolKind, ToolName,
+    ServiceTier, SteerExtensions, TextFormat, ToolChoice, ToolKind, ToolName,
 };
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -397,7 +397,10 @@ fn a_chat_is_read() {
         "prediction": {"type": "content", "content": [{"type": "text", "text": "b"}]},
     }))
     .unwrap();
-    assert_eq!(parsed.extras, Extras { n: 1, usage: true, logprobs: None });
+    assert_eq!(
+        parsed.extras,
+        Extras { n: 1, usage: true, logprobs: None, tier: ServiceTier::Default }
+    );
     let request = parsed.request;
     insta::assert_snapshot!(items(&request), @r#"
     System: "be brief"

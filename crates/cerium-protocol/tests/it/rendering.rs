@@ -4,12 +4,12 @@ use cerium_protocol::wire::chat::{self, Extras};
 use cerium_protocol::wire::{completions, models, responses};
 use cerium_protocol::{
     DraftCounts, DraftUsage, ErrorBody, ErrorKind, Event, Input, Item, Logprob, ModelInfo,
-    Response, Role, Status, Steered, TextDelta, Timings, TokenLogprob, Usage,
+    Response, Role, ServiceTier, Status, Steered, TextDelta, Timings, TokenLogprob, Usage,
 };
 use serde::Serialize;
 use std::slice;
 
-const WITH_USAGE: Extras = Extras { n: 1, usage: true, logprobs: None };
+const WITH_USAGE: Extras = Extras { n: 1, usage: true, logprobs: None, tier: ServiceTier::Default };
 
 pub(crate) fn response(status: Status, text: &str) -> Response {
     Response {
@@ -372,7 +372,7 @@ pub(crate) fn likely_answer() -> [Event; 5] {
 
 #[test]
 fn log_probabilities_come_with_the_text_of_their_tokens() {
-    let extras = Extras { n: 1, usage: false, logprobs: Some(1) };
+    let extras = Extras { n: 1, usage: false, logprobs: Some(1), tier: ServiceTier::Default };
     let happened = likely_answer();
     let [.., Event::Done(response)] = &happened else { unreachable!() };
     let show = |it: Vec<serde_json::Value>| {

@@ -199,6 +199,30 @@ fn an_editor_plugin_of_llama_cpp_gets_its_infill() {
 }
 
 #[test]
+fn whoever_does_not_wait_lets_others_go_first() {
+    let (server, seen) = scripted(HELLO);
+    for (asked, got, class) in [
+        (json!({}), "default", Class::Interactive),
+        (json!({"service_tier": "priority"}), "default", Class::Interactive),
+        (json!({"service_tier": "flex"}), "flex", Class::Background),
+    ] {
+        for (path, said) in [
+            ("/v1/responses", json!({"model": "scripted", "input": "a"})),
+            (
+                "/v1/chat/completions",
+                json!({"model": "scripted", "messages": [{"role": "user", "content": "a"}]}),
+            ),
+        ] {
+            let mut body = said;
+            body.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+            let answer = server.post(path, &body).json();
+            assert_eq!(answer["service_tier"], got, "{path}: {answer:#}");
+            assert_eq!(seen.jobs.lock().unwrap().pop().unwrap().class, class, "{path}: {asked}");
+        }
+    }
+}
+
+#[test]
 fn texts_become_tokens_and_texts_again() {
     let (server, _) = scripted(HELLO);
     let tokenize = |body: Value| server.post("/tokenize", &body).json();

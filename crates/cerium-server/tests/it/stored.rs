@@ -2,7 +2,7 @@
 
 use crate::client::{Answer, Server, post, scripted, wait_until};
 use crate::script::{self, Act, Seen, spell};
-use cerium_engine::FinishReason;
+use cerium_engine::{Class, FinishReason};
 use cerium_server::{Place, ServerOptions, StoreOptions};
 use cerium_store::{Frames, NewResponse, Store};
 use serde_json::{Value, json};
@@ -233,6 +233,7 @@ fn a_background_response_goes_on_by_itself() {
     assert_eq!((&begun["output"], &begun["usage"]), (&json!([]), &json!(null)));
     let path = format!("/v1/responses/{}", id(&begun));
     wait_until("it is being written", || get(&server, &id(&begun))["status"] == "in_progress");
+    assert_eq!(seen.jobs.lock().unwrap()[0].class, Class::Background);
 
     // It cannot be followed yet, and somebody listens.
     let body = json!({"model": "scripted", "input": "b", "previous_response_id": id(&begun)});

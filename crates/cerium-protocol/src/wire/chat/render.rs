@@ -132,7 +132,7 @@ impl Completion {
             model: candidates[0].model.clone(),
             choices: candidates.iter().enumerate().map(choice).collect(),
             usage: total(candidates).into(),
-            service_tier: "default",
+            service_tier: extras.tier.name(),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::wire::content::{self, Content, Items, Raw};
 use crate::wire::texts::Texts;
 use crate::wire::unserved::Asked;
 use crate::wire::{format, json, tools};
-use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Item, Json};
+use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Item, Json, ServiceTier};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,8 +41,9 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let usage = body.stream_options.and_then(|o| o.include_usage).unwrap_or(false);
     let tools = tools::tools(body.tools.as_ref(), "tools")?;
     let tool_choice = tools::choice(body.tool_choice.as_ref(), &tools)?;
+    let tier = ServiceTier::of(body.service_tier.as_deref());
     Ok(Parsed {
-        extras: Extras { n: body.n.unwrap_or(1), usage, logprobs },
+        extras: Extras { n: body.n.unwrap_or(1), usage, logprobs, tier },
         request: CreateResponse {
             model,
             input: Input::Items(items),
@@ -58,6 +59,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             format: format::of_chat(body.response_format.as_ref())?,
             stream: body.stream.unwrap_or(false),
             generate: true,
+            tier,
             cerium,
         },
     })
@@ -88,6 +90,7 @@ struct Body {
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
     logit_bias: Option<BTreeMap<String, f32>>,
+    service_tier: Option<String>,
     cerium: Option<Extensions>,
 
     store: Asked,

@@ -4,7 +4,7 @@ use super::item::RawItem;
 use crate::wire::content::Items;
 use crate::wire::unserved::{Asked, WORD_CHARS, shorten};
 use crate::wire::{format, json, tools};
-use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Json};
+use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Json, ServiceTier};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::collections::BTreeMap;
@@ -54,8 +54,8 @@ pub struct Echo {
     pub store: Option<bool>,
     /// Whether nobody waits for it.
     pub background: bool,
-    /// Which service was asked for.
-    pub service_tier: Option<String>,
+    /// Which service it gets.
+    pub service_tier: ServiceTier,
     /// What happens to a conversation that is too long.
     pub truncation: Option<String>,
     /// The client's own notes.
@@ -106,6 +106,8 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let tools = tools::tools(body.tools.as_ref(), "tools")?;
     let tool_choice = tools::choice(body.tool_choice.as_ref(), &tools)?;
     let format = format::of_text(body.text.as_ref())?;
+    let background = body.background.unwrap_or(false);
+    let service_tier = ServiceTier::of(body.service_tier.as_deref());
     Ok(Parsed {
         echo: Echo {
             created_at: 0,
@@ -123,8 +125,8 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             previous_response_id: body.previous_response_id,
             conversation: None,
             store: body.store,
-            background: body.background.unwrap_or(false),
-            service_tier: body.service_tier,
+            background,
+            service_tier,
             truncation: body.truncation,
             metadata,
             prompt_cache_key: body.prompt_cache_key,
@@ -149,6 +151,8 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             format,
             stream: body.stream.unwrap_or(false),
             generate,
+            // Nobody waits for what is answered in the background.
+            tier: if background { ServiceTier::Flex } else { service_tier },
             cerium: body.cerium.unwrap_or_default(),
         },
     })
