@@ -80,7 +80,7 @@ impl Typing {
     pub(crate) fn run(&self) -> Result<()> {
         ensure!(self.keys > 0.0 && self.keys <= 100.0, "wanted between 0 and 100 keys a second");
         let cerium = match &self.cerium {
-            Some(path) => path.clone(),
+            Some(path) => path.canonicalize().with_context(|| format!("{}", path.display()))?,
             None => project::build("cerium")?,
         };
         let path = project::root().join(&self.file);
