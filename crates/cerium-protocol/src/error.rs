@@ -86,10 +86,9 @@ impl ErrorBody {
     pub fn retry_headers(&self) -> Vec<(&'static str, String)> {
         let is_temporary =
             matches!(self.kind, ErrorKind::RateLimitError | ErrorKind::OverloadedError);
-        if !is_temporary {
+        let Some(ms) = self.retry_after_ms.or(is_temporary.then_some(1000)) else {
             return Vec::new();
-        }
-        let ms = self.retry_after_ms.unwrap_or(1000);
+        };
         vec![
             ("retry-after", ms.div_ceil(1000).to_string()),
             ("retry-after-ms", ms.to_string()),

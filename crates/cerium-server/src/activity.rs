@@ -9,6 +9,7 @@ use crate::traces::{Parent, Traces};
 use cerium_protocol::wire::engine::{Activity, Explained};
 use cerium_protocol::{Response, Timings, Usage, Why};
 use cerium_session::{Owner, Unexplained};
+use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,7 +125,7 @@ impl Ledger {
     ) -> Busy {
         self.lock().running += 1;
         let (ledger, cancel) = (Arc::clone(self), Arc::default());
-        Busy { ledger, cancel, id: String::new(), guest, parent, waits: false }
+        Busy { ledger, cancel, id: String::new(), gaps: None, guest, parent, waits: false }
     }
 
     /// Tells an answer to end; false when there is none of that name.
@@ -183,6 +184,8 @@ pub(crate) struct Busy {
     ledger: Arc<Ledger>,
     cancel: Arc<Notify>,
     id: String,
+    /// Times between pieces of its model's answers, once it is known which answers.
+    gaps: Option<Histogram>,
     /// Whose it is, where keys are asked for.
     guest: Option<Arc<Guest>>,
     /// The client's span that it belongs to.
@@ -191,8 +194,9 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    /// Its answer has a name by which it can be cancelled.
-    pub(crate) fn name(&mut self, id: &str) {
+    /// Its answer, of a model, has a name by which it can be cancelled.
+    pub(crate) fn name(&mut self, id: &str, model: &str) {
+        self.gaps = Some(self.ledger.metrics.gaps(model));
         id.clone_into(&mut self.id);
         self.ledger.lock().cancels.insert(id.to_owned(), Arc::clone(&self.cancel));
     }
@@ -211,7 +215,9 @@ impl Busy {
 
     /// So long after the last piece of the answer came another one.
     pub(crate) fn wrote(&self, gap: Duration) {
-        self.ledger.metrics.wrote(gap);
+        if let Some(gaps) = &self.gaps {
+            gaps.observe(gap.as_secs_f64());
+        }
     }
 
     /// Nobody waits for what is left of it, which has come to this: it counts all the same.

@@ -13,7 +13,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 /// Whose it is: the name of a key, or nothing where none is asked for.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -43,10 +42,23 @@ struct There {
     upstream: String,
 }
 
+/// The model that answered, as clients call it: one here answers in other times than one elsewhere.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct By {
+    model_name: String,
+}
+
 /// Status of answers over HTTP.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Code {
     code: u16,
+}
+
+type NewHistogram = fn() -> Histogram;
+
+/// From so many seconds on, each bucket twice as wide as the one before.
+fn histogram(first: f64, n: u16) -> Histogram {
+    Histogram::new(exponential_buckets(first, 2.0, n))
 }
 
 /// All that is counted.
@@ -59,11 +71,11 @@ pub(crate) struct Metrics {
     generated: Family<Whose, Counter>,
     drafted: Counter,
     accepted: Counter,
-    queued: Histogram,
-    first: Histogram,
-    gaps: Histogram,
-    each: Histogram,
-    whole: Histogram,
+    queued: Family<By, Histogram>,
+    first: Family<By, Histogram>,
+    gaps: Family<By, Histogram>,
+    each: Family<By, Histogram>,
+    whole: Family<By, Histogram>,
     running: Gauge,
     waiting: Gauge,
     codes: Family<Code, Counter>,
@@ -76,9 +88,9 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         // 10 ms to 11 minutes.
-        let seconds = || Histogram::new(exponential_buckets(0.01, 2.0, 17));
+        let seconds = || Family::new_with_constructor((|| histogram(0.01, 17)) as NewHistogram);
         // 1 ms to 4 s.
-        let short = || Histogram::new(exponential_buckets(0.001, 2.0, 13));
+        let short = || Family::new_with_constructor((|| histogram(0.001, 13)) as NewHistogram);
         let metrics = Self {
             registry: Registry::with_prefix("cerium"),
             answers: Family::default(),
@@ -164,7 +176,8 @@ impl Metrics {
     /// An answer ended so, which `key` had asked for.
     pub(crate) fn answered(&self, response: &Response, key: Option<&str>) {
         let key = key.unwrap_or_default().to_owned();
-        let Response { status, usage, timings, .. } = response;
+        let Response { status, usage, timings, model, .. } = response;
+        let by = By { model_name: model.clone() };
         let status = match status {
             Status::Completed | Status::InProgress => How::completed,
             Status::Incomplete => How::incomplete,
@@ -172,16 +185,16 @@ impl Metrics {
             Status::Failed => How::failed,
         };
         self.ended(status, usage, key);
-        self.queued.observe(timings.queue_ms / 1e3);
+        self.queued.get_or_create(&by).observe(timings.queue_ms / 1e3);
         self.drafted.inc_by(usage.drafted_tokens);
         self.accepted.inc_by(usage.accepted_tokens);
-        self.whole.observe(timings.total_ms / 1e3);
+        self.whole.get_or_create(&by).observe(timings.total_ms / 1e3);
         if usage.output_tokens > 0 {
-            self.first.observe(timings.ttft_ms / 1e3);
+            self.first.get_or_create(&by).observe(timings.ttft_ms / 1e3);
         }
         if usage.output_tokens > 1 {
             let n_gaps = (usage.output_tokens - 1) as f64;
-            self.each.observe(timings.decode_ms / 1e3 / n_gaps);
+            self.each.get_or_create(&by).observe(timings.decode_ms / 1e3 / n_gaps);
         }
     }
 
@@ -203,9 +216,9 @@ impl Metrics {
         self.waiting.inc_by(n);
     }
 
-    /// A piece of an answer came so long after the one before.
-    pub(crate) fn wrote(&self, gap: Duration) {
-        self.gaps.observe(gap.as_secs_f64());
+    /// Times between pieces of a model's answers.
+    pub(crate) fn gaps(&self, model: &str) -> Histogram {
+        self.gaps.get_or_create(&By { model_name: model.to_owned() }).clone()
     }
 
     /// An answer over HTTP had this status.

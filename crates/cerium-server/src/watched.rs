@@ -81,7 +81,7 @@ impl Watched {
         match &mut event {
             Some((0, Event::Created(response))) => {
                 self.id.clone_from(&response.id);
-                self.busy.name(&response.id);
+                self.busy.name(&response.id, &response.model);
             }
             Some((_, Event::Steered(steered))) => {
                 self.id.clone_from(&steered.successor.id);

@@ -240,12 +240,14 @@ impl Course {
     /// None of the engines is asked at present.
     fn closed(&self) -> ErrorBody {
         let wait = self.route.iter().filter_map(|(upstream, _)| upstream.closed_for()).min();
-        let wait = wait.unwrap_or_default().as_secs() + 1;
+        let wait = Duration::from_secs(wait.unwrap_or_default().as_secs() + 1);
         let names: Vec<&str> = self.route.iter().map(|(it, _)| it.options.name.as_str()).collect();
         let (model, names) = (self.ask.model(), names.join(", "));
+        let seconds = wait.as_secs();
         unavailable(format!(
-            "`{model}` is not served at present: {names} failed before; the next try is in {wait} s"
+            "`{model}` is not served at present: {names} failed before; the next try is in {seconds} s"
         ))
+        .retry_after(wait)
     }
 }
 

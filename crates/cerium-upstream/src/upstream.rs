@@ -146,6 +146,10 @@ impl Upstream {
         }
         let body = self.short(response).await.unwrap_or_default();
         let error = self.conceal(refusal::read(status.as_u16(), &body));
+        let error = match after {
+            Some(after) => error.retry_after(after),
+            None => error,
+        };
         match status.as_u16() {
             408 | 425 | 429 | 500 | 502..=504 | 529 => Failure { after, ..Failure::better(error) },
             // Another engine may have the model.

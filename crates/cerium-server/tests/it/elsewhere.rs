@@ -164,3 +164,33 @@ fn answers_from_elsewhere_are_kept_like_others() {
     assert_eq!(items["data"].as_array().unwrap().len(), 3);
     assert_eq!(engine.asked()[1].body["messages"].as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn when_to_ask_again_is_told_on_and_times_are_told_apart() {
+    let body = r#"{"error": {"message": "not now", "code": "busy"}}"#;
+    let refuse = |status: &str| {
+        let n = body.len();
+        let head = "Content-Type: application/json\r\nConnection: close\r\nRetry-After: 70\r\n";
+        Act::Raw(
+            format!("HTTP/1.1 {status}\r\n{head}Content-Length: {n}\r\n\r\n{body}").into_bytes(),
+        )
+    };
+    let acts = vec![refuse("429 X"), refuse("503 X"), Act::Tell(chat(&["from ", "there"]))];
+    let (server, engine) = server(acts);
+    let asked = json!({"model": "ours", "input": "a"});
+    for status in [429, 503] {
+        let answer = server.post("/v1/responses", &asked);
+        assert_eq!((answer.status, answer.header("retry-after")), (status, Some("70")));
+    }
+    assert_eq!(engine.asked().len(), 2, "nobody is asked again before that");
+
+    server.post("/v1/responses", &asked);
+    server.post("/v1/responses", &json!({"model": "scripted", "input": "a"}));
+    let page = server.get("/metrics").body;
+    for name in ["e2e_request_latency", "time_to_first_token", "request_queue_time"] {
+        for model in ["ours", "scripted"] {
+            let line = format!("cerium_{name}_seconds_count{{model_name=\"{model}\"}} 1");
+            assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+        }
+    }
+}

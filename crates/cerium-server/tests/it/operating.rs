@@ -32,8 +32,8 @@ fn what_was_answered_is_counted() {
             &usage["input_tokens_details"]["cached_tokens"],
         ),
         ("cerium_generation_tokens_total{key=\"\"}", &usage["output_tokens"]),
-        ("cerium_time_to_first_token_seconds_count", &json!(1)),
-        ("cerium_e2e_request_latency_seconds_count", &json!(1)),
+        ("cerium_time_to_first_token_seconds_count{model_name=\"scripted\"}", &json!(1)),
+        ("cerium_e2e_request_latency_seconds_count{model_name=\"scripted\"}", &json!(1)),
         ("cerium_num_requests_running", &json!(0)),
         ("cerium_http_responses_total{code=\"400\"}", &json!(1)),
     ] {
