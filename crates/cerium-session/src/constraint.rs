@@ -80,7 +80,8 @@ impl Constraints {
             let what = "the answer cannot begin with this: its shape does not allow it";
             return Err(ErrorBody::invalid("cerium.prefix", what));
         }
-        Ok(Some(Follower { matcher, ends: self.ends_set(), allowed: None, failed }))
+        let lost = Arc::default();
+        Ok(Some(Follower { matcher, ends: self.ends_set(), allowed: None, failed, lost }))
     }
 
     fn kept(&self, grammar: &grammar::Grammar) -> Result<Kept, String> {
@@ -141,6 +142,25 @@ pub(crate) struct Follower {
     ends: Vec<u32>,
     allowed: Option<SimpleVob>,
     failed: Arc<AtomicBool>,
+    /// The answer ends for that reason.
+    lost: Arc<AtomicBool>,
+}
+
+impl Follower {
+    /// Tells, once the answer has ended, whether it was because its grammar could not be followed further.
+    pub(crate) fn lost(&self) -> Lost {
+        Lost(Arc::clone(&self.lost))
+    }
+}
+
+/// Whether an answer lost its grammar.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lost(Arc<AtomicBool>);
+
+impl Lost {
+    pub(crate) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Mask for Follower {
@@ -149,6 +169,7 @@ impl Mask for Follower {
             self.allowed = self.matcher.compute_mask_or_eos().ok();
             if self.allowed.is_none() {
                 self.failed.store(true, Ordering::Relaxed);
+                self.lost.store(true, Ordering::Relaxed);
             }
         }
         match &self.allowed {

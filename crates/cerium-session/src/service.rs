@@ -2,7 +2,7 @@
 
 use crate::calls::{Reader, Style};
 use crate::candidates::Candidates;
-use crate::constraint::{Asked, Constraints, Thinks};
+use crate::constraint::{Asked, Constraints, Follower, Thinks};
 use crate::conversation::Conversation;
 use crate::generator::{Generator, Steps};
 use crate::guide::Guide;
@@ -23,7 +23,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// The mask of a job; absent where every token may come.
-type NewMask = Result<Option<Box<dyn Mask>>, ErrorBody>;
+type NewMask = Result<Option<Follower>, ErrorBody>;
 
 /// Most tokens of an answer of a model that is guided.
 const GUIDED_TOKENS_MAX: u32 = 4096;
@@ -230,10 +230,7 @@ impl Service {
             class: class(request.generate && request.tier == ServiceTier::Default),
             warms: !request.generate,
         };
-        let mask = move || {
-            let follower = self.0.constraints.follow(&asked, &prefix)?;
-            Ok(follower.map(|follower| Box::new(follower) as Box<dyn Mask>))
-        };
+        let mask = move || self.0.constraints.follow(&asked, &prefix);
         Ok((origin, mask))
     }
 
@@ -403,7 +400,7 @@ impl Service {
         &self,
         origin: Origin,
         family: Option<u64>,
-        mask: Option<Box<dyn Mask>>,
+        mask: Option<Follower>,
     ) -> Result<Stream, ErrorBody> {
         if origin.max_tokens == Some(0) {
             let what = "the answer may have 0 tokens; at least 1 is needed";
@@ -414,9 +411,11 @@ impl Service {
         let drafts = prompt::drafts(&origin.extensions, self.tokenizer());
         let max_tokens = if origin.warms { 0 } else { limit.max_tokens };
         let job = self.job(&origin, origin.prompt.clone(), max_tokens, drafts);
+        let lost = mask.as_ref().map(Follower::lost).unwrap_or_default();
+        let mask = mask.map(|follower| Box::new(follower) as Box<dyn Mask>);
         let steps = self.submit(Job { family, mask, ..job }, origin.param)?;
         let (response, service) = (self.response(n_prompt), self.clone());
-        Ok(Stream::new(StreamParts { service, steps, origin, limit, response }))
+        Ok(Stream::new(StreamParts { service, steps, origin, limit, lost, response }))
     }
 
     /// How long an answer may be after `n_prompt` tokens.

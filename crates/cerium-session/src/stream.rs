@@ -1,6 +1,7 @@
 //! Steps to events: the way up, from token ids to text, counts and an end.
 
 use crate::calls::{Piece, Reader};
+use crate::constraint::Lost;
 use crate::generator::Steps;
 use crate::history::Past;
 use crate::likely::Likely;
@@ -28,6 +29,7 @@ pub struct Stream {
     steps: Box<dyn Steps>,
     origin: Origin,
     limit: Limit,
+    lost: Lost,
     /// Whether it is in the queue, as far as is known.
     waits: bool,
     text: TextOut,
@@ -67,13 +69,15 @@ pub(crate) struct StreamParts {
     pub(crate) steps: Box<dyn Steps>,
     pub(crate) origin: Origin,
     pub(crate) limit: Limit,
+    /// Whether it had to end before its shape was whole.
+    pub(crate) lost: Lost,
     /// The response as it is created.
     pub(crate) response: Response,
 }
 
 impl Stream {
     pub(crate) fn new(parts: StreamParts) -> Self {
-        let StreamParts { service, steps, origin, limit, response } = parts;
+        let StreamParts { service, steps, origin, limit, lost, response } = parts;
         let ready = VecDeque::from([Event::Created(response.clone())]);
         Self {
             text: TextOut::new(origin.stops.clone()),
@@ -91,6 +95,7 @@ impl Stream {
             steps,
             origin,
             limit,
+            lost,
             response,
             ready,
         }
@@ -380,6 +385,14 @@ impl Stream {
     }
 
     fn end(&mut self, finish: &Finish) {
+        if self.phase == Phase::Writing && self.lost.is() {
+            self.phase = Phase::Over;
+            let what = "the answer's shape became too costly to follow; a simpler schema or grammar may do";
+            let error = ErrorBody::new(ErrorKind::InvalidRequestError, what)
+                .with_code("shape_not_followed");
+            self.ready.push_back(Event::Failed(error));
+            return;
+        }
         if self.phase == Phase::Writing {
             let mut shown = String::new();
             let flow = self.text.finish(&mut shown);

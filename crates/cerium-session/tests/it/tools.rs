@@ -241,6 +241,25 @@ fn schemas() -> Vec<Value> {
 }
 
 #[test]
+fn an_answer_that_lost_its_shape_is_no_answer() {
+    let (service, seen) = service(Act::Say("{", FinishReason::Stop));
+    let format = TextFormat::JsonSchema {
+        name: "n".into(),
+        schema: Json::new(json!({"type": "object"}).to_string()).unwrap(),
+    };
+    let asked =
+        CreateResponse { format, ..CreateResponse::new(String::new(), Input::Text("a".into())) };
+    let mut stream = service.respond(&asked).unwrap();
+    // A grammar that is too costly to follow is like one that was left.
+    let mut mask = seen.jobs.lock().unwrap()[0].mask.take().unwrap();
+    mask.accept(u32::from(b'?'));
+    mask.allowed();
+    let last = std::iter::from_fn(|| stream.next()).last();
+    let Some(Event::Failed(error)) = last else { panic!("{last:?}") };
+    assert_eq!(error.code.as_deref(), Some("shape_not_followed"), "{error:?}");
+}
+
+#[test]
 fn a_small_model_keeps_to_a_dozen_schemas() {
     let service = real("smollm2-135m");
     for (i, schema) in schemas().iter().enumerate() {
