@@ -202,6 +202,21 @@ pub struct Response {
 }
 
 impl Response {
+    /// One of which there is nothing yet.
+    pub fn begun(id: String, model: String) -> Self {
+        Self {
+            id,
+            model,
+            status: Status::InProgress,
+            incomplete_reason: None,
+            output: Vec::new(),
+            logprobs: Vec::new(),
+            usage: Usage::default(),
+            timings: Timings::default(),
+            why: None,
+        }
+    }
+
     /// What the answer says, without what it calls and thinks.
     pub fn text(&self) -> String {
         let said = self.output.iter().filter(|item| matches!(item, Item::Message { .. }));

@@ -15,7 +15,7 @@ use cerium_model::template::{ChatTemplate, Ending};
 use cerium_model::tokenizer::Tokenizer;
 use cerium_protocol::{
     CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Input, ModelInfo, Response,
-    ServiceTier, Status, Timings, Usage,
+    ServiceTier, Usage,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -453,16 +453,10 @@ impl Service {
 
     /// A response that begins.
     pub(crate) fn response(&self, n_prompt: usize) -> Response {
+        let id = format!("resp_{:016x}{:016x}", fresh_number(), fresh_number());
         Response {
-            id: format!("resp_{:016x}{:016x}", fresh_number(), fresh_number()),
-            model: self.0.model.name.clone(),
-            status: Status::InProgress,
-            incomplete_reason: None,
-            output: Vec::new(),
-            logprobs: Vec::new(),
             usage: Usage { prompt_tokens: n_prompt as u64, ..Usage::default() },
-            timings: Timings::default(),
-            why: None,
+            ..Response::begun(id, self.0.model.name.clone())
         }
     }
 }

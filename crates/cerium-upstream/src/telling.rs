@@ -34,17 +34,8 @@ impl Telling {
     /// Begins to tell an answer of `model` to a request of so many bytes.
     pub(crate) fn new(model: &str, n_asked: usize) -> Self {
         let fresh = || RandomState::new().hash_one(());
-        let response = Response {
-            id: format!("resp_{:016x}{:016x}", fresh(), fresh()),
-            model: model.to_owned(),
-            status: Status::InProgress,
-            incomplete_reason: None,
-            output: Vec::new(),
-            logprobs: Vec::new(),
-            usage: Usage::default(),
-            timings: Timings::default(),
-            why: None,
-        };
+        let response =
+            Response::begun(format!("resp_{:016x}{:016x}", fresh(), fresh()), model.to_owned());
         let (asked, n_asked) = (Instant::now(), n_asked as u64);
         Self { response, asked, first: None, n_bytes: 0, n_asked, created: false }
     }

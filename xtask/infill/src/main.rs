@@ -9,8 +9,7 @@ use anyhow::{Context, Result};
 use cerium_harness::complete::{CompleteOptions, Point, complete};
 use cerium_harness::{Backend, OnText};
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, ModelInfo, Response, Status, Timings,
-    Usage,
+    CompletionRequest, CreateResponse, ErrorBody, ErrorKind, ModelInfo, Response, Status,
 };
 use clap::Parser;
 use serde::Deserialize;
@@ -71,17 +70,8 @@ impl Backend for Door {
         let broke_off = self.infill(request, on_text);
         let broke_off = broke_off
             .map_err(|error| ErrorBody::new(ErrorKind::ServerError, format!("{error:#}")))?;
-        Ok(Response {
-            id: String::new(),
-            model: String::new(),
-            status: if broke_off { Status::Cancelled } else { Status::Completed },
-            incomplete_reason: None,
-            output: Vec::new(),
-            logprobs: Vec::new(),
-            usage: Usage::default(),
-            timings: Timings::default(),
-            why: None,
-        })
+        let status = if broke_off { Status::Cancelled } else { Status::Completed };
+        Ok(Response { status, ..Response::begun(String::new(), String::new()) })
     }
 
     fn model(&self) -> ModelInfo {

@@ -3,8 +3,8 @@
 use super::asking::function_name;
 use crate::wire::{json, refusal};
 use crate::{
-    ErrorBody, ErrorKind, Event, Item, Response, Role, Status, TextDelta, Timings, TokenLogprob,
-    Tool, ToolKind, Usage,
+    ErrorBody, ErrorKind, Event, Item, Response, Role, Status, TextDelta, TokenLogprob, Tool,
+    ToolKind,
 };
 use serde::Deserialize;
 
@@ -27,17 +27,7 @@ pub struct Reader {
 impl Reader {
     /// Reads the answer to a request with these tools.
     pub fn new(tools: Vec<Tool>) -> Self {
-        let response = Response {
-            id: String::new(),
-            model: String::new(),
-            status: Status::InProgress,
-            incomplete_reason: None,
-            output: Vec::new(),
-            logprobs: Vec::new(),
-            usage: Usage::default(),
-            timings: Timings::default(),
-            why: None,
-        };
+        let response = Response::begun(String::new(), String::new());
         Self { tools, response, begun: false, call: None, held: None }
     }
 

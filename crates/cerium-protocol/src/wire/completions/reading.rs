@@ -3,7 +3,7 @@
 use super::finished_id;
 use crate::wire::json;
 use crate::wire::measured::Measured;
-use crate::{CompletionRequest, ErrorBody, Event, Item, Response, Role, Status, Timings, Usage};
+use crate::{CompletionRequest, ErrorBody, Event, Item, Response, Role, Status};
 use serde::Deserialize;
 
 /// The body that asks for a completion as a stream. A body that names no limit asks for 16 tokens,
@@ -109,16 +109,7 @@ struct Counts {
 
 impl Chunk {
     fn response(&self, status: Status, output: Vec<Item>) -> Response {
-        Response {
-            id: finished_id(&self.id),
-            model: self.model.clone(),
-            status,
-            incomplete_reason: None,
-            output,
-            logprobs: Vec::new(),
-            usage: Usage::default(),
-            timings: Timings::default(),
-            why: None,
-        }
+        let begun = Response::begun(finished_id(&self.id), self.model.clone());
+        Response { status, output, ..begun }
     }
 }
