@@ -11,7 +11,7 @@ mod report;
 mod typing;
 
 use crate::peer::{Kind, Peer, Timing, cores};
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use anyhow::{Context, Result, ensure};
 pub(crate) use edits::Edits;
 use limits::Roofline;
@@ -36,7 +36,6 @@ const PAUSE: Duration = Duration::from_millis(300);
 const SLOW: Duration = Duration::from_secs(20);
 
 /// Options of `cargo xtask bench peers`.
-#[expect(clippy::struct_excessive_bools, reason = "flags that have nothing to do with each other")]
 #[derive(clap::Args)]
 pub(crate) struct Peers {
     /// Models, by name or path
@@ -60,12 +59,8 @@ pub(crate) struct Peers {
     /// Tokens decoded after the first
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     decode: u32,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Record the run under bench/runs
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 impl Peers {
@@ -77,7 +72,7 @@ impl Peers {
             results.push(self.compare(model, threads, &roofline)?);
         }
         let (text, csv) = (report::text(&results), report::csv(&results));
-        Run::new("peers", threads, results).report(&text, &csv, self.save, self.json)
+        Run::new("peers", threads, results).report(&text, &csv, self.reporting)
     }
 
     fn compare(&self, model: &str, threads: usize, roofline: &Roofline) -> Result<Compared> {

@@ -17,7 +17,7 @@ mod shapes;
 
 use crate::peer::cores;
 use crate::project;
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use answers::{Answer, Answers};
 use anyhow::{Context, Result};
 use cases::Case;
@@ -60,12 +60,8 @@ pub(crate) struct Edits {
     /// Give a case up after this many seconds
     #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     timeout: u64,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Record the run under bench/runs (figures, no texts)
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 /// Who answers a case.
@@ -109,7 +105,7 @@ impl Edits {
             }
         }
         let (table, csv) = (score::table(&results), score::csv(&results));
-        Run::new("edits", threads, results).report(&table, &csv, self.save, self.json)
+        Run::new("edits", threads, results).report(&table, &csv, self.reporting)
     }
 
     /// Asks for what is missing. The engine is started with the first question.

@@ -8,6 +8,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+/// What becomes of a run, by flags.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Reporting {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Record the run under bench/runs: figures, no texts
+    #[arg(long)]
+    save: bool,
+}
+
 /// One run of a bench or an evaluation.
 #[derive(Debug, Serialize)]
 pub(crate) struct Run<T: Serialize> {
@@ -31,11 +42,11 @@ impl<T: Serialize> Run<T> {
     ///
     /// # Errors
     /// When it cannot be saved.
-    pub(crate) fn report(&self, table: &str, csv: &str, save: bool, json: bool) -> Result<()> {
-        if save {
+    pub(crate) fn report(&self, table: &str, csv: &str, reporting: Reporting) -> Result<()> {
+        if reporting.save {
             eprintln!("saved in {}", self.save(table, csv)?.display());
         }
-        if json {
+        if reporting.json {
             println!("{}", serde_json::to_string_pretty(self)?);
         } else {
             print!("{table}");

@@ -6,7 +6,7 @@
 
 use crate::eval::cases::{self, Case};
 use crate::peer::{Kind, Peer, cores};
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use crate::table::{Table, median};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -45,12 +45,8 @@ pub(crate) struct Edits {
     /// Threads of each engine [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Record the run under bench/runs
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 /// How llama.cpp drafts.
@@ -145,7 +141,7 @@ impl Edits {
         let ways = ["cerium".to_owned()].into_iter().chain(ways).collect();
         let compared = Compared { model: self.model.clone(), ways, edits };
         let (text, csv) = (compared.text(), compared.csv());
-        Run::new("edits-beside", threads, compared).report(&text, &csv, self.save, self.json)
+        Run::new("edits-beside", threads, compared).report(&text, &csv, self.reporting)
     }
 
     fn read(&self) -> Result<Vec<Case>> {

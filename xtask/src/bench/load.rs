@@ -8,7 +8,7 @@ mod client;
 
 use super::TEXT;
 use crate::peer::cores;
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use crate::server::{self, Server};
 use crate::table::Table;
 use anyhow::{Context, Result, anyhow};
@@ -52,12 +52,8 @@ pub(crate) struct Load {
     /// Threads of each server [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Record the run under bench/runs
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 /// So many agents at one server.
@@ -93,7 +89,7 @@ impl Load {
             }
         }
         let (text, csv) = (text(&results)?, csv(&results));
-        Run::new("load", threads, results).report(&text, &csv, self.save, self.json)
+        Run::new("load", threads, results).report(&text, &csv, self.reporting)
     }
 
     fn load(&self, server: &Server, n_clients: usize) -> Result<Loaded> {

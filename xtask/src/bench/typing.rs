@@ -7,7 +7,7 @@
 mod editor;
 
 use crate::project;
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use crate::table::{Table, percentile};
 use anyhow::{Context, Result, ensure};
 use editor::Editor;
@@ -42,12 +42,8 @@ pub(crate) struct Typing {
     /// The cerium to measure [default: this checkout's, built in release mode]
     #[arg(long, value_name = "PATH")]
     cerium: Option<PathBuf>,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Record the run under bench/runs
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 /// A key, and what came of it.
@@ -105,7 +101,7 @@ impl Typing {
         let typed =
             Typed { model, file, lines: self.lines, keys_per_second: self.keys, keys, late };
         let (table, csv) = (table(&typed), csv(&typed));
-        Run::new("typing", threads, typed).report(&table, &csv, self.save, self.json)
+        Run::new("typing", threads, typed).report(&table, &csv, self.reporting)
     }
 
     /// Types one line again, in the file as it is; how many suggestions came too late.

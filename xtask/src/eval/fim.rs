@@ -9,7 +9,7 @@ use super::cases::{self, Case, Hole};
 use super::score::{self, Scored};
 use crate::peer::cores;
 use crate::project;
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use crate::server::{Load, Server};
 use crate::table::{Table, median, percentile};
 use anyhow::{Context, Result, ensure};
@@ -55,12 +55,8 @@ pub(crate) struct Fim {
     /// Threads of each server [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Record the run under bench/runs (figures, no texts)
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 /// Both servers on the same cases.
@@ -119,7 +115,7 @@ impl Fim {
         let servers = scored.collect::<Result<Vec<_>>>()?;
         let compared = Compared { tokens: self.tokens, n_same, servers };
         let (text, csv) = (compared.text(), score::csv(&compared.servers));
-        Run::new("fim", threads, compared).report(&text, &csv, self.save, self.json)
+        Run::new("fim", threads, compared).report(&text, &csv, self.reporting)
     }
 
     fn answer(&self, program: &Path, server: &Server, case: &Case) -> Result<Answer> {

@@ -2,7 +2,7 @@
 
 use crate::peer::cores;
 use crate::project;
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use crate::table::Table;
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -24,9 +24,8 @@ pub(crate) struct Needle {
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// Record the run under bench/runs
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 /// What the prompt is made of: text of this project that does not speak of numbers of cities.
@@ -50,7 +49,7 @@ impl Needle {
             results.push(serde_json::from_slice(&output.stdout)?);
         }
         let (table, csv) = (table(&results), csv(&results));
-        Run::new("needle", threads, results).report(&table, &csv, self.save, false)
+        Run::new("needle", threads, results).report(&table, &csv, self.reporting)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::peer::cores;
 use crate::project;
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use crate::table::{Table, median};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -31,12 +31,8 @@ pub(crate) struct Qa {
     /// Tokens of excerpts; `cerium ask` shows 2,000
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [500, 1_000, 2_000, 4_000])]
     tokens: Vec<usize>,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Record the run under bench/runs
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 impl Qa {
@@ -72,7 +68,7 @@ impl Qa {
             results.extend(report["results"].as_array().into_iter().flatten().cloned());
         }
         let (table, csv) = (table(&results), csv(&results));
-        Run::new("qa", cores(), results).report(&table, &csv, self.save, self.json)
+        Run::new("qa", cores(), results).report(&table, &csv, self.reporting)
     }
 
     /// Puts the files of a commit into a folder of their own.

@@ -3,7 +3,7 @@
 //! questions without a shape say how fast tokens come otherwise.
 
 use crate::peer::{Peer, cores};
-use crate::run::Run;
+use crate::run::{Reporting, Run};
 use crate::table::Table;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,8 @@ pub(crate) struct Shapes {
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// Record the run under bench/runs
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 /// Room for a prompt and its answer, in tokens.
@@ -152,7 +151,7 @@ impl Shapes {
         for Answered { name, form, seed, ended, .. } in invalid {
             eprintln!("not of its shape: {name}, {form:?}, seed {seed:?}, ended: {ended}");
         }
-        Run::new("shapes", threads, answers).report(&table, &csv, self.save, false)
+        Run::new("shapes", threads, answers).report(&table, &csv, self.reporting)
     }
 }
 
