@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Has Codex CLI change a file with a model on this machine, and says what each turn took.
 
-    npm install --prefix /tmp/codex @openai/codex@0.171.0
-    scripts/codex/session.py --cerium target/release/cerium --codex /tmp/codex/node_modules/.bin/codex
+    npm install --prefix target/codex @openai/codex@0.171.0
+    scripts/codex/session.py --cerium target/release/cerium --codex target/codex/node_modules/.bin/codex
 
 Codex and `cerium serve` are set up as docs/codex.md says, over the WebSocket, in directories of their own: a small git
 repository, and a store of prompts that is empty. Then the same again with a server that was started anew, and one more

@@ -19,6 +19,8 @@ fn shop() -> (World, PathBuf) {
         let file = file.unwrap();
         fs::copy(file.path(), shop.join(file.file_name())).unwrap();
     }
+    let inventory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/inventory.py");
+    fs::copy(inventory, shop.join("inventory.py")).unwrap();
     test_model("qwen2.5-coder-0.5b");
     let models = Home::from_env().unwrap().models_dir();
     fs::create_dir(world.path("home")).unwrap();
