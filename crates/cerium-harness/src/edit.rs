@@ -249,12 +249,13 @@ pub fn run_edit(
     let guide = guide::nearest(&file.root, &file.path);
     let fate = prepared.request.fate.clone();
     let related = (fate == Fate::Make).then(|| related(backend, file, &prepared.request));
+    let strategy = prepared.request.strategy.heeded_by(&backend.model());
     let mut run = run::Run {
         backend,
         view: &view,
         path: &file.path,
         instruction: prepared.request.instruction.trim(),
-        strategy: &prepared.request.strategy,
+        strategy: &strategy,
         written: (!prepared.request.written.is_empty()).then_some(&written),
         style: &file.style,
         guide: guide.as_deref(),

@@ -20,7 +20,12 @@ pub(crate) fn heard(ours: &str, guide: &str) -> String {
     if guide.is_empty() {
         return ours.to_owned();
     }
-    format!("{ours}\n\nConventions of this project:\n{guide}")
+    format!("{ours}\n\n{}", conventions(guide))
+}
+
+/// What the project asks for, as a model is told it.
+pub(crate) fn conventions(guide: &str) -> String {
+    format!("Conventions of this project:\n{guide}")
 }
 
 /// The `AGENTS.md` at the root of a tree, where the model has room for it; else nothing.

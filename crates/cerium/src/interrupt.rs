@@ -3,6 +3,7 @@
 //! asked to stop alone.
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,6 +108,11 @@ impl Stop {
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
         || CURRENT.with_borrow(|current| current.as_ref().is_some_and(Stop::is_requested))
+}
+
+/// Whether work goes on, as whatever reports how far it is wants to hear it: not once it was asked to stop.
+pub(crate) fn going_on() -> ControlFlow<()> {
+    if requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Waits for Ctrl-C, or until the work of this thread is asked to stop.

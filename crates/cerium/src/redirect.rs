@@ -8,6 +8,7 @@ use console::Term;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stdin;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 /// What the terminal was like.
@@ -17,28 +18,41 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 pub(crate) struct Keys {
     /// Where somebody watches and can type.
     terminal: Option<Term>,
+    /// What is wanted instead.
+    redirect: Option<String>,
 }
 
 impl Keys {
     /// Listens where somebody watches and can type; elsewhere nothing is ever heard.
     pub(crate) fn listen(output: Output) -> Self {
         let heard = output.is_watched() && output::can_ask() && take_over();
-        Self { terminal: heard.then(Term::stderr) }
+        Self { terminal: heard.then(Term::stderr), redirect: None }
     }
 
-    /// Whether a key was pressed.
-    pub(crate) fn pressed(&self) -> bool {
-        self.terminal.is_some() && is_pressed()
+    /// Whether work goes on. If a key was pressed it is asked what is wanted instead, which is nothing when the line
+    /// stays empty.
+    ///
+    /// * `clear`: makes room for the question
+    pub(crate) fn going_on(&mut self, clear: impl FnOnce()) -> ControlFlow<()> {
+        if self.terminal.is_some() && is_pressed() {
+            clear();
+            self.ask();
+        }
+        if self.redirect.is_some() { ControlFlow::Break(()) } else { interrupt::going_on() }
     }
 
-    /// Asks what is wanted instead. Nothing is when the line stays empty.
-    pub(crate) fn ask(&self) -> Option<String> {
-        let terminal = self.terminal.as_ref()?;
+    /// What the person wants instead, if that is why work did not go on.
+    pub(crate) fn take_redirect(&mut self) -> Option<String> {
+        self.redirect.take()
+    }
+
+    fn ask(&mut self) {
+        let Some(terminal) = &self.terminal else { return };
         output::ask(&format!("{BOLD}redirect{BOLD:#} \u{203a} "));
         // The pressed key is still there to be read, and is the first of the line.
         let line = terminal.read_line().unwrap_or_default();
         let line = output::printable(line.trim()).into_owned();
-        (!line.is_empty() && !interrupt::requested()).then_some(line)
+        self.redirect = (!line.is_empty() && !interrupt::requested()).then_some(line);
     }
 }
 

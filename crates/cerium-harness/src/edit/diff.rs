@@ -28,11 +28,7 @@ pub(crate) fn texts<'t>(old: &'t str, new: &'t str) -> TextDiff<'t, 't, 't, str>
 
 /// A unified diff with three lines of context; empty when the texts are equal.
 pub fn unified(path: &str, old: &str, new: &str) -> String {
-    if old == new {
-        return String::new();
-    }
-    let (a, b) = (format!("a/{path}"), format!("b/{path}"));
-    texts(old, new).unified_diff().context_radius(3).header(&a, &b).to_string()
+    of_file(path, Some(old), Some(new))
 }
 
 /// The same for a file that may come or go.

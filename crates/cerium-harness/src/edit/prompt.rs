@@ -8,6 +8,7 @@ use super::scope::{Region, Scope};
 use super::strategy::{Format, Strategy};
 use super::view::View;
 use super::written::Written;
+use crate::guide;
 use crate::lines::LineSpan;
 use crate::syntax::{Language, outline, render_outline};
 use cerium_protocol::{CreateResponse, Extensions, Input, Item, PromptPart, Role, TextFormat};
@@ -91,12 +92,7 @@ pub(crate) fn build(
     };
     let whole = whole && strategy.format != Format::SearchReplace;
     let block = format!("{fence}{tag}\n{shown}\n{fence}");
-    let mut cuts = Vec::new();
-    let mut user = String::new();
-    if let Some(guide) = guide {
-        cuts.push((0, "AGENTS.md"));
-        let _ = write!(user, "Conventions of this project:\n{guide}\n\n");
-    }
+    let (mut user, mut cuts) = begun(guide);
     cuts.push((user.len(), "file"));
     if whole {
         user.push_str(&whole_file(path, &block));
@@ -160,6 +156,12 @@ pub(crate) fn build(
     }
 }
 
+/// How a request begins, and its part: with what the project asks of changes.
+fn begun(guide: Option<&str>) -> (String, Vec<(usize, &'static str)>) {
+    let Some(guide) = guide else { return (String::new(), Vec::new()) };
+    (format!("{}\n\n", guide::conventions(guide)), vec![(0, "AGENTS.md")])
+}
+
 /// Builds the prompt for a file that is not there yet.
 ///
 /// * `view`: of the empty text
@@ -172,12 +174,7 @@ pub(crate) fn new_file(
     instruction: &str,
     strategy: &Strategy,
 ) -> Prompt {
-    let mut cuts = Vec::new();
-    let mut user = String::new();
-    if let Some(guide) = guide {
-        cuts.push((0, "AGENTS.md"));
-        let _ = write!(user, "Conventions of this project:\n{guide}\n\n");
-    }
+    let (mut user, mut cuts) = begun(guide);
     if !related.is_empty() {
         cuts.push((user.len(), "excerpts"));
         let _ = write!(user, "Excerpts of this project:\n\n{related}\n");

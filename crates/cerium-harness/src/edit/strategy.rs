@@ -1,5 +1,6 @@
 //! The knobs of an edit: everything worth varying in an evaluation, in one plain struct.
 
+use cerium_protocol::ModelInfo;
 use serde::{Deserialize, Serialize};
 
 /// How the code to change is shown and how the answer comes back.
@@ -58,6 +59,21 @@ pub struct Strategy {
     pub candidate_temperature: f32,
     /// System text in place of the format's own.
     pub system: Option<String>,
+}
+
+impl Strategy {
+    /// The same, for a model that can be told how its answer begins, or only asked.
+    pub(crate) fn heeded_by(&self, model: &ModelInfo) -> Self {
+        if model.extensions {
+            return self.clone();
+        }
+        Self {
+            start_in_fence: false,
+            stop_after_matching_lines: 0,
+            ask_for_place: false,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Strategy {

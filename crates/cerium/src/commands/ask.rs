@@ -117,15 +117,13 @@ struct Stream {
     broken: Option<anyhow::Error>,
     /// Heard where the answer is seen.
     keys: Option<Keys>,
-    /// What the person wants instead; then the answer is broken off.
-    redirect: Option<String>,
 }
 
 impl Stream {
     fn new(output: Output) -> Self {
         let spinner = Some(Spinner::start(output, "searching".into()));
         let keys = (output::is_shown() && !output.json).then(|| Keys::listen(output));
-        Self { output, spinner, broken: None, keys, redirect: None }
+        Self { output, spinner, broken: None, keys }
     }
 
     fn event(&mut self, event: &AskEvent<'_>) -> ControlFlow<()> {
@@ -148,20 +146,17 @@ impl Stream {
                 }
             }
         }
-        if let Some(keys) = self.keys.as_ref().filter(|keys| keys.pressed()) {
+        let clear = || {
             self.spinner = None;
             output::ask("\n");
-            self.redirect = keys.ask();
-        }
-        if self.redirect.is_some() || interrupt::requested() {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+        };
+        self.keys.as_mut().map_or_else(interrupt::going_on, |keys| keys.going_on(clear))
     }
 
     /// The end of it: what the person wants instead, if that is why.
     fn finish(self) -> Result<Option<String>> {
-        self.broken.map_or(Ok(self.redirect), Err).context("streaming the answer")
+        let redirect = self.keys.and_then(|mut keys| keys.take_redirect());
+        self.broken.map_or(Ok(redirect), Err).context("streaming the answer")
     }
 }
 

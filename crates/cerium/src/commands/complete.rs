@@ -10,7 +10,6 @@ use anyhow::Result;
 use cerium_harness::complete::{CompleteOptions, complete_file};
 use cerium_protocol::Status;
 use serde::Serialize;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 /// The `--json` object.
@@ -34,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &Complete) -> Result<Exit> {
     let options = CompleteOptions::default();
     let completion =
         complete_file(&backend, &tree.workspace, &place.file, place.point, &options, &mut |_| {
-            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            interrupt::going_on()
         })?;
     drop(spinner);
     if interrupt::requested() {

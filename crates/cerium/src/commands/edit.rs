@@ -115,11 +115,7 @@ fn find(
             let _deferred = interrupt::defer();
             let spinner = Spinner::start(context.output, "looking for the file".into());
             let picked = pick_file(&backend, &tree.workspace, instruction, &files, &mut || {
-                if interrupt::requested() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+                interrupt::going_on()
             });
             drop(spinner);
             (vec![picked?], Some(backend))
@@ -227,7 +223,7 @@ impl One<'_> {
                 bail!("a model is needed and none was loaded")
             };
             let made = run_edit(backend, prepared, &mut |progress| live.progress(&progress));
-            let Some(more) = live.redirect.take() else {
+            let Some(more) = live.keys.take_redirect() else {
                 let proposal = made?;
                 if let Some(chosen) = proposal.chosen {
                     live.chosen(&proposal, chosen);
@@ -391,8 +387,6 @@ struct Live<'a> {
     /// The diff as far as it is written.
     written: Vec<LineEvent>,
     keys: Keys,
-    /// What the person wants besides; then the edit is broken off.
-    redirect: Option<String>,
 }
 
 impl<'a> Live<'a> {
@@ -404,7 +398,6 @@ impl<'a> Live<'a> {
             view: DiffView::default(),
             written: Vec::new(),
             keys: Keys::listen(output),
-            redirect: None,
         }
     }
 
@@ -435,14 +428,7 @@ impl<'a> Live<'a> {
                     .note(format!("{DIM}asking again: {}{DIM:#}", output::printable(reason)));
             }
         }
-        if self.keys.pressed() {
-            self.spinner = None;
-            self.redirect = self.keys.ask();
-        }
-        if self.redirect.is_some() || interrupt::requested() {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+        self.keys.going_on(|| self.spinner = None)
     }
 
     /// An edit that is there already.

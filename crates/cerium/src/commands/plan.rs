@@ -18,7 +18,6 @@ use cerium_harness::plan::{
 use cerium_harness::run::{Limits, Reach, RunRequest};
 use serde::Serialize;
 use std::fmt::Write;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 /// The `--json` object.
@@ -202,7 +201,7 @@ fn make(
             line.drain(..=end);
         }
         spinner.show(format!("{what}: {}", line.trim()));
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt::going_on()
     })
 }
 

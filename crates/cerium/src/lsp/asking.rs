@@ -12,7 +12,6 @@ use cerium_harness::plan::{self, Plan, PlanError, PlanStore};
 use cerium_harness::workspace::{StateHome, Workspace};
 use cerium_protocol::Status;
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// A question, where to look, and whether it goes on from the last one.
@@ -81,7 +80,7 @@ pub(super) fn answer(
                 }
             }
         }
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt::going_on()
     });
     let answer = match answered {
         Err(_) if interrupt::requested() => return Ok(None),
@@ -128,7 +127,7 @@ pub(super) fn write_plan(
         if let Some(tell) = tell {
             tell.value(&json!({ "kind": "text", "text": text }));
         }
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt::going_on()
     };
     let made = match (planning, tree.plan()) {
         // One that cannot be read is put aside when the new one is saved.

@@ -12,7 +12,6 @@ use cerium_harness::files::SourceFile;
 use gen_lsp_types::{TextEdit, Uri};
 use lsp_server::ErrorCode;
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
 
 /// A file to edit, as the editor has it, or as it is on disk.
 pub(super) struct Target {
@@ -58,7 +57,7 @@ pub(super) fn make(
             Happens::Writing => {}
             Happens::Retry { reason } => progress.report(&format!("asking again: {reason}")),
         }
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt::going_on()
     };
     let made = plan_text(file, request)
         .and_then(|prepared| run_edit(backend, &prepared, &mut on_progress));

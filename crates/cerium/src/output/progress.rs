@@ -89,7 +89,7 @@ impl Progress for PullBar {
             }
             PullEvent::Idle => {}
         }
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt::going_on()
     }
 }
 

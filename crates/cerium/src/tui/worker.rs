@@ -23,7 +23,6 @@ use cerium_harness::plan::{self, PlanError, PlanStore, Planned};
 use cerium_hub::HubError;
 use cerium_protocol::Status;
 use edit::Wanted;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -230,7 +229,7 @@ impl Session {
                 }
                 AskEvent::Text(text) => self.tell(Told::Text(text.to_owned())),
             }
-            going_on()
+            interrupt::going_on()
         })?;
         self.tell(Told::Places(places_of(&answer.citations)));
         match answer.response.status {
@@ -294,7 +293,7 @@ impl Session {
             let line = one_line(&line);
             let colon = if line.is_empty() { "" } else { ": " };
             self.tell(Told::Doing(format!("{what}{colon}{line}")));
-            going_on()
+            interrupt::going_on()
         })
     }
 
@@ -328,9 +327,4 @@ fn stopped(error: &anyhow::Error) -> bool {
         || matches!(error.downcast_ref(), Some(AskError::Cancelled))
         || matches!(error.downcast_ref(), Some(PlanError::Cancelled))
         || matches!(error.downcast_ref(), Some(HubError::Cancelled))
-}
-
-/// Whether the person still wants it.
-fn going_on() -> ControlFlow<()> {
-    if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }

@@ -2,7 +2,7 @@
 //! comes of it is told; an edit waits until somebody looks at it.
 
 use super::edit::Wanted;
-use super::{Tell, going_on, places_of, stopped};
+use super::{Tell, places_of, stopped};
 use crate::commands::{Context, Tree, needed};
 use crate::config;
 use crate::delegate::DelegateBackend;
@@ -13,7 +13,6 @@ use crate::tui::message::{Back, Errand, Told};
 use anyhow::Result;
 use cerium_harness::Backend;
 use cerium_harness::ask::{AskTask, ask};
-use cerium_harness::edit::Strategy;
 use cerium_harness::plan::PlanStore;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -91,7 +90,8 @@ impl Desk {
                     within: within.iter().map(|path| root.join(path)).collect(),
                     ..AskTask::default()
                 };
-                let answer = ask(backend, &self.tree.workspace, &task, &mut |_| going_on())?;
+                let answer =
+                    ask(backend, &self.tree.workspace, &task, &mut |_| interrupt::going_on())?;
                 if interrupt::requested() {
                     return Ok(Back::Stopped { errand: errand.clone() });
                 }
@@ -101,24 +101,11 @@ impl Desk {
             Errand::Step { number } => {
                 let store = PlanStore::of(&self.tree.state, &self.tree.workspace);
                 let step = needed(self.tree.plan(&store)?)?.edit(*number)?;
-                let wanted = Wanted::of_step(step).made(&self.tree, backend, &strategy(backend))?;
+                let wanted = Wanted::of_step(step).made(&self.tree, backend)?;
                 // Nobody looks at it any more where the other end is gone.
                 let _ = self.done.send(wanted);
                 Ok(Back::Edit { model, number: *number })
             }
         }
-    }
-}
-
-/// How to ask a model for an edit that cannot be told how its answer begins.
-fn strategy(backend: &DelegateBackend) -> Strategy {
-    if backend.model().extensions {
-        return Strategy::default();
-    }
-    Strategy {
-        start_in_fence: false,
-        stop_after_matching_lines: 0,
-        ask_for_place: false,
-        ..Strategy::default()
     }
 }

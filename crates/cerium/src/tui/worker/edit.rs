@@ -1,8 +1,9 @@
 //! Edits: made, offered, applied hunk by hunk, made again otherwise.
 
-use super::{Last, Session, going_on};
+use super::{Last, Session};
 use crate::commands::edit::places;
 use crate::commands::{Tree, step_requests};
+use crate::interrupt;
 use crate::redirect::joined;
 use crate::tui::history::Choice;
 use crate::tui::message::Told;
@@ -43,7 +44,7 @@ impl Wanted {
     }
 
     /// What is to be asked of each file.
-    fn prepared(&self, tree: &Tree, strategy: &Strategy) -> Result<Vec<Prepared>> {
+    fn prepared(&self, tree: &Tree) -> Result<Vec<Prepared>> {
         let root = tree.workspace.root();
         let requests: Vec<EditRequest> = match &self.step {
             Some(step) => step_requests(root, step),
@@ -52,24 +53,18 @@ impl Wanted {
         let prepare = |(file, request): (&String, EditRequest)| {
             let instruction = self.instruction.clone();
             let written = self.written.get(file).cloned().unwrap_or_default();
-            let strategy = strategy.clone();
-            let request = EditRequest { instruction, written, strategy, ..request };
+            let request = EditRequest { instruction, written, ..request };
             Ok(plan_edit(&tree.workspace, request)?)
         };
         self.files.iter().zip(requests).map(prepare).collect()
     }
 
     /// The edit as a model makes it, with nobody watching.
-    pub(super) fn made(
-        mut self,
-        tree: &Tree,
-        backend: &dyn Backend,
-        strategy: &Strategy,
-    ) -> Result<Self> {
-        for prepared in self.prepared(tree, strategy)? {
+    pub(super) fn made(mut self, tree: &Tree, backend: &dyn Backend) -> Result<Self> {
+        for prepared in self.prepared(tree)? {
             let proposal = match prepared.direct() {
                 Some(direct) => direct.clone(),
-                None => run_edit(backend, &prepared, &mut |_| going_on())?,
+                None => run_edit(backend, &prepared, &mut |_| interrupt::going_on())?,
             };
             self.proposals.push(proposal);
         }
@@ -93,7 +88,7 @@ impl Session {
     pub(super) fn edit(&mut self, mut wanted: Wanted) -> Result<()> {
         self.last = Last::Edit(wanted.clone());
         self.tree.journal().recover()?;
-        let all = wanted.prepared(&self.tree, &Strategy::default())?;
+        let all = wanted.prepared(&self.tree)?;
         for (file, prepared) in wanted.files.clone().into_iter().zip(&all) {
             let mut lines = Vec::new();
             let made = self.make(prepared, &mut lines);
@@ -103,7 +98,9 @@ impl Session {
             match made {
                 Ok(proposal) => wanted.proposals.push(proposal),
                 // The other files may come to something.
-                Err(error) if all.len() > 1 && going_on().is_continue() => self.report(Err(error)),
+                Err(error) if all.len() > 1 && !interrupt::requested() => {
+                    self.report(Err(error));
+                }
                 Err(error) => {
                     self.last = Last::Edit(wanted);
                     return Err(error);
@@ -165,7 +162,7 @@ impl Session {
             Progress::Writing => self.tell(Told::Doing(format!("writing {path}"))),
             Progress::Retry { reason } => self.note(format!("asking again: {reason}")),
         }
-        going_on()
+        interrupt::going_on()
     }
 
     /// Applies of what was offered these hunks of each file.

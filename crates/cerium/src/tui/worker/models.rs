@@ -101,6 +101,6 @@ impl Progress for Shown<'_> {
             }
             PullEvent::Trying { .. } | PullEvent::Idle => {}
         }
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt::going_on()
     }
 }
