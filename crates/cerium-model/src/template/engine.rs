@@ -1,8 +1,8 @@
 //! The Jinja that chat templates are written in: what the reference implementation's environment
 //! offers them, on a budget.
 
-use std::io::Write as _;
-use std::{io, thread};
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
@@ -47,7 +47,7 @@ pub(super) fn environment(source: &str) -> Result<Environment<'static>, Error> {
 /// times on its way.
 ///
 /// Values may nest as deep as there is fuel to wrap them, and printing or dropping them recurses:
-/// hence a thread whose stack the fuel cannot exhaust. Unused stack takes no memory.
+/// hence a stack of its own, which the fuel cannot exhaust. What is not used of it takes no memory.
 pub(super) fn render(
     environment: &Environment<'static>,
     n_messages: usize,
@@ -58,15 +58,10 @@ pub(super) fn render(
     let mut environment = environment.clone();
     environment.set_fuel(Some(fuel as u64));
     let work = || environment.get_template(NAME)?.render(context);
-    let failed = |problem: &str| Error::new(ErrorKind::InvalidOperation, problem.to_owned());
-    thread::scope(|scope| {
-        thread::Builder::new()
-            .name("template".to_owned())
-            .stack_size(STACK_BYTES_MIN + fuel * STACK_BYTES_PER_FUEL)
-            .spawn_scoped(scope, work)
-            .map_err(|error| failed("no thread to render in").with_source(error))?
-            .join()
-            .unwrap_or_else(|_| Err(failed("the template engine panicked")))
+    let n_stack_bytes = STACK_BYTES_MIN + fuel * STACK_BYTES_PER_FUEL;
+    // It panics where the system has no room for the stack, too.
+    catch_unwind(AssertUnwindSafe(|| stacker::grow(n_stack_bytes, work))).unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::InvalidOperation, "the template engine panicked"))
     })
 }
 
