@@ -4,10 +4,10 @@
 use super::instruction::Piece;
 use super::reply::{base, shifted};
 use super::splice::{self, Change};
-use super::view::View;
+use super::view::{View, has_word};
 use crate::files::Style;
 use crate::lines::LineSpan;
-use crate::syntax::{Language, Parsed, parse};
+use crate::syntax::{Decl, Language, Parsed, parse};
 use std::collections::HashSet;
 
 /// Lines that a closing repair may add or drop.
@@ -57,6 +57,28 @@ pub(crate) fn accept(
         }
     }
     Err(problem)
+}
+
+/// A function of the code around that the regions declare once more, although the instruction does not speak of it:
+/// small models may write what they are shown beside the code instead of the code.
+pub(crate) fn strayed(
+    view: &View<'_>,
+    rewritten: &[Rewritten],
+    pieces: &[Piece],
+    style: &Style,
+) -> Option<String> {
+    let changes: Vec<Change> =
+        rewritten.iter().map(|r| splice::rewrite(view, r.span, &r.new, style)).collect();
+    let after = splice::apply(view.text, &changes);
+    let after = parse(view.language?, &after)?.declarations();
+    let shown = |span: LineSpan| rewritten.iter().any(|r| r.span.overlaps(span));
+    let is_said = |name: &str| pieces.iter().any(|piece| has_word(&piece.text, name));
+    let around = view.decls.iter().filter(|d| d.kind.is_callable() && !shown(d.lines));
+    let count = |decls: &[Decl], path: &str| decls.iter().filter(|d| d.path == path).count();
+    around
+        .filter(|d| count(&view.decls, &d.path) == 1 && count(&after, &d.path) > 1)
+        .find(|d| !is_said(&d.name))
+        .map(|d| d.path.clone())
 }
 
 fn tried(

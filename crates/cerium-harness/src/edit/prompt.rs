@@ -3,7 +3,7 @@
 //! The order is for caches: the system text never changes, what is shown of the file comes next,
 //! the instruction last.
 
-use super::reply::{Expected, Part, fence_for, marker};
+use super::reply::{Expected, PLACE, Part, fence_for, marker};
 use super::scope::{Region, Scope};
 use super::strategy::{Format, Strategy};
 use super::view::View;
@@ -407,7 +407,7 @@ fn context(view: &View<'_>, regions: &[Region], strategy: &Strategy) -> Vec<Stri
         }
         lines.extend(view.block(LineSpan::new(from, start - 1)).into_iter().map(str::to_owned));
     }
-    lines.push(format!("{}(the code to edit is here){}", comment.0, comment.1));
+    lines.push(format!("{}{PLACE}{}", comment.0, comment.1));
     if end < n_lines {
         let to = (end + n).min(n_lines);
         lines.extend(view.block(LineSpan::new(end + 1, to)).into_iter().map(str::to_owned));

@@ -20,6 +20,9 @@ use super::diff;
 use super::strategy::Format;
 use similar::DiffOp;
 
+/// What stands for the code to edit among the lines around it that a model is shown.
+pub(crate) const PLACE: &str = "(the code to edit is here)";
+
 /// Answers of more bytes than this are not read.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 
@@ -73,6 +76,9 @@ pub enum ReplyError {
         /// The line that stands for what is left out.
         line: String,
     },
+    /// It is what was shown around the code, again.
+    #[error("the answer repeats what is around the code, not the code")]
+    Surroundings,
     /// The parts cannot be told apart.
     #[error("the answer's parts cannot be told apart")]
     Parts,
@@ -110,6 +116,11 @@ pub fn read(reply: &str, expected: &Expected) -> Result<Vec<Vec<String>>, ReplyE
     }
     let olds: Vec<&String> = expected.parts.iter().flat_map(|part| &part.old).collect();
     let lines = fence::code(&reply, &olds).ok_or(ReplyError::NoCode)?;
+    if lines.iter().any(|line| line.contains(PLACE))
+        && !olds.iter().any(|line| line.contains(PLACE))
+    {
+        return Err(ReplyError::Surroundings);
+    }
     let lines = tidy::without_line_numbers(lines);
     let lines = tidy::without_diff_marks(lines, &olds);
     let split = match expected.parts.as_slice() {

@@ -75,6 +75,14 @@ pub(super) struct Problem {
     unchanged: bool,
     /// Whether there was no code in it.
     empty: bool,
+    /// Whether it is about the code around, not about what was asked for.
+    strays: bool,
+}
+
+impl Problem {
+    fn new(reply: String, what: impl Into<String>) -> Self {
+        Self { reply, what: what.into(), unchanged: false, empty: false, strays: false }
+    }
 }
 
 /// Log-probabilities of tokens, summed.
@@ -144,8 +152,13 @@ impl Run<'_> {
             // An answer that ended before it began fought with the beginning it was given.
             strategy.start_in_fence &= !problem.empty;
             strategy.format = Format::Rewrite;
+            // What is around the code misleads it.
+            if problem.strays {
+                strategy.context_lines = 0;
+            }
             (scope, earlier) = match wider {
                 Some(wider) => (wider, None),
+                None if problem.strays => (scope, None),
                 None => (scope, Some(Earlier { reply: problem.reply, problem: problem.what })),
             };
         }
@@ -239,26 +252,23 @@ impl Run<'_> {
                     }
                 }
                 Err(error) => {
-                    return Ok(Err(Problem {
-                        reply: replies,
-                        what: error.to_string(),
-                        unchanged: false,
-                        empty: matches!(error, ReplyError::Empty | ReplyError::NoCode),
-                    }));
+                    let problem = Problem::new(replies, error.to_string());
+                    let empty = matches!(error, ReplyError::Empty | ReplyError::NoCode);
+                    let strays = error == ReplyError::Surroundings;
+                    return Ok(Err(Problem { empty, strays, ..problem }));
                 }
             }
         }
         if rewritten.iter().all(|r| r.new == r.old) {
             let what = "the code is the same as before; the instruction is not carried out";
-            return Ok(Err(Problem {
-                reply: replies,
-                what: what.to_owned(),
-                unchanged: true,
-                empty: false,
-            }));
+            return Ok(Err(Problem { unchanged: true, ..Problem::new(replies, what) }));
+        }
+        if let Some(name) = check::strayed(self.view, &rewritten, pieces, self.style) {
+            let what = format!("it declares `{name}`, which is elsewhere in the file");
+            return Ok(Err(Problem { strays: true, ..Problem::new(replies, what) }));
         }
         let checked = check::accept(self.view, &rewritten, pieces, self.style);
-        Ok(checked.map_err(|what| Problem { reply: replies, what, unchanged: false, empty: false }))
+        Ok(checked.map_err(|what| Problem::new(replies, what)))
     }
 
     /// One request. Returns the whole answer, its given beginning included, and whether it was cut.

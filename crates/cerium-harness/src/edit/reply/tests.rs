@@ -56,6 +56,15 @@ fn answers_without_code_are_refused() {
 }
 
 #[test]
+fn what_is_around_the_code_is_no_answer() {
+    let shown = format!("# {PLACE}\n\n\ndef other():\n    return 2");
+    let old = "def one():\n    return 1";
+    assert_eq!(read_one(old, &shown), Err(ReplyError::Surroundings));
+    let quoted = format!("show(\"{PLACE}\")\nreturn 1");
+    assert!(read_one(&quoted, &quoted.replace('1', "2")).is_ok());
+}
+
+#[test]
 fn dots_that_are_code_stay() {
     let stub = "class A(Protocol):\n    def f(self): ...\n    def g(self):\n        ...";
     assert_eq!(read_one(stub, &stub.replace('f', "h")).unwrap(), stub.replace('f', "h"));

@@ -151,6 +151,33 @@ fn an_unchanged_answer_is_asked_for_again_with_more_to_see() {
 }
 
 #[test]
+fn an_answer_about_the_code_around_is_asked_for_again_without_it() {
+    let total = "def total(prices):\n    return sum(prices)\n";
+    let other = "def names(items):\n    return [item.name for item in items]\n";
+    let desk = Desk::new("shop.py", format!("{total}\n\n{other}"));
+    let right = total.replace("sum(prices)", "round(sum(prices), 2)");
+    let again = other.replace("items]", "items if item.name]");
+    let marked = format!("# (the code to edit is here)\n\n\n{other}");
+    for wrong in [again, marked] {
+        let mut request = desk.request("round to two digits");
+        request.symbol = Some("total".to_owned());
+        let model = Scripted::new([&*wrong, &*right]);
+        let proposal = desk.propose(request, &model).unwrap();
+        assert_eq!(proposal.after, format!("{right}\n\n{other}"));
+        assert_eq!(proposal.stats.retries, 1);
+        let [first, second] = &model.asked()[..] else { panic!("two questions") };
+        assert!(prompt(first).contains("def names"));
+        assert!(prompt(second).contains(total) && !prompt(second).contains("def names"));
+    }
+    // Who speaks of it may want it there.
+    let mut request = desk.request("put a copy of names before it that skips empty ones");
+    request.symbol = Some("total".to_owned());
+    let both = format!("{other}\n\n{total}");
+    let proposal = desk.propose(request, &Scripted::new([&*both])).unwrap();
+    assert_eq!(proposal.after, format!("{both}\n\n{other}"));
+}
+
+#[test]
 fn a_whole_file_is_asked_for_plainly_with_its_head_given() {
     let desk = Desk::new("f.py", "\ndef f(x):\n    \"\"\"One less.\"\"\"\n    return x\n");
     let model = Scripted::new(["    return x - 1\n"]);
