@@ -116,11 +116,11 @@ pub async fn serve(
         guests.clone().map(|guests| AbortOnDrop(tokio::spawn(guests.keep()).abort_handle()));
     let keeper =
         archive.clone().map(|archive| AbortOnDrop(tokio::spawn(archive.keep()).abort_handle()));
-    // Nobody else is to hear of this server while it serves nobody.
-    let upstreams = options.upstreams.clone().filter(|_| public.is_some());
-    let checker =
-        upstreams.map(|upstreams| AbortOnDrop(tokio::spawn(upstreams.keep()).abort_handle()));
     let app = Arc::new(App::new(service, options, ledger, archive));
+    // Nobody else is to hear of this server while it serves nobody.
+    let checker = public
+        .is_some()
+        .then(|| AbortOnDrop(tokio::spawn(Arc::clone(&app).keep_upstreams()).abort_handle()));
     let (close, closed) = watch::channel(None);
     let closed = Closed(closed);
     let leaving = private.as_ref().map(Leaving::of);
@@ -156,6 +156,7 @@ pub async fn serve(
         let page = page(&app);
         let router = router(Arc::clone(&app), page, Some(gate));
         let changing = Changing {
+            app: Arc::clone(&app),
             door,
             guests,
             certificate: address.is_some().then(|| Arc::clone(&certificate)),

@@ -229,6 +229,11 @@ impl Metrics {
     /// All of it, with so many requests in progress, and engines elsewhere that are as they are.
     pub(crate) fn page(&self, n_running: usize, upstreams: &[Health]) -> HttpResponse {
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        // Those that were there before may be gone.
+        self.up.clear();
+        self.busy.clear();
+        self.asked.clear();
+        self.failed.clear();
         for it in upstreams {
             let there = There { upstream: it.name.clone() };
             self.up.get_or_create(&there).set(i64::from(it.up));

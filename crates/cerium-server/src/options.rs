@@ -54,7 +54,8 @@ pub struct ServerOptions {
     pub drain: Duration,
 }
 
-/// Reads options anew. Of these, tiers, sites and the certificate are taken over while the server runs.
+/// Reads options anew. Of these, tiers, sites, the certificate and engines elsewhere are taken over while the
+/// server runs.
 #[derive(Clone)]
 pub struct Reload(Arc<dyn Fn() -> io::Result<ServerOptions> + Send + Sync>);
 

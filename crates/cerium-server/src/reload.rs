@@ -1,9 +1,10 @@
-//! What changes while a server runs: limits of tiers, sites whose pages are let in, the certificate. They
-//! are read anew at SIGHUP; when anything in them is wrong, all of them stay as they were.
+//! What changes while a server runs: limits of tiers, sites whose pages are let in, the certificate, engines
+//! elsewhere. They are read anew at SIGHUP; when anything in them is wrong, all of them stay as they were.
 
 use crate::door::Door;
 use crate::guests::Guests;
 use crate::options::Reload;
+use crate::router::App;
 use crate::tls::Certificate;
 use std::io;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// What is changed.
 pub(crate) struct Changing {
+    pub(crate) app: Arc<App>,
     pub(crate) door: Arc<Door>,
     pub(crate) guests: Option<Arc<Guests>>,
     /// Absent at a Unix socket.
@@ -39,6 +41,7 @@ impl Changing {
             certificate.renew(options.tls.as_ref())?;
         }
         self.door.let_in(options.cors);
+        self.app.change_upstreams(&options.upstreams.unwrap_or_default());
         if let (Some(guests), Some(keys)) = (&self.guests, options.keys) {
             guests.change_tiers(keys.tiers);
         }

@@ -24,12 +24,11 @@ use cerium_protocol::wire::models::{Model, ModelList};
 use cerium_protocol::wire::{chat, completions, llama};
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_session::{Owner, Service};
-use cerium_upstream::{Health, Upstreams};
-use std::collections::BTreeMap;
+use cerium_upstream::Upstreams;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
@@ -44,8 +43,8 @@ pub(crate) struct App {
     pub(crate) ledger: Arc<Ledger>,
     /// Somebody who may asks the server to leave.
     pub(crate) asked_to_stop: Notify,
-    /// Models that others serve, by name.
-    elsewhere: BTreeMap<String, Elsewhere>,
+    /// Engines elsewhere, as they are configured now.
+    upstreams: watch::Sender<Upstreams>,
     /// Since when the model is served, in seconds since 1970.
     started: u64,
     /// What reads ahead.
@@ -55,17 +54,12 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(
         service: Service,
-        options: ServerOptions,
+        mut options: ServerOptions,
         ledger: Arc<Ledger>,
         archive: Option<Arc<Archive>>,
     ) -> Self {
-        let models = options.upstreams.iter().flat_map(|upstreams| {
-            let there =
-                |model: &str| (model.to_owned(), Elsewhere::new(model, upstreams, &service));
-            upstreams.models().map(there)
-        });
         Self {
-            elsewhere: models.collect(),
+            upstreams: watch::Sender::new(options.upstreams.take().unwrap_or_default()),
             archive,
             bodies: Bodies::new(&options),
             ledger,
@@ -85,6 +79,28 @@ impl App {
         }
     }
 
+    /// Engines elsewhere, as they are configured now. What is asked of them goes on when they change.
+    pub(crate) fn upstreams(&self) -> Upstreams {
+        self.upstreams.borrow().clone()
+    }
+
+    /// From now on engines elsewhere are these.
+    pub(crate) fn change_upstreams(&self, upstreams: &Upstreams) {
+        self.upstreams.send_modify(|last| *last = upstreams.after(last));
+    }
+
+    /// Looks at engines elsewhere, whichever they are, for ever.
+    pub(crate) async fn keep_upstreams(self: Arc<Self>) {
+        let mut upstreams = self.upstreams.subscribe();
+        loop {
+            let now = upstreams.borrow_and_update().clone();
+            tokio::select! {
+                () = now.keep() => {}
+                _ = upstreams.changed() => {}
+            }
+        }
+    }
+
     /// Whoever answers for a model; where none is named, that of this process.
     pub(crate) fn tier(
         &self,
@@ -95,10 +111,11 @@ impl App {
         let Some(name) = name.filter(|name| name != served) else {
             return Ok(Box::new(self.service.asked_by(owner)));
         };
-        if let Some(elsewhere) = self.elsewhere.get(name) {
-            return Ok(Box::new(elsewhere.clone()));
+        let upstreams = self.upstreams();
+        if upstreams.serve(name) {
+            return Ok(Box::new(Elsewhere::new(name, &upstreams, &self.service)));
         }
-        let what = match self.elsewhere.len() {
+        let what = match upstreams.models().count() {
             0 => format!("model `{name:.100}` is not served here; `{served}` is"),
             n => format!("model `{name:.100}` is not served here; `{served}` is, and {n} others"),
         };
@@ -266,15 +283,10 @@ async fn ready(State(app): State<Arc<App>>, Extension(place): Extension<Place>) 
     };
     let mut ready = serde_json::json!({"status": status});
     // The model of this process answers whether they do or not.
-    for it in upstreams(&app) {
+    for it in app.upstreams().health() {
         ready["upstreams"][it.name] = if it.up { "up" } else { "down" }.into();
     }
     json(code, &ready)
-}
-
-/// How engines elsewhere are.
-fn upstreams(app: &App) -> Vec<Health> {
-    app.options.upstreams.as_ref().map(Upstreams::health).unwrap_or_default()
 }
 
 async fn answers(archive: Option<&Archive>) -> bool {
@@ -285,7 +297,7 @@ async fn answers(archive: Option<&Archive>) -> bool {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.ledger.metrics.page(app.ledger.activity().running, &upstreams(&app))
+    app.ledger.metrics.page(app.ledger.activity().running, &app.upstreams().health())
 }
 
 /// All of what is served, for programs that want to know; kept by hand, and compared with the routes by a test.
@@ -296,8 +308,8 @@ async fn openapi() -> Response {
 }
 
 async fn models(State(app): State<Arc<App>>) -> Response {
-    let here = app.service.model().name.as_str();
-    let names = std::iter::once(here).chain(app.elsewhere.keys().map(String::as_str));
+    let (here, upstreams) = (app.service.model().name.as_str(), app.upstreams());
+    let names = std::iter::once(here).chain(upstreams.models());
     json(StatusCode::OK, &ModelList::new(names.map(|name| listed(&app, name)).collect()))
 }
 
@@ -308,11 +320,9 @@ async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<
 
 /// A model that is served, as lists have it.
 fn listed(app: &App, name: &str) -> Model {
-    match app.options.upstreams.as_ref().filter(|_| app.elsewhere.contains_key(name)) {
-        Some(upstreams) => {
-            let owner = upstreams.first(name).unwrap_or_default();
-            Model::elsewhere(name, owner, upstreams.context(name), app.started)
-        }
+    let upstreams = app.upstreams();
+    match upstreams.first(name) {
+        Some(owner) => Model::elsewhere(name, owner, upstreams.context(name), app.started),
         None => Model::new(app.service.model(), app.started),
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// An engine elsewhere.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamOptions {
     /// What the person calls it.
     pub name: String,

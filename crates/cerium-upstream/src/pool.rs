@@ -15,10 +15,10 @@ use std::time::Duration;
 const CHECK: Duration = Duration::from_secs(10);
 
 /// The engines that a person has configured. A cheap handle.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Upstreams(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     all: Vec<Arc<Upstream>>,
     routes: BTreeMap<String, Route>,
@@ -43,10 +43,19 @@ impl Upstreams {
     /// # Errors
     /// For an address that is none, and a system that can make no connections.
     pub fn new(options: Vec<UpstreamOptions>) -> Result<Self, UpstreamError> {
-        let mut all: Vec<Arc<Upstream>> = options
-            .into_iter()
-            .map(|it| Upstream::new(it).map(Arc::new))
-            .collect::<Result<_, _>>()?;
+        let all = options.into_iter().map(|it| Upstream::new(it).map(Arc::new));
+        Ok(Self::of(all.collect::<Result<_, _>>()?))
+    }
+
+    /// These engines after others: those that were among them with the same options go on as they are, with their
+    /// connections, counts and failures. What was asked of the others goes on there.
+    #[must_use]
+    pub fn after(&self, last: &Self) -> Self {
+        let same = |it: &Arc<Upstream>| last.0.all.iter().find(|was| was.options == it.options);
+        Self::of(self.0.all.iter().map(|it| Arc::clone(same(it).unwrap_or(it))).collect())
+    }
+
+    fn of(mut all: Vec<Arc<Upstream>>) -> Self {
         all.sort_by(|a, b| {
             (a.options.order, &a.options.name).cmp(&(b.options.order, &b.options.name))
         });
@@ -57,7 +66,12 @@ impl Upstreams {
                 route.push((Arc::clone(upstream), theirs.clone()));
             }
         }
-        Ok(Self(Arc::new(Inner { all, routes })))
+        Self(Arc::new(Inner { all, routes }))
+    }
+
+    /// Whether one of them serves a model.
+    pub fn serve(&self, model: &str) -> bool {
+        self.0.routes.contains_key(model)
     }
 
     /// The models that they serve, by the names under which they are asked for here.

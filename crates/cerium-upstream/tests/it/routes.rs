@@ -71,6 +71,33 @@ fn nobody_is_asked_while_all_are_down() {
 }
 
 #[test]
+fn engines_that_stay_the_same_keep_what_is_known_of_them() {
+    let down = Engine::play(vec![refuse(500)]);
+    let up = Engine::play(vec![Act::Tell(chat(&["a"]))]);
+    let first = named("down", 0, &down);
+    let upstreams = Upstreams::new(vec![first.clone()]).unwrap();
+    runtime().block_on(async {
+        assert!(told(upstreams.respond(request("go"))).await.starts_with("failed 500"));
+        assert_eq!(down.asked().len(), 3, "it is left alone from now on");
+
+        let both = Upstreams::new(vec![named("up", 1, &up), first.clone()]).unwrap();
+        let both = both.after(&upstreams);
+        assert!(told(both.respond(request("go"))).await.contains("text a"));
+        assert_eq!(down.asked().len(), 3, "and still is");
+        let health = both.health();
+        assert_eq!((health[0].requests, health[0].failures, health[0].up), (3, 3, false));
+
+        // Whatever of it changes, it may work now.
+        let changed = UpstreamOptions { key: None, ..first };
+        let changed = Upstreams::new(vec![changed]).unwrap().after(&both);
+        assert!(changed.health()[0].up);
+        assert!(told(changed.respond(request("go"))).await.starts_with("failed 500"));
+        assert_eq!(down.asked().len(), 6);
+        assert!(!upstreams.serve("up") && changed.serve("ours"));
+    });
+}
+
+#[test]
 fn addresses_that_are_none_are_refused() {
     let refusal = |url: &str| {
         let options = vec![UpstreamOptions::new("big", url, &["m"], Dialect::Chat)];

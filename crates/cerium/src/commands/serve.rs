@@ -12,7 +12,7 @@ use anyhow::Result;
 use cerium_harness::workspace::StateHome;
 use cerium_server::{
     Doors, KeyOptions, Place, Public, Reload, Retention, ServerOptions, Site, StoreError,
-    StoreOptions, Tls, Upstreams,
+    StoreOptions, Tls,
 };
 use serde_json::json;
 use std::env;
@@ -29,7 +29,6 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     let listen = args.listen.clone().or(settings.listen.clone());
     let listen = listen.unwrap_or(Listen::At(LISTEN_DEFAULT));
     let mut options = options(&settings, args, &listen)?;
-    options.reload = Some(reload(context, args, &listen));
     // Before the model is loaded: a port in use should not take seconds to be noticed.
     let public = match &listen {
         Listen::At(address) => Public::bind(*address),
@@ -41,10 +40,8 @@ pub(crate) fn run(context: &Context, args: &Serve) -> Result<Exit> {
     let service = loaded.service();
     let service = if settings.guided { service.guided() } else { service };
     let name = &service.model().name;
-    if options.upstreams.iter().flat_map(Upstreams::models).any(|model| model == name) {
-        let hint = "give the upstream's model another name: models = { OTHER = \"NAME\" }";
-        return Err(advice(format!("`{name}` is served here and by an upstream"), hint));
-    }
+    tell_apart(&options, name)?;
+    options.reload = Some(reload(context, args, &listen, name));
     log(context.output.quiet, args.log_format);
     if context.output.json {
         output::object(&json!({ "address": at, "model": service.model().name }))?;
@@ -87,11 +84,25 @@ fn options(settings: &Settings, args: &Serve, listen: &Listen) -> Result<ServerO
     })
 }
 
-/// Reads the same again.
-fn reload(context: &Context, args: &Serve, listen: &Listen) -> Reload {
+/// Sees that a name does not stand for the model of this process and for one elsewhere.
+fn tell_apart(options: &ServerOptions, name: &str) -> Result<()> {
+    if !options.upstreams.as_ref().is_some_and(|upstreams| upstreams.serve(name)) {
+        return Ok(());
+    }
+    let hint = "give the upstream's model another name: models = { OTHER = \"NAME\" }";
+    Err(advice(format!("`{name}` is served here and by an upstream"), hint))
+}
+
+/// Reads the same again, beside a model of this name.
+fn reload(context: &Context, args: &Serve, listen: &Listen, name: &str) -> Reload {
     let (flags, args, listen) = (context.flags.clone(), args.clone(), listen.clone());
+    let name = name.to_owned();
     Reload::new(move || {
-        let read = || options(&config::load(None, &flags)?, &args, &listen);
+        let read = || {
+            let options = options(&config::load(None, &flags)?, &args, &listen)?;
+            tell_apart(&options, &name)?;
+            anyhow::Ok(options)
+        };
         read().map_err(|error| io::Error::other(output::chain(&error)))
     })
 }

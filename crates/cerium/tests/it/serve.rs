@@ -1,5 +1,6 @@
 //! `cerium serve`: a door that opens, answers, closes.
 
+use crate::client::wait_until;
 use crate::world::World;
 use cerium_hub::test_model;
 use rustix::process::{Pid, Signal, kill_process};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
+    log: PathBuf,
 }
 
 impl Drop for Server {
@@ -33,26 +36,40 @@ fn start_with(world: &World, args: &[&str]) -> Server {
 
 /// Serves a model of the catalogue.
 pub(crate) fn start_of(world: &World, model: &str, args: &[&str]) -> Server {
-    let model = test_model(model);
+    let (model, log) = (test_model(model), world.path("serve.log"));
     let mut child = world
         .command(&["serve", "--listen", "127.0.0.1:0", "--json", "--model"])
         .arg(model)
         .args(args)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
     let stdout = BufReader::new(child.stdout.as_mut().unwrap());
     let hello = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next();
     let address = hello.unwrap().unwrap()["address"].as_str().unwrap().to_owned();
-    Server { child, address }
+    Server { child, address, log }
 }
 
 impl Server {
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// Has it read its settings again.
+    pub(crate) fn reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// What it has said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
     /// Has it end as Ctrl-C does.
     pub(crate) fn stop(mut self) {
-        let id = i32::try_from(self.child.id()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
+        self.signal(Signal::INT);
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 
@@ -95,8 +112,7 @@ fn it_answers_and_ends_when_asked_to() {
     assert_eq!(status, 200, "{answer:#}");
     assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer:#}");
 
-    let id = i32::try_from(server.child.id()).unwrap();
-    kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
+    server.signal(Signal::INT);
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
     assert!(TcpStream::connect(&server.address).is_err());
 }
@@ -125,22 +141,17 @@ fn settings_are_read_again_while_it_runs() {
         stream.read_to_string(&mut answer).unwrap();
         answer.starts_with("HTTP/1.1 200")
     };
-    let id = Pid::from_raw(i32::try_from(server.child.id()).unwrap()).unwrap();
     // More than once: it is no signal to end, however often it comes.
     for site in ["https://a.example", "https://b.example", "https://c.example"] {
         assert!(!is_let_in(site));
         fs::write(&config, format!("[serve]\ncors = ['{site}']\n")).unwrap();
-        kill_process(id, Signal::HUP).unwrap();
-        let begun = Instant::now();
-        while !is_let_in(site) {
-            assert!(begun.elapsed() < Duration::from_mins(1), "{site} is not let in");
-            thread::sleep(Duration::from_millis(10));
-        }
+        server.reload();
+        wait_until("the site is let in", || is_let_in(site));
     }
     // What is wrong changes nothing.
     fs::write(&config, "[serve]\ncors = ['*']\n").unwrap();
-    kill_process(id, Signal::HUP).unwrap();
-    thread::sleep(Duration::from_millis(300));
+    server.reload();
+    wait_until("it says so", || server.log().contains("settings stay as they were"));
     assert!(is_let_in("https://c.example"));
 }
 

@@ -1,12 +1,16 @@
 //! Engines elsewhere: questions that are delegated to them, and a server in front of another.
 
-use crate::engine_script::{Act, Engine, chat};
+use crate::client::{post, wait_until};
+use crate::engine_script::{Act, Engine, chat, chunk};
 use crate::screen::Screen;
-use crate::serve::start;
+use crate::serve::{Server, start};
 use crate::world::{CALC, World};
 use cerium_hub::test_model;
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::sync::atomic::Ordering::SeqCst;
 
 fn configure(world: &World, text: &str) {
     let dir = world.path("config").join("cerium");
@@ -113,7 +117,7 @@ fn a_server_in_front_of_another_gives_its_answers() {
     configure(&world, &(table("a", "chat") + &table("b", "responses") + &table("c", "cerium")));
     let near = start(&world);
     let body = |model: &str| json!({"model": model, "input": "Count to five.", "max_output_tokens": 12, "temperature": 0});
-    let answer = |server: &crate::serve::Server, model: &str| {
+    let answer = |server: &Server, model: &str| {
         let (status, answer) = server.request("POST", "/v1/responses", &body(model).to_string());
         assert_eq!((status, &answer["model"]), (200, &json!(model)));
         assert_eq!(answer["usage"]["output_tokens"], 12);
@@ -139,4 +143,79 @@ fn a_server_in_front_of_another_gives_its_answers() {
     let (status, _) =
         near.request("POST", "/v1/responses", &body(local.as_str().unwrap()).to_string());
     assert_eq!(status, 200, "the model of this process answers all the same");
+}
+
+#[test]
+fn engines_come_and_go_while_a_server_runs() {
+    let world = World::new();
+    let old = Engine::play(vec![Act::TellAndHang(vec![chunk("begun")])]);
+    let kept = Engine::play(vec![Act::Tell(chat(&["kept"]))]);
+    let new = Engine::play(vec![Act::Tell(chat(&["new"]))]);
+    let table = |name: &str, engine: &Engine, model: &str| {
+        let url = engine.url();
+        format!("[upstream.{name}]\nurl = '{url}'\nmodels = {{ '{model}' = 'theirs' }}\n")
+    };
+    configure(&world, &(table("a", &old, "large") + &table("b", &kept, "huge")));
+    let server = start(&world);
+    let ask = |model: &str| {
+        let body = json!({"model": model, "input": "a"}).to_string();
+        let (status, answer) = server.request("POST", "/v1/responses", &body);
+        let said = [&answer["output"][0]["content"][0]["text"], &answer["error"]["code"]];
+        format!("{status} {}", said.into_iter().find_map(Value::as_str).unwrap())
+    };
+    let reload = |config: &str, told: &str| {
+        let n_told = || server.log().matches(told).count();
+        let before = n_told();
+        configure(&world, config);
+        server.reload();
+        wait_until(told, || n_told() > before);
+    };
+    let get = |path: &str| {
+        let end = "Connection: close\r\n\r\n";
+        server.exchange(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{end}"))
+    };
+    assert_eq!(ask("huge"), "200 kept");
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let body = json!({"model": "large", "input": "a", "stream": true});
+    stream.write_all(&post("/v1/responses", &body)).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("begun")));
+
+    // The same name stands for another engine, and what the old one began goes on.
+    let config = table("a", &new, "large") + &table("b", &kept, "huge");
+    reload(&config, "settings were read anew");
+    assert_eq!((ask("large"), ask("huge")), ("200 new".to_owned(), "200 kept".to_owned()));
+    assert_eq!((old.asked().len(), old.left.load(SeqCst)), (1, 0));
+    let page = get("/metrics");
+    for (name, n) in [("a", 1), ("b", 2)] {
+        let line = format!("cerium_upstream_requests_total{{upstream=\"{name}\"}} {n}");
+        assert!(page.contains(&line), "{page}");
+    }
+
+    // What is wrong changes nothing, not even what is right beside it.
+    let local = "SmolLM2-135M-Instruct.Q4_1";
+    for (wrong, why) in [
+        ("[upstream.c]\nurl = 'ftp://c'\nmodels = ['m']\n".to_owned(), "begins with http://"),
+        ("[upstream".to_owned(), "config.toml"),
+        (table("c", &new, local), "is served here and by an upstream"),
+    ] {
+        reload(&wrong, "settings stay as they were");
+        assert!(server.log().contains(why), "{}", server.log());
+        assert_eq!((ask("large"), ask("m")), ("200 new".into(), "404 model_not_found".into()));
+    }
+
+    // One leaves, another takes its model, and then there is none.
+    reload(&table("c", &new, "huge"), "settings were read anew");
+    assert_eq!((ask("huge"), ask("large")), ("200 new".into(), "404 model_not_found".into()));
+    let page = get("/metrics");
+    assert!(page.contains("upstream=\"c\"") && !page.contains("upstream=\"a\""), "{page}");
+    wait_until("the new engine was looked at", || {
+        get("/v1/models/huge").contains("\"context_length\":4096")
+    });
+    reload("", "settings were read anew");
+    assert_eq!(ask("huge"), "404 model_not_found");
+    assert!(!get("/ready").contains("upstreams"));
+    assert_eq!(old.left.load(SeqCst), 0);
+    drop(lines);
+    old.wait_until_left();
 }
