@@ -10,6 +10,7 @@ mod guide;
 pub mod journal;
 pub mod lines;
 pub mod plan;
+pub mod redirect;
 mod repetition;
 pub mod run;
 pub mod search;

@@ -62,13 +62,6 @@ impl Drop for Keys {
     }
 }
 
-/// Two things asked for, as one.
-pub(crate) fn joined(first: &str, more: &str) -> String {
-    let first = first.trim_end();
-    let stop = if first.ends_with(|c: char| c.is_ascii_punctuation()) { "" } else { "." };
-    format!("{first}{stop} {more}")
-}
-
 /// Whether the terminal could be set up. It is set back however the program ends.
 fn take_over() -> bool {
     let Ok(before) = tcgetattr(stdin()) else { return false };

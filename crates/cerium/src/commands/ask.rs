@@ -6,13 +6,11 @@ use crate::failure::advice;
 use crate::interrupt;
 use crate::output::progress::Spinner;
 use crate::output::{self, CYAN, DIM, Output};
-use crate::redirect::{Keys, joined};
+use crate::redirect::Keys;
 use crate::stats::Stats;
 use anyhow::{Context as _, Result};
 use cerium_harness::Backend as _;
-use cerium_harness::ask::{
-    Answer, AskError, AskEvent, AskTask, Citation, Kept, TalkStore, ask, warming,
-};
+use cerium_harness::ask::{Answer, AskEvent, AskTask, Citation, Kept, TalkStore, ask, warming};
 use cerium_harness::context::Excerpt;
 use cerium_harness::journal::tail;
 use cerium_harness::lines::LineSpan;
@@ -60,15 +58,10 @@ pub(crate) fn run(context: &Context, args: Ask) -> Result<Exit> {
         let mut stream = Stream::new(context.output);
         let answer = ask(&backend, &tree.workspace, &task, &mut |event| stream.event(&event));
         let Some(more) = stream.finish()? else { break answer? };
-        match answer {
-            // What it said so far stays said.
-            Ok(answer) => {
-                output::data("\n\n")?;
-                (task.before, task.question) = (Some(answer.talk), more);
-            }
-            Err(AskError::Cancelled) => task.question = joined(&task.question, &more),
-            Err(error) => return Err(error.into()),
+        if answer.is_ok() {
+            output::data("\n\n")?;
         }
+        task.redirect(answer, &more)?;
     };
     if interrupt::requested() || answer.response.status == Status::Cancelled && !answer.looped {
         return Ok(Exit::Interrupted);

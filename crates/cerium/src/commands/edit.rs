@@ -15,7 +15,7 @@ use crate::interrupt;
 use crate::output::diff::{self, DiffView};
 use crate::output::progress::Spinner;
 use crate::output::{self, BOLD, DIM, GREEN, Output};
-use crate::redirect::{Keys, joined};
+use crate::redirect::Keys;
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use cerium_harness::edit::{
@@ -230,9 +230,7 @@ impl One<'_> {
                 }
                 return Ok(proposal);
             };
-            let before = prepared.request();
-            let instruction = joined(&before.instruction, &more);
-            let request = EditRequest { instruction, written: live.written, ..before.clone() };
+            let request = prepared.request().redirected(&more, live.written);
             *prepared = plan_edit(self.workspace, request)?;
         }
     }

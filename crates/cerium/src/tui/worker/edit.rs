@@ -4,7 +4,6 @@ use super::{Last, Session};
 use crate::commands::edit::places;
 use crate::commands::{Tree, step_requests};
 use crate::interrupt;
-use crate::redirect::joined;
 use crate::tui::history::Choice;
 use crate::tui::message::Told;
 use anyhow::{Result, bail};
@@ -16,6 +15,7 @@ use cerium_harness::edit::{
 use cerium_harness::files::SourceFile;
 use cerium_harness::lines::LineSpan;
 use cerium_harness::plan::{self, StepEdit};
+use cerium_harness::redirect::joined;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
