@@ -116,14 +116,61 @@ function parse(part: string): Heard | null {
   return data ? { event, data: JSON.parse(data) } : null;
 }
 
+/** How long a call may take to stop by itself, in milliseconds. */
+const STOP_MAX = 2000;
+
+/** The way to a call in progress. */
+export class Line {
+  private readonly controller = new AbortController();
+  readonly signal = this.controller.signal;
+  /** Its number, once it has begun. */
+  call: number | null = null;
+  stopped = false;
+  private timer = 0;
+
+  /** Says what it should do otherwise; whether it was not too late. */
+  async steer(text: string): Promise<boolean> {
+    return !this.stopped && this.say({ text });
+  }
+
+  /** Has it end with what there is; at once where that cannot be said, or was said before. */
+  stop(): void {
+    if (this.stopped) return this.leave();
+    this.stopped = true;
+    this.timer = setTimeout(() => this.leave(), STOP_MAX);
+    void this.say({}).then((heard) => heard || this.leave());
+  }
+
+  leave(): void {
+    this.stopped = true;
+    this.controller.abort();
+  }
+
+  /** It is over. */
+  end(): void {
+    clearTimeout(this.timer);
+  }
+
+  private async say(what: { text?: string }): Promise<boolean> {
+    if (this.call === null) return false;
+    const body = JSON.stringify({ call: this.call, ...what });
+    const headers = { "content-type": "application/json" };
+    return request("/page/steer", { method: "POST", headers, body, signal: this.signal }).then(() => true, () => false);
+  }
+}
+
 /** Runs a call to its result. */
 export async function call<T>(
   path: string,
   body: unknown,
-  signal: AbortSignal,
+  line: Line,
   hear: (heard: Heard) => void,
 ): Promise<{ result: T; stats: Stats }> {
-  for await (const heard of events(path, body, signal)) {
+  for await (const heard of events(path, body, line.signal)) {
+    if (heard.event === "begun") {
+      line.call = heard.data;
+      continue;
+    }
     if (heard.event === "done") return heard.data;
     if (heard.event === "failed") {
       throw new Failure(heard.data.message, heard.data.hint, heard.data.reply);

@@ -59,8 +59,3 @@ export function Figure({ name, value }: { name: string; value: ComponentChildren
     </div>
   );
 }
-
-/** Ctrl or Cmd with Enter. */
-export function isSend(event: KeyboardEvent): boolean {
-  return event.key === "Enter" && (event.ctrlKey || event.metaKey);
-}

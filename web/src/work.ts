@@ -1,43 +1,47 @@
-// One call at a time: how it stands, and how it is stopped.
+// One call at a time: how it stands, how it is redirected, and how it is stopped.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Failure, told } from "./api";
+import { Failure, Line, told } from "./api";
 import { watch } from "./live";
 
 export interface Work {
   running: boolean;
   failure: Failure | null;
-  run(work: (signal: AbortSignal) => Promise<void>): Promise<void>;
+  run(work: (line: Line) => Promise<void>): Promise<void>;
+  /** Says what it should do otherwise; whether it was not too late. */
+  steer(text: string): Promise<boolean>;
   stop(): void;
 }
 
 export function useWork(): Work {
   const [running, setRunning] = useState(false);
   const [failure, setFailure] = useState<Failure | null>(null);
-  const current = useRef<AbortController | null>(null);
-  useEffect(() => () => current.current?.abort(), []);
+  const current = useRef<Line | null>(null);
+  useEffect(() => () => current.current?.leave(), []);
   return {
     running,
     failure,
     async run(work) {
-      current.current?.abort();
-      const controller = new AbortController();
-      current.current = controller;
+      current.current?.leave();
+      const line = new Line();
+      current.current = line;
       setRunning(true);
       setFailure(null);
       let failed: Failure | null = null;
       const unwatch = await watch();
       try {
-        await work(controller.signal);
+        await work(line);
       } catch (error) {
-        failed = told(error);
+        failed = line.stopped ? null : told(error);
       }
+      line.end();
       unwatch();
-      if (current.current === controller) {
+      if (current.current === line) {
         current.current = null;
         setRunning(false);
         setFailure(failed);
       }
     },
-    stop: () => current.current?.abort(),
+    steer: async (text) => (await current.current?.steer(text)) ?? false,
+    stop: () => current.current?.stop(),
   };
 }

@@ -24,6 +24,8 @@ const SHOWN_TOKENS_MAX: usize = 2_500;
 /// Files of which changes are told, and the bytes of each.
 const FILES_MAX: usize = 32;
 pub(crate) const FILE_BYTES_MAX: u64 = 256 << 10;
+/// Excerpts in a conversation that somebody else kept: more than its questions can have come to.
+const SHOWN_MAX: usize = 512;
 /// Bytes of what is told of changes to one file, and to all.
 const FILE_CHANGE_BYTES_MAX: usize = 1_600;
 const CHANGE_BYTES_MAX: usize = 4_000;
@@ -65,6 +67,22 @@ impl Talk {
     /// Whether nothing was said yet.
     pub fn is_empty(&self) -> bool {
         self.turns.is_empty()
+    }
+
+    /// Whether it can be gone on from, for one that was kept where others may write: what it says it showed are lines
+    /// of files that it holds, and not more of them than a conversation comes to.
+    pub fn is_sound(&self) -> bool {
+        let files = &self.files;
+        let is_small = |text: &String| text.len() as u64 <= FILE_BYTES_MAX;
+        if self.shown.len() > SHOWN_MAX || files.len() > FILES_MAX || !files.values().all(is_small)
+        {
+            return false;
+        }
+        let whole = |(path, text): (&String, &String)| (path.clone(), LineIndex::new(text).all());
+        let whole: BTreeMap<String, LineSpan> = files.iter().map(whole).collect();
+        self.shown.iter().all(|Shown { path, lines }| {
+            lines.start <= lines.end && whole.get(path).is_some_and(|all| all.contains(*lines))
+        })
     }
 
     /// Whether nothing was said, or so much that it is better to begin anew.
@@ -269,6 +287,31 @@ mod tests {
         assert_eq!(place("a\nb\nC\nC\nd\ne\nf\n", 3, 3), Some((3, 4)), "it is written otherwise");
         assert_eq!(place("a\nd\ne\nf\n", 2, 4), Some((2, 2)), "part of it is gone");
         assert_eq!(place("a\ne\nf\n", 2, 4), None);
+    }
+
+    #[test]
+    fn a_conversation_from_elsewhere_shows_lines_that_are_there() {
+        let is_sound = |text: &str, path: &str, start: usize, end: usize| {
+            let shown = serde_json::json!({ "path": path, "start_line": start, "end_line": end });
+            let talk = serde_json::json!({
+                "turns": [{ "asked": "a", "told": "b", "answer": "c" }],
+                "files": { "a.py": text },
+                "shown": [shown],
+                "has_changes": false,
+            });
+            serde_json::from_value::<Talk>(talk).unwrap().is_sound()
+        };
+        assert!(is_sound("a\nb\n", "a.py", 1, 2) && Talk::default().is_sound());
+        for (path, start, end) in [("a.py", 0, 1), ("a.py", 2, 1), ("a.py", 2, 3), ("b.py", 1, 1)] {
+            assert!(!is_sound("a\nb\n", path, start, end), "{path}:{start}-{end}");
+        }
+        assert!(!is_sound(&"a\n".repeat(200_000), "a.py", 1, 2), "large");
+        let many = Talk {
+            shown: vec![Shown { path: "a.py".into(), lines: LineSpan::line(1) }; SHOWN_MAX + 1],
+            files: [("a.py".to_owned(), "a\n".to_owned())].into(),
+            ..Talk::default()
+        };
+        assert!(!many.is_sound());
     }
 
     #[test]

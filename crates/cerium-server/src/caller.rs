@@ -46,6 +46,12 @@ impl Caller {
         key.into_iter().chain(self.tab.clone()).collect()
     }
 
+    /// Whether the other asks from the same tab, and with a key of the same name where keys are asked for.
+    pub fn is(&self, other: &Self) -> bool {
+        let tabs = self.tab.as_ref().zip(other.tab.as_ref());
+        tabs.is_some_and(|(a, b)| a == b) && self.asker.holder() == other.asker.holder()
+    }
+
     /// The JSON that a request holds, of bounded size.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod assets;
 mod backend;
 mod bench;
 mod edit;
+mod line;
 mod plan;
 mod work;
 
@@ -20,12 +21,15 @@ const N_CALLS_MAX: usize = 8;
 
 /// What the public door serves for it.
 pub(crate) fn router(loaded: &Loaded) -> Router {
+    let places = Places::new(N_CALLS_MAX);
+    let bench = Bench::new(loaded, places.beside(1));
     let calls = Router::new()
         .route("/page/edit", post(edit::edit))
         .route("/page/ask", post(ask::ask))
         .route("/page/plan", post(plan::write))
         .route("/page/revise", post(plan::revise))
-        .with_state(Places::new(N_CALLS_MAX));
-    let bench = Router::new().route("/page/bench", post(bench::bench));
-    assets::router().merge(calls).merge(bench.with_state(Bench::new(loaded)))
+        .route("/page/steer", post(work::steer))
+        .with_state(places);
+    let measuring = Router::new().route("/page/bench", post(bench::bench)).with_state(bench);
+    assets::router().merge(calls).merge(measuring)
 }

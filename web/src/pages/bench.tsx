@@ -20,8 +20,8 @@ export function BenchPage() {
   const last = runs.at(-1);
   const run = () => {
     setTold([]);
-    void work.run(async (signal) => {
-      const { result } = await call<Report>("/page/bench", {}, signal, ({ event, data }) => {
+    void work.run(async (line) => {
+      const { result } = await call<Report>("/page/bench", {}, line, ({ event, data }) => {
         if (event === "figure") setTold((now) => [...now, data[1]]);
       });
       reports.set((now) => [...now, result].slice(-8));

@@ -2,10 +2,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, type Stats } from "../api";
 import { Hunks, Lines } from "../changes";
+import { Composer, again } from "../composer";
 import { hunks, mark, take, type Hunk, type Line } from "../diff";
 import { doc, replace } from "../document";
 import { Given } from "../drafted";
-import { Figures, Trouble, isSend } from "../parts";
+import { Figures, Trouble } from "../parts";
 import { say } from "../say";
 import { shared } from "../state";
 import { useWork } from "../work";
@@ -38,32 +39,40 @@ export function Edit() {
   const { name, text, selected } = doc.use();
   const { instruction, symbol, go } = wish.use();
   const work = useWork();
+  const [asked, setAsked] = useState("");
   const [lines, setLines] = useState<Line[]>([]);
   const [scope, setScope] = useState("");
   const [made, setMade] = useState<Proposal | null>(null);
   const [last, setLast] = useState<Stats | null>(null);
   const [since, setSince] = useState(0);
+  const typing = useRef(false);
   const accept = useRef<HTMLButtonElement>(null);
   const field = useRef<HTMLTextAreaElement>(null);
 
-  const run = () => {
-    if (!instruction.trim() || work.running) return;
+  const run = async (instruction: string) => {
+    if (work.running) return;
     setLines([]);
     setMade(null);
     setLast(null);
     setScope("");
     setSince(performance.now());
-    wish.set((now) => ({ ...now, go: false }));
+    setAsked(instruction);
+    wish.set({ instruction: "", symbol, go: false });
+    say("Writing; what you type now redirects it");
     const before = text;
-    const asked = { name, text, instruction, symbol: selected ? undefined : symbol, lines: selected ?? undefined };
-    void work.run(async (signal) => {
+    const body = { name, text, instruction, symbol: selected ? undefined : symbol, lines: selected ?? undefined };
+    let proposal: Proposal | null = null;
+    await work.run(async (line) => {
       let live: Line[] = [];
-          const { result, stats } = await call<Edited>("/page/edit", asked, signal, ({ event, data }) => {
+      const { result, stats } = await call<Edited>("/page/edit", body, line, ({ event, data }) => {
         if (event === "scope") {
           live = [];
           setScope(places(data.regions));
         } else if (event === "retry") {
           setScope(`again: ${data.reason}`);
+        } else if (event === "redirect") {
+          instruction = data;
+          setAsked(data);
         } else if (event === "line") {
           const at = data.kind === "add" ? {} : { before: data.line };
           live = [...live, { kind: data.kind, text: data.text, ...at }];
@@ -72,16 +81,21 @@ export function Edit() {
         setLines(live);
       });
       const found = hunks(result.diff);
-      setMade({ before, after: result.after, hunks: found, taken: found.map(() => true), stats });
+      proposal = { before, after: result.after, hunks: found, taken: found.map(() => true), stats };
       say(`Edit ready: ${count(result.n_added, "line")} added, ${result.n_removed || "none"} removed`);
     });
+    const typed = wish.get().instruction;
+    wish.set({ instruction: again(instruction, typed), symbol, go: false });
+    // Who is still typing stays where they are.
+    typing.current = typed.trim() !== "";
+    setMade(proposal);
   };
   useEffect(() => {
-    if (go) run();
+    if (go) void run(instruction);
   }, [go]);
   useEffect(() => {
     if (!made) return;
-    accept.current?.focus({ preventScroll: true });
+    if (!typing.current) accept.current?.focus({ preventScroll: true });
     document.querySelector(".hunks")?.scrollIntoView({ block: "nearest" });
   }, [made === null]);
 
@@ -108,39 +122,18 @@ export function Edit() {
 
   return (
     <section class="card" aria-label="Edit">
-      <form
-        class="ask"
-        onSubmit={(event) => {
-          event.preventDefault();
-          run();
-        }}
-        onKeyDown={(event) => {
-          if (isSend(event)) {
-            event.preventDefault();
-            run();
-          } else if (event.key === "Escape") work.stop();
-        }}
-      >
-        <label for="instruction">What should change?</label>
-        <textarea
-          id="instruction"
-          ref={field}
-          rows={2}
-          value={instruction}
-          placeholder={IDEAS[0]}
-          onInput={(event) => wish.set({ instruction: event.currentTarget.value, go: false })}
-        />
-        <div class="bar">
-          {work.running ? (
-            <button type="button" class="main" onClick={work.stop}>Stop</button>
-          ) : (
-            <button type="submit" class="main" disabled={!instruction.trim()}>Write edit</button>
-          )}
-          <span class="hint">
-            {selected ? `in lines ${selected.start} to ${selected.end}` : symbol ? `in ${symbol}` : <span class="keys">Ctrl Enter</span>}
-          </span>
-        </div>
-      </form>
+      <Composer
+        id="instruction"
+        label="What should change?"
+        action="Write edit"
+        placeholder={IDEAS[0]!}
+        work={work}
+        value={instruction}
+        change={(instruction) => wish.set((now) => ({ instruction, symbol: work.running ? now.symbol : undefined, go: false }))}
+        send={(instruction) => void run(instruction)}
+        field={field}
+        hint={selected ? `in lines ${selected.start} to ${selected.end}` : (symbol ? `in ${symbol}` : undefined)}
+      />
       <Trouble failure={work.failure} />
       {!work.running && !made && !last && !work.failure && (
         <div class="ideas">
@@ -154,6 +147,7 @@ export function Edit() {
       )}
       {work.running && (
         <>
+          <p class="asking">{asked}</p>
           <p class="state"><i class="pulse" aria-hidden="true" />{scope ? `Writing ${scope}` : "Reading"}</p>
           {lines.length > 0 && <div class="hunks"><div class="hunk"><Lines lines={lines} /></div></div>}
         </>

@@ -1,9 +1,10 @@
 // A goal becomes steps; one is revised at a time, or carried out as an edit.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { call, type Stats } from "../api";
+import { Composer, again } from "../composer";
 import { doc } from "../document";
 import { go } from "../places";
-import { Figures, Trouble, isSend } from "../parts";
+import { Figures, Trouble } from "../parts";
 import { say } from "../say";
 import { shared } from "../state";
 import { useWork } from "../work";
@@ -35,25 +36,41 @@ export function PlanPage() {
   const [revising, setRevising] = useState<number | null>(null);
   const [request, setRequest] = useState("");
 
-  const make = (path: string, body: object, end: string) => {
+  const [asked, setAsked] = useState("");
+  const field = useRef<HTMLTextAreaElement>(null);
+
+  /** What the field holds once it is over. */
+  const make = async (path: string, asked: string, body: (asked: string) => object, end: string): Promise<string> => {
     setHeard("");
-    void work.run(async (signal) => {
-      const { result, stats } = await call<Plan>(path, { name, text, ...body }, signal, ({ event, data }) => {
+    setAsked(asked);
+    setGoal("");
+    say("Writing; what you type now redirects it");
+    await work.run(async (line) => {
+      const { result, stats } = await call<Plan>(path, { name, text, ...body(asked) }, line, ({ event, data }) => {
         if (event === "text") setHeard((now) => now + data);
+        else if (event === "redirect") {
+          setHeard("");
+          setAsked((asked = data));
+        }
       });
       plan.set({ plan: result, stats });
       setRevising(null);
       setRequest("");
       say(end);
     });
+    return asked;
   };
-  const write = () => {
-    if (goal.trim() && !work.running) make("/page/plan", { goal }, "The plan is written");
+  const write = async (goal: string) => {
+    if (work.running) return;
+    const asked = await make("/page/plan", goal, (goal) => ({ goal }), "The plan is written");
+    setGoal((typed) => again(asked, typed));
   };
-  const revise = (number: number) => {
+  const revise = async (number: number) => {
     if (!kept || !request.trim() || work.running) return;
     const { goal, steps } = kept.plan;
-    make("/page/revise", { goal, steps, request: `step ${number}: ${request}` }, `Step ${number} is revised`);
+    const asked = `step ${number}: ${request}`;
+    await make("/page/revise", asked, (request) => ({ goal, steps, request }), `Step ${number} is revised`);
+    setGoal((typed) => again(goal, typed));
   };
   const carryOut = (step: Step) => {
     const title = step.title.replace(/\.$/, "");
@@ -65,39 +82,21 @@ export function PlanPage() {
 
   return (
     <section class="card" aria-label="Plan">
-      <form
-        class="ask"
-        onSubmit={(event) => {
-          event.preventDefault();
-          write();
-        }}
-        onKeyDown={(event) => {
-          if (isSend(event)) {
-            event.preventDefault();
-            write();
-          } else if (event.key === "Escape") work.stop();
-        }}
-      >
-        <label for="goal">What is to be reached?</label>
-        <textarea
-          id="goal"
-          rows={2}
-          value={goal}
-          placeholder="handle empty lists everywhere"
-          onInput={(event) => setGoal(event.currentTarget.value)}
-        />
-        <div class="bar">
-          {work.running ? (
-            <button type="button" class="main" onClick={work.stop}>Stop</button>
-          ) : (
-            <button type="submit" class="main" disabled={!goal.trim()}>{kept ? "Write anew" : "Write plan"}</button>
-          )}
-          <span class="hint keys">Ctrl Enter</span>
-        </div>
-      </form>
+      <Composer
+        id="goal"
+        label="What is to be reached?"
+        action={kept ? "Write anew" : "Write plan"}
+        placeholder="handle empty lists everywhere"
+        work={work}
+        value={goal}
+        change={setGoal}
+        send={(goal) => void write(goal)}
+        field={field}
+      />
       <Trouble failure={work.failure} />
       {work.running && (
         <>
+          <p class="asking">{asked}</p>
           <p class="state"><i class="pulse" aria-hidden="true" />{heard ? "Writing" : "Reading"}</p>
           {heard && <pre class="reply">{heard}</pre>}
         </>
@@ -128,7 +127,7 @@ export function PlanPage() {
                     class="ask"
                     onSubmit={(event) => {
                       event.preventDefault();
-                      revise(step.number);
+                      void revise(step.number);
                     }}
                   >
                     <label for="request">How should step {step.number} be?</label>

@@ -1,11 +1,14 @@
 //! A question about a text, answered as it is written, with the lines that bear the answer out.
 
 use super::edit::file_name;
+use super::line::Wish;
 use super::work::{Call, Failed, Places};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cerium_harness::ask::{AskEvent, AskTask, Citation};
+use cerium_harness::ask::{Answer, AskError, AskEvent, AskTask, Citation};
+use cerium_harness::talk::Talk;
 use cerium_harness::workspace::Workspace;
+use cerium_protocol::Status;
 use cerium_server::{Caller, Refusal};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -18,6 +21,8 @@ pub(super) struct Asked {
     name: String,
     text: String,
     question: String,
+    /// The conversation that it goes on from, as it was told with its last answer.
+    talk: Option<Talk>,
 }
 
 #[derive(Serialize)]
@@ -26,6 +31,29 @@ struct Answered {
     citations: Vec<Citation>,
     /// Places that the model named and that do not exist.
     unfounded: Vec<String>,
+    /// Why there is no more of it, if there might be.
+    cut: Option<Cut>,
+    /// The conversation, to be gone on from.
+    talk: Talk,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Cut {
+    Stopped,
+    TooLong,
+    Looped,
+}
+
+impl Cut {
+    fn of(answer: &Answer) -> Option<Self> {
+        match answer.response.status {
+            _ if answer.looped => Some(Self::Looped),
+            Status::Incomplete => Some(Self::TooLong),
+            Status::Cancelled => Some(Self::Stopped),
+            _ => None,
+        }
+    }
 }
 
 pub(super) async fn ask(
@@ -38,19 +66,41 @@ pub(super) async fn ask(
 }
 
 fn answer(call: &Call, asked: Asked) -> Result<Answered, Failed> {
-    let tree = Tree::of(&asked.name, &asked.text)?;
-    let task = AskTask { question: asked.question, ..AskTask::default() };
-    let answer =
-        cerium_harness::ask::ask(&call.backend, &tree.workspace, &task, &mut |event| match event {
-            AskEvent::Reading(excerpts) => {
-                let lines: Vec<_> = excerpts.iter().map(|excerpt| excerpt.lines).collect();
-                call.tell("reading", &lines)
+    let Asked { name, text, question, talk } = asked;
+    if !talk.as_ref().is_none_or(Talk::is_sound) {
+        return Err(Failed::said("what was said before is no conversation of this page"));
+    }
+    let tree = Tree::of(&name, &text)?;
+    let mut task = AskTask { question, before: talk, ..AskTask::default() };
+    let answer = loop {
+        let answer = cerium_harness::ask::ask(
+            &call.backend,
+            &tree.workspace,
+            &task,
+            &mut |event| match event {
+                AskEvent::Reading(excerpts) => {
+                    let lines: Vec<_> = excerpts.iter().map(|excerpt| excerpt.lines).collect();
+                    call.tell("reading", &lines)
+                }
+                AskEvent::Text(text) => call.tell("text", &text),
+            },
+        );
+        match (call.wish(), answer) {
+            (Some(Wish::Otherwise(more)), answer) => {
+                task.redirect(answer, &more).map_err(|error| Failed::new(&error))?;
+                call.redirect(&task.question);
             }
-            AskEvent::Text(text) => call.tell("text", &text),
-        });
+            // Nothing was said that could be gone on from.
+            (Some(Wish::Stop), Ok(answer)) if answer.text.trim().is_empty() => {
+                break Err(AskError::Cancelled);
+            }
+            (_, answer) => break answer,
+        }
+    };
     let answer = answer.map_err(|error| Failed::new(&error))?;
-    let (text, citations, unfounded) = (answer.text, answer.citations, answer.unfounded);
-    Ok(Answered { text, citations, unfounded })
+    let cut = Cut::of(&answer);
+    let Answer { text, citations, unfounded, talk, .. } = answer;
+    Ok(Answered { text, citations, unfounded, cut, talk })
 }
 
 /// A tree of one file, for as long as it is asked about: in a directory that nobody else may enter.

@@ -1,5 +1,6 @@
-//! The harness's door to the model, for one call of the page: whoever leaves the page ends the work.
+//! The harness's door to the model, for one call of the page: whoever leaves the page, or says something, ends the work.
 
+use super::line::Line;
 use cerium_harness::{Backend, OnText};
 use cerium_protocol::{
     CompletionRequest, CreateResponse, ErrorBody, ErrorKind, Event, ModelInfo, Response,
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 pub(super) struct PageBackend {
     pub(super) caller: Caller,
     pub(super) telling: Arc<Telling>,
+    pub(super) line: Arc<Line>,
     pub(super) runtime: Handle,
 }
 
@@ -29,6 +31,7 @@ impl Backend for PageBackend {
                 tokio::select! {
                     event = answer.next() => Some(event),
                     () = self.telling.gone(), if !cancelled => None,
+                    () = self.line.heard(), if !cancelled => None,
                 }
             });
             match event {

@@ -96,9 +96,10 @@ struct Figure {
 type Round = (Limits, Vec<Figure>);
 
 impl Bench {
-    pub(crate) fn new(loaded: &Loaded) -> Self {
+    /// * `places`: has room for one
+    pub(super) fn new(loaded: &Loaded, places: Places) -> Self {
         Self {
-            places: Places::new(1),
+            places,
             engine: loaded.engine.clone(),
             tokenizer: Arc::clone(&loaded.tokenizer),
             costs: loaded.costs,

@@ -52,13 +52,26 @@ pub(super) async fn edit(
 fn make(call: &Call, asked: Asked) -> Result<Edited, EditError> {
     let name = file_name(&asked.name);
     let file = SourceFile::from_text(PathBuf::from("/"), name.clone(), asked.text, false);
-    let request = EditRequest {
+    let mut request = EditRequest {
         lines: asked.lines.map(|Lines { start, end }| LineSpan::new(start, end)),
         symbol: asked.symbol,
         ..EditRequest::new(name, asked.instruction)
     };
-    let prepared = plan_text(file, request)?;
-    let proposal = run_edit(&call.backend, &prepared, &mut |progress| tell(call, &progress))?;
+    let proposal = loop {
+        let prepared = plan_text(file.clone(), request.clone())?;
+        let mut written = Vec::new();
+        let made = run_edit(&call.backend, &prepared, &mut |progress| {
+            match &progress {
+                Progress::Scope(_) => written.clear(),
+                Progress::Line(event) => written.push((*event).clone()),
+                _ => {}
+            }
+            tell(call, &progress)
+        });
+        let Some(more) = call.otherwise() else { break made? };
+        request = request.redirected(&more, written);
+        call.redirect(&request.instruction);
+    };
     let (n_added, n_removed) = proposal.counts();
     let diff = proposal.diff();
     let (after, scope, route) = (proposal.after, proposal.scope, proposal.route);
@@ -79,7 +92,7 @@ fn tell(call: &Call, progress: &Progress<'_>) -> ControlFlow<()> {
         }
         Progress::Retry { reason } => call.tell("retry", &json!({ "reason": reason })),
         // Who leaves is noticed by whoever waits for the text.
-        Progress::Writing => ControlFlow::Continue(()),
+        Progress::Writing => call.going_on(),
     }
 }
 

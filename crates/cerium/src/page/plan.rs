@@ -4,11 +4,12 @@ use super::ask::Tree;
 use super::work::{Call, Failed, Places};
 use axum::extract::{Request, State};
 use axum::response::Response;
+use cerium_harness::OnText;
 use cerium_harness::plan::{self, N_STEPS_MAX, Plan, PlanError, Planned, Step};
+use cerium_harness::redirect::joined;
 use cerium_harness::talk::Talk;
 use cerium_server::{Caller, Refusal};
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,9 +43,11 @@ pub(super) async fn write(
 ) -> Result<Response, Refusal> {
     let asked: Asked = caller.read(request).await?;
     places.run(&caller, move |call| {
-        let tree = Tree::of(&asked.name, &asked.text)?;
-        let on_text = &mut |text: &str| tell(call, text);
-        told(plan::write(&call.backend, &tree.workspace, &asked.goal, None, on_text))
+        let Asked { name, text, goal } = asked;
+        let tree = Tree::of(&name, &text)?;
+        steered(call, goal, |goal, on_text| {
+            plan::write(&call.backend, &tree.workspace, goal, None, on_text)
+        })
     })
 }
 
@@ -61,13 +64,24 @@ pub(super) async fn revise(
     places.run(&caller, move |call| {
         let tree = Tree::of(&name, &text)?;
         let plan = Plan { goal, revision: 0, steps, past: Vec::new(), talk: Talk::default() };
-        let on_text = &mut |text: &str| tell(call, text);
-        told(plan::revise(&call.backend, &tree.workspace, &plan, &request, on_text))
+        steered(call, request, |request, on_text| {
+            plan::revise(&call.backend, &tree.workspace, &plan, request, on_text)
+        })
     })
 }
 
-fn tell(call: &Call, text: &str) -> ControlFlow<()> {
-    call.tell("text", &text)
+/// Has a plan written, once more whenever something else is said.
+fn steered(
+    call: &Call,
+    mut asked: String,
+    write: impl Fn(&str, &mut OnText<'_>) -> Result<Planned, PlanError>,
+) -> Result<Written, Failed> {
+    loop {
+        let made = write(&asked, &mut |text| call.tell("text", &text));
+        let Some(more) = call.otherwise() else { return told(made) };
+        asked = joined(&asked, &more);
+        call.redirect(&asked);
+    }
 }
 
 fn told(made: Result<Planned, PlanError>) -> Result<Written, Failed> {

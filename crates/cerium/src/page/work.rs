@@ -1,12 +1,15 @@
 //! What the page asks for is done on threads of their own, a few at a time, and told as a stream of events.
 
 use super::backend::PageBackend;
+use super::line::{Line, Lines, Wish};
 use crate::backend::Counted;
 use crate::stats::Stats;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use cerium_protocol::{ErrorBody, ErrorKind};
 use cerium_server::{Caller, Refusal, Telling};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,14 +17,28 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-/// Room for calls.
+/// Room for calls, and the ways to those in progress.
 #[derive(Clone, Debug)]
-pub(super) struct Places(Arc<Semaphore>);
+pub(super) struct Places {
+    room: Arc<Semaphore>,
+    lines: Arc<Lines>,
+}
+
+/// Something said to a call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Steer {
+    /// The number that it began with.
+    call: u64,
+    /// What it should do otherwise; absent, it is to stop.
+    text: Option<String>,
+}
 
 /// A call in progress.
 pub(super) struct Call {
     pub(super) backend: Counted,
     telling: Arc<Telling>,
+    line: Arc<Line>,
     runtime: Handle,
 }
 
@@ -55,10 +72,34 @@ impl Failed {
 }
 
 impl Call {
-    /// Tells an event; `Break` once nobody is there to hear it.
+    /// Tells an event; `Break` once nobody is there to hear it, or somebody has said something.
     pub(super) fn tell(&self, event: &str, data: &impl Serialize) -> ControlFlow<()> {
         let heard = self.runtime.block_on(self.telling.tell(event, data));
-        if heard { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if heard { self.going_on() } else { ControlFlow::Break(()) }
+    }
+
+    /// `Break` once somebody has said something.
+    pub(super) fn going_on(&self) -> ControlFlow<()> {
+        if self.line.is_heard() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// What was said, and is to be done now. Unless that is to do it otherwise, the call is at its end.
+    pub(super) fn wish(&self) -> Option<Wish> {
+        self.line.take()
+    }
+
+    /// What the call is to do otherwise, if that was said; else it is at its end.
+    pub(super) fn otherwise(&self) -> Option<String> {
+        match self.wish()? {
+            Wish::Otherwise(more) => Some(more),
+            Wish::Stop => None,
+        }
+    }
+
+    /// Tells that what is asked for is now this.
+    pub(super) fn redirect(&self, asked: &str) {
+        // Who is gone by now is noticed at the next word.
+        let _ = self.tell("redirect", &asked);
     }
 
     /// What was asked of the model since the last look.
@@ -70,10 +111,16 @@ impl Call {
 impl Places {
     /// Room for so many.
     pub(super) fn new(n_calls_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(n_calls_max)))
+        Self { room: Arc::new(Semaphore::new(n_calls_max)), lines: Arc::default() }
     }
 
-    /// Does what was asked for, and tells what came of it: `done` with its result, or `failed`.
+    /// Room of its own for so many others, to which the same way leads.
+    pub(super) fn beside(&self, n_calls_max: usize) -> Self {
+        Self { lines: Arc::clone(&self.lines), ..Self::new(n_calls_max) }
+    }
+
+    /// Does what was asked for, and tells by which number it can be reached, then what came of it: `done` with its
+    /// result, or `failed`.
     ///
     /// # Errors
     /// When too much is being done already.
@@ -86,20 +133,29 @@ impl Places {
             let what = "too much is asked of this page at once; try again shortly";
             ErrorBody::new(ErrorKind::OverloadedError, what).with_code("server_is_overloaded")
         };
-        let place = Arc::clone(&self.0).try_acquire_owned().map_err(full)?;
+        let place = Arc::clone(&self.room).try_acquire_owned().map_err(full)?;
         let (telling, response) = caller.tell();
         let telling = Arc::new(telling);
         let runtime = Handle::current();
+        let opened = self.lines.add(caller);
         let (caller, for_backend) = (caller.clone(), Arc::clone(&telling));
         let begun = thread::Builder::new().name("cerium-page".to_owned()).spawn(move || {
             let _place = place;
-            let backend = PageBackend { caller, telling: for_backend, runtime: runtime.clone() };
-            let call = Call { backend: Counted::new(backend), telling, runtime };
+            let (number, line) = (opened.number, Arc::clone(&opened.line));
+            let backend = PageBackend {
+                caller,
+                telling: for_backend,
+                line: Arc::clone(&line),
+                runtime: runtime.clone(),
+            };
+            let call = Call { backend: Counted::new(backend), telling, line, runtime };
+            let _ = call.tell("begun", &number);
             let _ = match work(&call) {
                 Ok(done) => call.tell("done", &json!({ "result": done, "stats": call.stats() })),
                 Err(failed) => call.tell("failed", &failed),
             };
-            let Call { backend, telling, runtime } = call;
+            drop(opened);
+            let Call { backend, telling, runtime, .. } = call;
             drop(backend);
             if let Some(telling) = Arc::into_inner(telling) {
                 runtime.block_on(telling.end());
@@ -113,4 +169,19 @@ impl Places {
             }
         }
     }
+}
+
+/// Says something to a call in progress.
+pub(super) async fn steer(
+    State(places): State<Places>,
+    caller: Caller,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    let Steer { call, text } = caller.read(request).await?;
+    let wish = text.map_or(Wish::Stop, Wish::Otherwise);
+    if places.lines.say(&caller, call, wish) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let what = "what was asked for is done, or was never begun here";
+    Err(ErrorBody::new(ErrorKind::NotFoundError, what).into())
 }

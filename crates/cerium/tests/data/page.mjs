@@ -54,7 +54,7 @@ async function editing() {
   // By keyboard, with the model; looked at while it is written.
   await page.getByLabel("What should change?").focus();
   await page.keyboard.type("add a docstring to spread");
-  await page.keyboard.press("Control+Enter");
+  await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Stop" }).waitFor();
   await page.getByRole("link", { name: "Live" }).click();
   const answer = page.getByRole("article").first();
@@ -92,10 +92,18 @@ async function editing() {
   await page.getByRole("button", { name: "Discard" }).click();
   assert.equal(await text(page), before);
 
-  // What is stopped leaves the engine.
+  // Redirected while it is written: both are asked for. What is stopped leaves the engine.
   await page.getByLabel("What should change?").fill("write a long comment above every line");
-  await page.getByRole("button", { name: "Write edit" }).click();
-  await page.getByRole("button", { name: "Stop" }).click();
+  await page.keyboard.press("Enter");
+  await page.locator(".row.add").first().waitFor();
+  await page.getByLabel("What should it do otherwise?").pressSequentially("of three words");
+  await page.keyboard.press("Enter");
+  await page.locator(".asking", { hasText: "write a long comment above every line. of three words" }).waitFor();
+  await fair(page, "an edit that is written, light");
+  await picture(page, "edit-redirected-light");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Write edit" }).waitFor();
+  assert.match(await page.getByLabel("What should change?").inputValue(), /of three words$/, "to be put better");
   await page.getByRole("link", { name: "Live" }).click();
   await page.waitForFunction(() => /Being answered0/.test(document.querySelector(".tiles")?.textContent ?? ""));
   assert.equal(await text(page), before);
@@ -112,8 +120,45 @@ async function talking() {
   await page.locator(".cites button").first().click();
   const selected = await page.getByLabel("The text to work on").evaluate((area) => area.value.slice(area.selectionStart, area.selectionEnd));
   assert.ok(selected.length > 0);
+
+  // A question that goes on from it; little has to be read for it.
+  const turns = page.locator(".turn");
+  const follow = page.getByLabel("What else do you want to know?");
+  await follow.fill("And what does it return for an odd number of values?");
+  await page.keyboard.press("Enter");
+  await page.getByLabel("What it took").waitFor();
+  assert.equal(await turns.count(), 2);
+  const [, known, all] = /Prompt known(\d+) of (\d+)/.exec(await page.getByLabel("What it took").textContent());
+  assert.ok(known > all / 2, `${known} of ${all} tokens were known`);
+
+  // Redirected while it is answered: what was said stays, and is gone on from.
+  await follow.fill("Explain spread line by line, at great length.");
+  await page.keyboard.press("Enter");
+  await turns.nth(2).locator(".prose").waitFor();
+  await page.getByLabel("What should it do otherwise?").pressSequentially("Only what it returns, in one sentence.");
+  await fair(page, "an answer that is written, dark");
+  await picture(page, "ask-answering-dark");
+  await page.keyboard.press("Enter");
+  await turns.nth(3).locator(".prose").waitFor();
+  assert.ok((await turns.nth(2).locator(".prose").textContent()).length > 0);
+  assert.equal(await turns.nth(3).getByRole("heading").first().textContent(), "Only what it returns, in one sentence.");
+  await page.getByLabel("What it took").waitFor();
   await fair(page, "ask, dark");
   await picture(page, "ask-dark");
+  await page.getByRole("button", { name: /^Theme/ }).click();
+  await fair(page, "ask, light");
+  await picture(page, "ask-light");
+  await page.getByRole("button", { name: /^Theme/ }).click();
+
+  // Stopped, it is as far as it came; and one may begin anew.
+  await follow.fill("Write the text again with a comment on every line.");
+  await page.keyboard.press("Enter");
+  await turns.nth(4).locator(".prose").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByText("Stopped here.").waitFor();
+  await page.getByRole("button", { name: "Start over" }).click();
+  assert.equal(await turns.count(), 0);
+  await page.getByLabel("What do you want to know?").waitFor();
 
   await page.getByRole("link", { name: "Plan" }).click();
   await page.getByLabel("What is to be reached?").fill("raise ValueError for empty lists");
@@ -144,6 +189,11 @@ async function measuring() {
 
 async function onAPhone() {
   const page = await open({ viewport: { width: 360, height: 740 }, colorScheme: "dark", isMobile: true, hasTouch: true });
+  await page.getByRole("link", { name: "Ask" }).tap();
+  await page.getByLabel("What do you want to know?").fill("Which function sorts the values?");
+  await page.getByRole("button", { name: "Ask", exact: true }).tap();
+  await page.getByLabel("What it took").waitFor();
+  await page.getByRole("link", { name: "Edit" }).tap();
   await page.getByLabel("What should change?").fill("rename mean to average");
   await page.getByRole("button", { name: "Write edit" }).tap();
   await page.getByRole("button", { name: "Accept" }).waitFor();

@@ -2,8 +2,10 @@
 
 use crate::serve::{Server, start, start_of};
 use crate::world::World;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -92,7 +94,62 @@ fn other_origins_and_bad_calls_are_refused() {
     assert_eq!((status, told["error"]["type"].as_str()), (400, Some("invalid_request_error")));
 }
 
+#[test]
+fn a_call_is_redirected_and_stopped_by_the_tab_that_it_came_from() {
+    let world = World::new();
+    let server = start(&world);
+    let (mine, theirs) = ("a".repeat(32), "b".repeat(32));
+    let call = json!({"name": "a.py", "text": "def f():\n    return 1\n", "question": "Tell me all about f."});
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.write_all(server.post("/page/ask", &mine, &call).as_bytes()).unwrap();
+    let mut events = BufReader::new(stream).lines().map(Result::unwrap);
+    let mut next = |event: &str| {
+        events.find(|line| *line == format!("event: {event}")).unwrap();
+        let line = events.next().unwrap();
+        serde_json::from_str::<Value>(line.strip_prefix("data: ").unwrap()).unwrap()
+    };
+    let number = next("begun");
+    let steer = |tab: &str, call: &Value| {
+        let answer = server.exchange(&server.post("/page/steer", tab, call));
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    let otherwise = json!({"call": number, "text": "in one word"});
+    assert_eq!(steer(&theirs, &otherwise), "404", "it is not theirs");
+    assert_eq!(steer("", &otherwise), "404");
+    assert_eq!(steer(&mine, &json!({"call": 99, "text": "no"})), "404");
+    assert_eq!(steer(&mine, &otherwise), "204");
+    assert!(next("redirect").as_str().unwrap().ends_with("in one word"));
+    next("text");
+    assert_eq!(steer(&mine, &json!({"call": number})), "204");
+    let done = next("done");
+    assert_eq!(done["result"]["cut"], "stopped", "{done}");
+    assert_eq!(steer(&mine, &otherwise), "404", "it is over");
+
+    // What was said is gone on from, unless it was never said here.
+    let mut talk = done["result"]["talk"].clone();
+    for (made_up, event) in [(false, "done"), (true, "failed")] {
+        if made_up {
+            talk["shown"] = json!([{"path": "a.py", "start_line": 0, "end_line": 900}]);
+        }
+        let mut call = call.clone();
+        (call["question"], call["talk"]) = ("Sure?".into(), talk.clone());
+        let told = server.exchange(&server.post("/page/ask", &mine, &call));
+        assert!(told.contains(&format!("event: {event}\n")), "{told}");
+    }
+}
+
 impl Server {
+    /// A call of a browser's tab.
+    fn post(&self, path: &str, tab: &str, body: &Value) -> String {
+        let body = body.to_string();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nX-Cerium-Tab: {tab}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )
+    }
+
     /// The head of the answer to a GET.
     fn head(&self, path: &str, lines: &str) -> String {
         let answer = self.exchange(&format!(
