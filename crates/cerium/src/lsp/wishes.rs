@@ -210,6 +210,7 @@ impl Server {
     ) -> Result<(), Refusal> {
         let tree = Tree::at(root)?;
         let (models, client) = (self.models.clone(), self.client.clone());
+        let tells_stats = self.tells_stats;
         self.jobs.start(id.clone(), None, move |stop| {
             let progress = client.progress(token, "cerium: answering");
             let tell = client.tell(stream);
@@ -219,6 +220,9 @@ impl Server {
             if let Some(text) = answer.as_ref().filter(|_| shown).and_then(|it| it["text"].as_str())
             {
                 client.show(MessageType::Info, text);
+            }
+            if let Some(answer) = answer.as_ref().filter(|_| tells_stats) {
+                client.notify("cerium/stats", &answer["stats"]);
             }
             Ok(answer.map_or(Outcome::Nothing, Outcome::Told))
         })

@@ -111,7 +111,8 @@ fn edits_are_made_on_what_is_open_whatever_is_on_disk() {
 fn what_can_be_done_is_offered_and_the_plan_goes_on_in_the_editor() {
     let world = World::new();
     let calc = uri(&world, "calc.py");
-    let (mut editor, _) = Editor::greeted(&world, &["--model", &model()], &json!({}));
+    let says = json!({ "initializationOptions": { "stats": true } });
+    let (mut editor, _) = Editor::greeted(&world, &["--model", &model()], &says);
     let text = CALC.replace("    print", "    # TODO(me): say what it is\n    print");
     editor.open(&calc, &text);
     let place = |line: u64| json!({ "line": line, "character": 0 });
@@ -158,8 +159,11 @@ fn what_can_be_done_is_offered_and_the_plan_goes_on_in_the_editor() {
     // What a selection does is said to the person.
     let range = json!({ "start": place(3), "end": place(5) });
     let told = command(&mut editor, "cerium.explain", json!({ "uri": calc, "range": range }));
-    let text = told.unwrap()["text"].clone();
+    let told = told.unwrap();
+    let text = told["text"].clone();
     assert!(!text.as_str().unwrap().trim().is_empty());
+    let stats = editor.wait(|it| it["method"] == "cerium/stats");
+    assert_eq!(stats["params"], told["stats"]);
     editor.wait(|it| it["method"] == "window/showMessage" && it["params"]["message"] == text);
     assert_eq!(command(&mut editor, "cerium.nothing", json!({})), Err(-32602));
     assert_eq!(command(&mut editor, "cerium.edit", json!({})), Err(-32602));
