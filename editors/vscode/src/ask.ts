@@ -120,6 +120,7 @@ function page(): string {
     if (data.question) {
       add('h2', data.question);
       answer = add('pre', '');
+      answer.ariaBusy = 'true';
     }
     if (data.text) answer.textContent += data.text;
     if (data.failed) answer.textContent += data.failed;
@@ -127,6 +128,12 @@ function page(): string {
       const link = add('a', path + ':' + line + '  ' + quote.trim());
       link.href = '#';
       link.onclick = () => vscode.postMessage({ open: path, line });
+    }
+    if (data.done) {
+      const parts = answer.textContent.split(/\`([^\`\\n]+)\`/);
+      answer.textContent = '';
+      parts.forEach((part, i) => add(i % 2 ? 'code' : 'span', part, answer));
+      answer.ariaBusy = 'false';
     }
     scrollTo(0, document.body.scrollHeight);
   });

@@ -14,6 +14,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const plan = new PlanView(server);
   const proposals = new Proposals(server, () => void plan.refresh());
   const panel = new AskPanel(server);
+  const status = new StatusItem(server);
   const started = async (): Promise<void> => {
     if (await server.restart()) {
       await plan.refresh();
@@ -55,6 +56,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const write = async (name: string, prompt: string): Promise<void> => {
     const text = await input(prompt);
     if (text) {
+      // It may be folded up.
+      await vscode.commands.executeCommand('cerium.plan.focus', { preserveFocus: true });
       const location = { viewId: 'cerium.plan' };
       await vscode.window.withProgress({ location }, async () =>
         plan.set(await server.command<Plan, TextEvent>(name, { text })),
@@ -78,7 +81,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     }
   });
   command('chooseModel', async () => {
-    if (await chooseModel()) {
+    const chosen = await chooseModel();
+    if (chosen) {
+      status.name(chosen);
       await started();
     }
   });
@@ -88,7 +93,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     server,
     proposals,
     panel,
-    new StatusItem(server),
+    status,
     vscode.window.registerTreeDataProvider('cerium.plan', plan),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration('cerium.path')) {

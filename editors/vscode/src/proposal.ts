@@ -98,7 +98,7 @@ export class Proposals implements vscode.Disposable, vscode.TextDocumentContentP
     this.shown = shown;
     const old = document.getText();
     this.show(preview, old);
-    await vscode.commands.executeCommand('setContext', 'cerium.proposed', true);
+    await set('proposed', true);
     await vscode.commands.executeCommand('vscode.diff', document.uri, preview, `cerium: ${title}`, {
       preview: true,
     });
@@ -126,6 +126,7 @@ export class Proposals implements vscode.Disposable, vscode.TextDocumentContentP
       }
       shown.edited = edited;
       this.show(preview, patched(document, edited));
+      await set('complete', true);
     } catch (error) {
       if (this.shown === shown) {
         await this.reject();
@@ -172,7 +173,8 @@ export class Proposals implements vscode.Disposable, vscode.TextDocumentContentP
 
   private async close(shown: Shown): Promise<void> {
     this.shown = undefined;
-    await vscode.commands.executeCommand('setContext', 'cerium.proposed', false);
+    await set('proposed', false);
+    await set('complete', false);
     const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
     const ours = tabs.filter(
       (tab) =>
@@ -189,6 +191,11 @@ export class Proposals implements vscode.Disposable, vscode.TextDocumentContentP
     this.registration.dispose();
     this.changed.dispose();
   }
+}
+
+/** Says how it stands with the edit to the keys and buttons: it is `proposed` while it is shown, and `complete` at last. */
+function set(what: 'proposed' | 'complete', is: boolean): Thenable<void> {
+  return vscode.commands.executeCommand('setContext', `cerium.${what}`, is);
 }
 
 type Change = { range: { start: Place; end: Place }; newText: string };

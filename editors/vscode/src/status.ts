@@ -19,6 +19,12 @@ export class StatusItem implements vscode.Disposable {
     server.onStats((stats) => this.tell(stats));
   }
 
+  /** Another model will answer. */
+  name(model: string): void {
+    this.item.text = `$(zap) ${model}`;
+    this.item.tooltip = 'what it takes is told with its first answer';
+  }
+
   private tell(stats: Stats): void {
     // What was done without a model leaves what the model did.
     if (stats.model === null) {
@@ -39,11 +45,11 @@ export class StatusItem implements vscode.Disposable {
   }
 }
 
-/** Lets the person choose a model; whether another one is set now. */
-export async function chooseModel(): Promise<boolean> {
+/** Lets the person choose a model, which is set then. */
+export async function chooseModel(): Promise<string | undefined> {
   const program = find();
   if (!program) {
-    return false;
+    return undefined;
   }
   const { stdout } = await promisify(execFile)(program, ['models', '--json']);
   const { models } = JSON.parse(stdout) as {
@@ -54,9 +60,9 @@ export async function chooseModel(): Promise<boolean> {
   const items = models.map((it) => ({ label: it.name, description: state(it) }));
   const chosen = await vscode.window.showQuickPick(items, { title: 'Model of cerium' });
   if (!chosen) {
-    return false;
+    return undefined;
   }
   const settings = vscode.workspace.getConfiguration('cerium');
   await settings.update('model', chosen.label, vscode.ConfigurationTarget.Global);
-  return true;
+  return chosen.label;
 }
