@@ -13,6 +13,7 @@
 mod error;
 mod item;
 mod json;
+mod reasoning;
 mod request;
 mod response;
 mod steer;
@@ -24,6 +25,7 @@ pub mod wire;
 pub use error::{ErrorBody, ErrorKind};
 pub use item::{Input, Item, Role};
 pub use json::Json;
+pub use reasoning::{Effort, Reasoning, Summary};
 pub use request::{
     CompletionRequest, ContextFile, CreateResponse, DraftSource, Extensions, Include, PromptPart,
 };

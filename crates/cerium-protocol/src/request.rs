@@ -3,7 +3,7 @@
 //! Serialised, these are bodies that any server of the protocol accepts. They are not how bodies of
 //! other clients are read: those spell the same things in many ways, and [`crate::wire`] knows them.
 
-use crate::{Input, ServiceTier, TextFormat, Tool, ToolChoice};
+use crate::{Input, Reasoning, ServiceTier, TextFormat, Tool, ToolChoice};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -48,6 +48,9 @@ pub struct CreateResponse {
         serialize_with = "as_text_options"
     )]
     pub format: TextFormat,
+    /// How much is thought before it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reasoning: Reasoning,
     /// Whether events are streamed.
     pub stream: bool,
     /// False only has the conversation computed, in the background, for requests that will begin with it.
@@ -97,6 +100,7 @@ impl CreateResponse {
             tool_choice: ToolChoice::Auto,
             parallel_tool_calls: true,
             format: TextFormat::Text,
+            reasoning: Reasoning::default(),
             stream: true,
             generate: true,
             tier: ServiceTier::Default,

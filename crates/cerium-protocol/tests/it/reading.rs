@@ -1,10 +1,13 @@
 //! Request bodies of the three dialects.
 
+use crate::rendering;
 use cerium_protocol::wire::chat::{self, Extras};
+use cerium_protocol::wire::responses::ResponseObject;
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
-    CreateResponse, CustomFormat, ErrorBody, GrammarSyntax, Input, Item, Json, Keep, Role,
-    ServiceTier, SteerExtensions, TextFormat, ToolChoice, ToolKind, ToolName,
+    CreateResponse, CustomFormat, Effort, ErrorBody, GrammarSyntax, Input, Item, Json, Keep,
+    Reasoning, Role, ServiceTier, Status, SteerExtensions, Summary, TextFormat, ToolChoice,
+    ToolKind, ToolName,
 };
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -101,6 +104,56 @@ fn settings_are_read_and_repeated() {
     assert_eq!(parsed.echo.metadata["a"], "b");
     assert_eq!(parsed.echo.user.as_deref(), Some("u"));
     assert_eq!(parsed.echo.prompt_cache_key.as_deref(), Some("k"));
+}
+
+#[test]
+fn how_much_is_thought_is_asked_for_in_two_ways() {
+    let of = |effort, summary| Reasoning { effort, summary };
+    for (said, wanted) in [
+        (
+            json!({"effort": "xhigh", "summary": "auto"}),
+            of(Some(Effort::Xhigh), Some(Summary::Auto)),
+        ),
+        // A field that this crate has no word for says nothing that is not repeated.
+        (json!({"effort": "none", "context": "auto"}), of(Some(Effort::None), None)),
+        (json!({"effort": null, "summary": "concise"}), of(None, Some(Summary::Concise))),
+        (json!({}), of(None, None)),
+        (json!(null), of(None, None)),
+    ] {
+        let parsed = responses(json!({"reasoning": said})).unwrap();
+        assert_eq!(parsed.request.reasoning, wanted, "{said}");
+        let object =
+            ResponseObject::in_progress(&rendering::response(Status::InProgress, ""), &parsed.echo);
+        let usual = json!({"effort": null, "summary": null});
+        let repeated = if said.is_null() { usual } else { said };
+        assert_eq!(serde_json::to_value(object).unwrap()["reasoning"], repeated);
+    }
+    for effort in ["none", "minimal", "low", "medium", "high", "xhigh", "max"] {
+        let request = chat(json!({"reasoning_effort": effort})).unwrap().request;
+        // And so it goes on to an engine elsewhere.
+        let body: Value = serde_json::from_slice(&chat::body(&request)).unwrap();
+        assert_eq!(body["reasoning_effort"], effort);
+        let body: Value = serde_json::from_slice(&responses::body(&request)).unwrap();
+        assert_eq!(body["reasoning"], json!({"effort": effort}));
+    }
+    let silent = chat(json!({"reasoning_effort": null})).unwrap().request;
+    let body: Value = serde_json::from_slice(&chat::body(&silent)).unwrap();
+    assert_eq!(body.get("reasoning_effort"), None);
+    let told = [
+        refusal(responses(json!({"reasoning": {"effort": "much"}}))),
+        refusal(responses(json!({"reasoning": {"summary": 3}}))),
+        refusal(responses(json!({"reasoning": "high"}))),
+        refusal(responses(json!({"reasoning": {"mode": "x".repeat(4096)}}))),
+        refusal(chat(json!({"reasoning_effort": "much"}))),
+    ];
+    let told = told.map(|line| line.split(" at line").next().unwrap().to_owned()).join("\n");
+    insta::assert_snapshot!(told, @r#"
+    reasoning.effort | invalid_type | reasoning.effort: unknown variant `much`, expected one of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`
+    reasoning.summary | invalid_type | reasoning.summary: invalid type: integer `3`, expected a string
+    reasoning | invalid_type | reasoning: invalid type: string "high", expected an object
+    reasoning | invalid_value | `reasoning` has 4107 bytes; at most 4096 are served
+    reasoning_effort | invalid_type | reasoning_effort: unknown variant `much`, expected one of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`
+    "#);
 }
 
 /// What the harness sends to another server is read back as it was meant.

@@ -6,9 +6,9 @@ use cerium_protocol::wire::sse::EventReader;
 use cerium_protocol::wire::{completions, responses};
 use cerium_protocol::{
     Cause, CompletionRequest, ContextFile, CreateResponse, CustomFormat, DraftCounts, DraftSource,
-    DraftUsage, ErrorBody, ErrorKind, Event, Extensions, GrammarSyntax, Include, Input, Item, Json,
-    PartRead, Place, PromptPart, Response, Role, Status, TextFormat, Timings, Tool, ToolChoice,
-    ToolKind, ToolName, Usage, Why,
+    DraftUsage, Effort, ErrorBody, ErrorKind, Event, Extensions, GrammarSyntax, Include, Input,
+    Item, Json, PartRead, Place, PromptPart, Reasoning, Response, Role, Status, Summary,
+    TextFormat, Timings, Tool, ToolChoice, ToolKind, ToolName, Usage, Why,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -134,9 +134,12 @@ prop_compose! {
         cerium in extensions(),
         (tools, tool_choice, format) in called(),
         parallel_tool_calls in any::<bool>(),
+        effort in option::of(prop_oneof![Just(Effort::None), Just(Effort::Xhigh)]),
+        summary in option::of(Just(Summary::Detailed)),
     ) -> CreateResponse {
         CreateResponse {
             tools, tool_choice, parallel_tool_calls, format,
+            reasoning: Reasoning { effort, summary },
             instructions, max_output_tokens, temperature, top_p, include, top_logprobs,
             cerium, ..CreateResponse::new("m/ü".into(), input)
         }
@@ -343,7 +346,8 @@ fn a_failure_is_read_as_one() {
 fn answers_of_other_servers_are_read_as_far_as_there_are_words_for_them() {
     let done = r#"{"type": "response.completed", "sequence_number": 9, "response": {
         "id": "resp_x", "model": "m", "status": "completed", "output": [
-            {"type": "reasoning", "summary": []},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "h"},
+                                              {"type": "summary_text", "text": "m"}]},
             {"type": "message", "content": [{"type": "output_text", "text": "a"},
                                             {"type": "refusal", "refusal": "b"}]}],
         "usage": {"input_tokens": 5, "output_tokens": 2,
@@ -353,6 +357,18 @@ fn answers_of_other_servers_are_read_as_far_as_there_are_words_for_them() {
     };
     assert_eq!((response.text().as_str(), response.status), ("a", Status::Completed));
     assert_eq!((response.usage.prompt_tokens, response.usage.cached_tokens), (5, 4));
+    assert_eq!(response.output[0].text(), "h\n\nm", "more is not known of what was thought");
+    let told: Vec<Event> = [
+        r#"{"type": "response.reasoning_summary_part.added", "summary_index": 0, "part": {}}"#,
+        r#"{"type": "response.reasoning_summary_text.delta", "summary_index": 0, "delta": "h"}"#,
+        r#"{"type": "response.reasoning_summary_part.added", "summary_index": 1, "part": {}}"#,
+        r#"{"type": "response.reasoning_summary_text.delta", "summary_index": 1, "delta": "m"}"#,
+    ]
+    .iter()
+    .filter_map(|event| responses::read_event(event.as_bytes()).unwrap())
+    .collect();
+    let thought = |text: &str| Event::ReasoningDelta(text.to_owned());
+    assert_eq!(told, [thought("h"), thought("\n\n"), thought("m")]);
     let new = br#"{"type": "response.reasoning_summary.delta", "delta": 3}"#;
     assert_eq!(responses::read_event(new), Ok(None));
     for bad in ["", "{", "[]", "{\"type\": \"response.created\"}", "{\"type\": 3}", "nul"] {

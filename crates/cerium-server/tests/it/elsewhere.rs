@@ -79,6 +79,30 @@ fn a_model_s_name_says_who_answers() {
     assert_eq!(counted.error(), "400 unsupported_parameter");
 }
 
+/// A model of this process thinks as its template has it; for an engine elsewhere it is a setting.
+#[test]
+fn how_much_is_to_be_thought_is_handed_on() {
+    let (server, engine) = server(vec![Act::Tell(chat(&["there"]))]);
+    let said = json!({"effort": "low", "summary": "auto"});
+    let asked = |model: &str, said: &Value| {
+        let body = json!({"model": model, "input": "a", "reasoning": said});
+        server.post("/v1/responses", &body)
+    };
+    assert_eq!(asked("ours", &said).json()["reasoning"], said);
+    let messages = json!([{"role": "user", "content": "a"}]);
+    let body = json!({"model": "ours", "messages": messages, "reasoning_effort": "high"});
+    assert_eq!(server.post("/v1/chat/completions", &body).status, 200);
+    let efforts = || -> Vec<Value> {
+        engine.asked().iter().map(|asked| asked.body["reasoning_effort"].clone()).collect()
+    };
+    assert_eq!(efforts(), ["low", "high"]);
+    assert_eq!(asked("scripted", &said).json()["reasoning"], said);
+    for model in ["ours", "scripted"] {
+        assert_eq!(asked(model, &json!({"effort": "much"})).error(), "400 invalid_type");
+    }
+    assert_eq!(engine.asked().len(), 2);
+}
+
 #[test]
 fn errors_keep_their_status_and_their_words() {
     let body = r#"{"error": {"message": "the context is full", "code": "context_length_exceeded",

@@ -2,8 +2,8 @@
 
 use crate::engine::{Act, Engine, chat};
 use cerium_protocol::{
-    CompletionRequest, CreateResponse, CustomFormat, Event, Input, Item, Json, Response, Role,
-    Tool, ToolChoice, ToolKind, ToolName,
+    CompletionRequest, CreateResponse, CustomFormat, Effort, Event, Input, Item, Json, Reasoning,
+    Response, Role, Summary, Tool, ToolChoice, ToolKind, ToolName,
 };
 use cerium_upstream::{Answer, Dialect, Secret, UpstreamOptions, Upstreams};
 use serde_json::{Value, json};
@@ -113,6 +113,7 @@ fn a_chat_with_tools() {
         tool_choice: ToolChoice::Named(ToolName { namespace: None, name: "read".to_owned() }),
         temperature: Some(0.5),
         max_output_tokens: Some(9),
+        reasoning: Reasoning { effort: Some(Effort::Low), summary: Some(Summary::Auto) },
         ..request("")
     };
     let call = |index: u32, id: Value, name: Value, arguments: &str| {
@@ -144,7 +145,7 @@ fn a_chat_with_tools() {
     3: custom call apply_patch
     given *** "End
 
-    done ours Completed (257, 0, 7) ["hm", "So:", "{\"path\":\"b\"}", "*** \"End\n"]
+    done ours Completed (264, 0, 7) ["hm", "So:", "{\"path\":\"b\"}", "*** \"End\n"]
     "#);
     let asked = &engine.asked()[0];
     assert_eq!(asked.path, "/v1/chat/completions");

@@ -2,10 +2,11 @@
 //!
 //! Engines know functions, and few of them anything else. So a tool that takes text is a function of
 //! one text here, `input`, and [`Reader`](super::Reader) takes it out again. What was thought in
-//! earlier turns is left out: most templates drop it, and some services refuse it.
+//! earlier turns is left out: most templates drop it, and some services refuse it. So is a wish for
+//! summaries of thoughts, which this dialect has no word for.
 
 use crate::{
-    CreateResponse, CustomFormat, Item, Json, Role, TextFormat, Tool, ToolChoice, ToolKind,
+    CreateResponse, CustomFormat, Effort, Item, Json, Role, TextFormat, Tool, ToolChoice, ToolKind,
     ToolName,
 };
 use serde::Serialize;
@@ -36,6 +37,7 @@ pub fn body(request: &CreateResponse) -> Vec<u8> {
         tools,
         tool_choice,
         response_format: response_format(&request.format),
+        reasoning_effort: request.reasoning.effort,
         logprobs: logprobs.map(|_| true),
         top_logprobs: logprobs.filter(|&n| n > 0),
         stream: true,
@@ -83,6 +85,8 @@ struct Body<'a> {
     tool_choice: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<Effort>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,11 +1,15 @@
 //! Body of `POST /v1/chat/completions` to a [`CreateResponse`].
 
 use super::{Extras, StreamOptions, prefer};
+use crate::reasoning::word;
 use crate::wire::content::{self, Content, Items, Raw};
 use crate::wire::texts::Texts;
 use crate::wire::unserved::Asked;
 use crate::wire::{format, json, tools};
-use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Item, Json, ServiceTier};
+use crate::{
+    CreateResponse, Effort, ErrorBody, Extensions, Include, Input, Item, Json, Reasoning,
+    ServiceTier,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,6 +61,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             tool_choice,
             parallel_tool_calls: body.parallel_tool_calls.unwrap_or(true),
             format: format::of_chat(body.response_format.as_ref())?,
+            reasoning: Reasoning { effort: body.reasoning_effort, summary: None },
             stream: body.stream.unwrap_or(false),
             generate: true,
             tier,
@@ -85,6 +90,8 @@ struct Body {
     tool_choice: Option<Json>,
     parallel_tool_calls: Option<bool>,
     response_format: Option<Json>,
+    #[serde(deserialize_with = "word")]
+    reasoning_effort: Option<Effort>,
     logprobs: Option<bool>,
     top_logprobs: Option<u32>,
     presence_penalty: Option<f32>,

@@ -12,6 +12,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+/// What stands between the parts of a summary.
+const BETWEEN_PARTS: &str = "\n\n";
+
 /// The body that asks for a response as a stream, of which nothing is to be kept.
 #[expect(clippy::missing_panics_doc, reason = "no request fails to be written")]
 pub fn body(request: &CreateResponse) -> Vec<u8> {
@@ -54,7 +57,12 @@ pub fn read_event(data: &[u8]) -> Result<Option<Event>, ErrorBody> {
         Told::ArgumentsDelta { delta } | Told::InputDelta { delta } => {
             Some(Event::CallDelta(delta))
         }
-        Told::ReasoningDelta { delta } => Some(Event::ReasoningDelta(delta)),
+        Told::ReasoningDelta { delta } | Told::SummaryDelta { delta } => {
+            Some(Event::ReasoningDelta(delta))
+        }
+        Told::SummaryPart { summary_index } => {
+            (summary_index > 0).then(|| Event::ReasoningDelta(BETWEEN_PARTS.to_owned()))
+        }
         Told::Completed { response } | Told::Incomplete { response } => {
             Some(Event::Done(response.lower()))
         }
@@ -95,6 +103,11 @@ enum Told {
     InputDelta { delta: String },
     #[serde(rename = "response.reasoning_text.delta")]
     ReasoningDelta { delta: String },
+    // What is told of thoughts that an engine keeps to itself is all that can be known of them.
+    #[serde(rename = "response.reasoning_summary_text.delta")]
+    SummaryDelta { delta: String },
+    #[serde(rename = "response.reasoning_summary_part.added")]
+    SummaryPart { summary_index: usize },
     #[serde(rename = "response.completed")]
     Completed { response: Object },
     #[serde(rename = "response.incomplete")]
@@ -152,6 +165,7 @@ struct Failure {
 struct OutputItem {
     r#type: String,
     content: Option<Vec<Part>>,
+    summary: Option<Vec<Part>>,
     call_id: String,
     name: String,
     namespace: Option<String>,
@@ -171,11 +185,15 @@ impl OutputItem {
     /// The item, if it is of a kind that there is a word for.
     fn lower(self) -> Option<Item> {
         let Self { call_id, name, namespace, arguments, input, .. } = self;
-        let parts = self.content.into_iter().flatten();
-        let text = || parts.map(|part| part.text).collect();
+        let texts = |parts: Option<Vec<Part>>| parts.into_iter().flatten().map(|part| part.text);
+        let text = || texts(self.content).collect::<String>();
         match self.r#type.as_str() {
             "message" => Some(Item::Message { role: Role::Assistant, content: text() }),
-            "reasoning" => Some(Item::Reasoning { text: text() }),
+            "reasoning" => {
+                let whole = text();
+                let summary = || texts(self.summary).collect::<Vec<_>>().join(BETWEEN_PARTS);
+                Some(Item::Reasoning { text: if whole.is_empty() { summary() } else { whole } })
+            }
             "function_call" => Some(Item::FunctionCall { call_id, name, namespace, arguments }),
             "custom_tool_call" => Some(Item::CustomToolCall { call_id, name, namespace, input }),
             _ => None,

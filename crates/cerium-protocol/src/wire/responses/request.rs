@@ -4,7 +4,7 @@ use super::item::RawItem;
 use crate::wire::content::Items;
 use crate::wire::unserved::{Asked, WORD_CHARS, shorten};
 use crate::wire::{format, json, tools};
-use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Json, ServiceTier};
+use crate::{CreateResponse, ErrorBody, Extensions, Include, Input, Json, Reasoning, ServiceTier};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::collections::BTreeMap;
@@ -74,8 +74,8 @@ pub struct Echo {
     pub warms: bool,
 }
 
-/// More than the options of a cache need.
-const CACHE_OPTIONS_BYTES_MAX: usize = 4096;
+/// More than the options of a cache, or of thinking, need.
+const OPTIONS_BYTES_MAX: usize = 4096;
 
 /// What [`Include::Logprobs`] is called.
 const LOGPROBS: &str = "message.output_text.logprobs";
@@ -92,7 +92,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let prewarm = match &body.prompt_cache_options {
         Some(options) => {
             let options: CacheOptions =
-                json::read_field(options, "prompt_cache_options", CACHE_OPTIONS_BYTES_MAX)?;
+                json::read_field(options, "prompt_cache_options", OPTIONS_BYTES_MAX)?;
             options.prewarm
         }
         None => None,
@@ -106,6 +106,10 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
     let tools = tools::tools(body.tools.as_ref(), "tools")?;
     let tool_choice = tools::choice(body.tool_choice.as_ref(), &tools)?;
     let format = format::of_text(body.text.as_ref())?;
+    let reasoning = match &body.reasoning {
+        Some(reasoning) => json::read_field(reasoning, "reasoning", OPTIONS_BYTES_MAX)?,
+        None => None::<Reasoning>,
+    };
     let background = body.background.unwrap_or(false);
     let service_tier = ServiceTier::of(body.service_tier.as_deref());
     Ok(Parsed {
@@ -149,6 +153,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             tool_choice,
             parallel_tool_calls: body.parallel_tool_calls.unwrap_or(true),
             format,
+            reasoning: reasoning.unwrap_or_default(),
             stream: body.stream.unwrap_or(false),
             generate,
             // Nobody waits for what is answered in the background.
