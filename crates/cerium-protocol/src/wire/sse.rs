@@ -32,7 +32,8 @@ impl EventReader {
     /// [`TooLong`]; nothing can be read after it.
     pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Vec<u8>)) -> Result<(), TooLong> {
         let mut rest = bytes;
-        if mem::take(&mut self.after_return) {
+        // No bytes say nothing of what follows a carriage return.
+        if !bytes.is_empty() && mem::take(&mut self.after_return) {
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         }
         while let Some(end) = rest.iter().position(|&byte| matches!(byte, b'\n' | b'\r')) {
@@ -101,6 +102,16 @@ mod tests {
         for n in 1..stream.len() {
             assert_eq!(read(stream, n), wanted, "in pieces of {n}");
         }
+    }
+
+    #[test]
+    fn a_piece_of_nothing_changes_nothing() {
+        let mut reader = EventReader::default();
+        let mut events = Vec::new();
+        for piece in ["data: one\r", "", "\ndata: two\r", "\n\n"] {
+            reader.push(piece.as_bytes(), |data| events.push(data)).unwrap();
+        }
+        assert_eq!(events, [b"one\ntwo"]);
     }
 
     #[test]

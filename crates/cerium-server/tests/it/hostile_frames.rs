@@ -1,7 +1,7 @@
 //! The same on a WebSocket: frames that are none, events that mean nothing, and more lanes than anybody needs.
 
 use crate::client::{Server, scripted, wait_until};
-use crate::hostile::{Dice, body, n_open, well_behaved};
+use crate::hostile::{Dice, beside_a_neighbour, body, n_open};
 use crate::script::Act;
 use cerium_engine::FinishReason;
 use std::collections::BTreeMap;
@@ -132,30 +132,31 @@ fn until(stream: &mut TcpStream, last: &[u8]) -> String {
 
 pub(crate) fn send_hostile(n: usize) {
     let (server, _) = scripted(Act::Say("Hi", FinishReason::Stop));
-    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
-    let mut codes = BTreeMap::new();
-    for round in 0..n {
-        let (sent, lies) = frames(&mut dice);
-        let mut stream = open(&server);
-        // A server that gives up early may close before it has read all.
-        let _ = stream.write_all(&sent);
-        let _ = stream.write_all(&frame(0x89, true, LAST.len() as u64, LAST));
-        match dice.below(8) {
-            0 => drop(stream.shutdown(Shutdown::Write)),
-            1 => drop(stream.shutdown(Shutdown::Both)),
-            _ => {}
+    let send = || {
+        let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+        let mut codes = BTreeMap::new();
+        for _ in 0..n {
+            let (sent, lies) = frames(&mut dice);
+            let mut stream = open(&server);
+            // A server that gives up early may close before it has read all.
+            let _ = stream.write_all(&sent);
+            let _ = stream.write_all(&frame(0x89, true, LAST.len() as u64, LAST));
+            match dice.below(8) {
+                0 => drop(stream.shutdown(Shutdown::Write)),
+                1 => drop(stream.shutdown(Shutdown::Both)),
+                _ => {}
+            }
+            let said = answer(&mut stream, lies);
+            let shown = String::from_utf8_lossy(&sent[..sent.len().min(600)]);
+            assert!(!said.contains("\"status\":500"), "{said} for {shown}");
+            for code in said.split("\"code\":\"").skip(1) {
+                let code = code.split('"').next().unwrap_or_default().to_owned();
+                *codes.entry(code).or_insert(0) += 1;
+            }
         }
-        let said = answer(&mut stream, lies);
-        let shown = String::from_utf8_lossy(&sent[..sent.len().min(600)]);
-        assert!(!said.contains("\"status\":500"), "{said} for {shown}");
-        for code in said.split("\"code\":\"").skip(1) {
-            let code = code.split('"').next().unwrap_or_default().to_owned();
-            *codes.entry(code).or_insert(0) += 1;
-        }
-        if round % 50 == 49 {
-            well_behaved(&server);
-        }
-    }
+        codes
+    };
+    let codes = beside_a_neighbour(&server, send);
     eprintln!("{n} connections; errors {codes:?}");
     assert!(!codes.contains_key("server_error"), "{codes:?}");
     assert!(codes.len() > 3, "most ways to be wrong are told apart: {codes:?}");

@@ -108,17 +108,22 @@ fn a_client_that_leaves_makes_room_at_once() {
 }
 
 /// Connections that ask a real model and go, each after another while: over HTTP and WebSocket, while the prompt is
-/// computed or the answer. Debug builds audit pages of keys and values after every step.
-fn ask_and_drop(n: usize) {
+/// computed or the answer. Nothing of them is left at the engine; how many files the process had open before and after.
+fn ask_and_drop(n: usize) -> (usize, usize) {
     let (service, engine) = real_with_engine();
     let server = Server::start(service, ServerOptions::default());
-    let running = || {
-        let page = server.get("/metrics").body;
-        let line =
-            page.lines().find(|line| line.starts_with("cerium_num_requests_running")).unwrap();
-        line.split(' ').next_back().unwrap().parse::<f64>().unwrap()
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // Taken between two steps: what is not in it any more is computed no more.
+    let glance = || runtime.block_on(engine.glance()).unwrap();
+    let at_rest = || {
+        let now = glance();
+        now.running.is_empty() && now.n_waiting == 0
     };
-    let (mut dice, mut times, mut n_files) = (Dice(11), Vec::new(), 0);
+    let short = json!({"model": "smollm2-135m", "input": "a", "max_output_tokens": 2});
+    assert_eq!(server.post("/v1/responses", &short).status, 200);
+    wait_until("the connection is let go of", || hostile::n_open(&server) == 0);
+    let n_files = hostile::n_files();
+    let (mut dice, mut reading, mut writing) = (Dice(11), Vec::new(), Vec::new());
     for round in 0..n {
         // A prompt of its own, so that there is something to compute.
         let input = format!("{round} {}", "some words to be read ".repeat(dice.below(60)));
@@ -135,30 +140,39 @@ fn ask_and_drop(n: usize) {
             stream.write_all(&frame).unwrap();
         }
         std::thread::sleep(Duration::from_micros(dice.below(120_000) as u64));
+        let computed = glance().running.first().copied();
         drop(stream);
         let dropped = Instant::now();
-        while running() > 0.0 {}
-        // Between steps: whatever was cancelled is computed no more.
-        engine.n_known(&[1]);
-        times.push(dropped.elapsed());
-        if round == n / 10 {
-            n_files = hostile::n_files();
+        while !at_rest() {}
+        if let Some(job) = computed {
+            let times = if job.n_output == 0 { &mut reading } else { &mut writing };
+            times.push(dropped.elapsed());
         }
+        // What was not begun yet may have been since.
+        wait_until("the connection is let go of", || hostile::n_open(&server) == 0);
+        wait_until("the work ends", at_rest);
     }
-    wait_until("all connections are let go of", || hostile::n_open(&server) == 0);
-    times.sort_unstable();
-    let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-    eprintln!(
-        "{n} connections; compute stopped after {:?} (p50), {:?} (p99), {:?} (max); open files from \
-         {n_files} to {}",
-        at(50),
-        at(99),
-        at(100),
-        hostile::n_files(),
-    );
-    assert!(at(100) < Duration::from_secs(10), "{times:?}");
-    let body = json!({"model": "smollm2-135m", "input": "a", "max_output_tokens": 2});
-    assert_eq!(server.post("/v1/responses", &body).status, 200);
+    eprintln!("{n} connections that went");
+    for (when, times) in [("its prompt", &mut reading), ("its answer", &mut writing)] {
+        times.sort_unstable();
+        let at = |percent: usize| {
+            times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)))
+        };
+        eprintln!(
+            "{} while {when} was computed, which stopped after {:?} (p50), {:?} (p99), {:?} (max)",
+            times.len(),
+            at(50),
+            at(99),
+            at(100),
+        );
+        assert!(times.last().is_none_or(|&last| last < Duration::from_secs(10)), "{times:?}");
+    }
+    let pages = glance().pages;
+    assert_eq!(pages.n_used, pages.n_kept, "pages of sequences that are gone");
+    assert_eq!(pages.n_idle, pages.n_kept, "pages that are in use");
+    assert_eq!(server.post("/v1/responses", &short).status, 200);
+    wait_until("the connection is let go of", || hostile::n_open(&server) == 0);
+    (n_files, hostile::n_files())
 }
 
 #[test]
@@ -170,5 +184,7 @@ fn who_asks_a_real_model_and_goes_leaves_it_idle() {
 #[test]
 #[ignore = "it takes minutes, and its times mean something on a quiet machine alone"]
 fn at_length() {
-    ask_and_drop(1000);
+    let (before, after) = ask_and_drop(1000);
+    eprintln!("open files: {before}, then {after}");
+    assert!(after <= before, "{after} files are open, {before} were");
 }
