@@ -12,8 +12,6 @@ pub(super) struct Release {
     pub(super) version: String,
     /// Seconds since 1970 that files carry.
     pub(super) time: u64,
-    /// Oldest C library that the binary runs with.
-    pub(super) glibc: String,
 }
 
 /// Packs a binary with all that belongs to it into a directory; gives what was made.
@@ -84,7 +82,6 @@ fn control(release: &Release, bytes: u64) -> Result<String> {
          Architecture: {}\n\
          Maintainer: the cerium authors <authors@cerium.invalid>\n\
          Installed-Size: {}\n\
-         Depends: libc6 (>= {}), libgcc-s1\n\
          Suggests: python3-pip\n\
          Section: devel\n\
          Priority: optional\n\
@@ -96,7 +93,6 @@ fn control(release: &Release, bytes: u64) -> Result<String> {
         release.version,
         architecture()?,
         bytes.div_ceil(1024),
-        release.glibc,
     ))
 }
 
@@ -113,18 +109,6 @@ fn tarball(prefix: &Path, name: &str, release: &Release, out: &Path) -> Result<P
     Ok(path)
 }
 
-/// The newest version of the C library that a binary names.
-pub(super) fn glibc(binary: &Path) -> Result<String> {
-    const MARK: &[u8] = b"GLIBC_2.";
-    let bytes = fs::read(binary).with_context(|| format!("reading `{}`", binary.display()))?;
-    let minors = bytes.windows(MARK.len() + 3).filter_map(|window| {
-        let digits = window.strip_prefix(MARK)?;
-        let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
-        std::str::from_utf8(&digits[..end]).ok()?.parse::<u32>().ok()
-    });
-    Ok(format!("2.{}", minors.max().unwrap_or(0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +116,7 @@ mod tests {
     /// What a package of a stand-in for the binary holds, by file name.
     fn packed(time: u64) -> Vec<(String, Vec<u8>)> {
         let binary = root().join("xtask/src/package/stand-in");
-        let release = Release { version: "1.2.3".into(), time, glibc: glibc(&binary).unwrap() };
+        let release = Release { version: "1.2.3".into(), time };
         let out = tempfile::tempdir().unwrap();
         let paths = pack(&binary, "what others ask", &release, out.path()).unwrap();
         let named = |path: PathBuf| {
@@ -169,6 +153,6 @@ mod tests {
         }
         assert!(deb.contains("./usr/lib/systemd/system/cerium.service"), "{deb}");
         let about = list(&once[0], "dpkg-deb", "--field");
-        assert!(about.contains("Depends: libc6 (>= 2.34), libgcc-s1\n"), "{about}");
+        assert!(!about.contains("Depends"), "the program is static: {about}");
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn of_dependencies() -> Result<String> {
     let metadata = output(cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
     let metadata: Value = serde_json::from_str(&metadata)?;
     let packages = metadata["packages"].as_array().context("cargo tells of packages")?;
-    let mut list = String::from("It contains the work of others:\n\n");
+    let mut list = String::from("These crates are in it:\n\n");
     // By text, because most share theirs with many.
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in packages {
@@ -71,4 +71,22 @@ fn texts_in(dir: &Path) -> Result<BTreeSet<String>> {
         }
     }
     Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::project::root;
+    use serde_json::Value;
+    use std::fs;
+
+    #[test]
+    fn what_the_page_is_built_with_is_told_of() {
+        let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+        let page: Value = serde_json::from_str(&read("web/package.json")).unwrap();
+        let others = read("packaging/others.txt");
+        for (name, version) in page["dependencies"].as_object().unwrap() {
+            let line = format!("  {name} {}: ", version.as_str().unwrap());
+            assert!(others.contains(&line), "`{line}` is not in packaging/others.txt");
+        }
+    }
 }

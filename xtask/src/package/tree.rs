@@ -42,14 +42,15 @@ pub(super) fn lay_out(binary: &Path, licenses: &str, prefix: &Path) -> Result<()
     write(&doc.join("copyright"), copyright(licenses)?.as_bytes())
 }
 
-/// Our licences, then those of what is in the binary.
+/// Our licences, then those of what is in the binary: what is no crate, and the crates.
 fn copyright(licenses: &str) -> Result<String> {
     let read =
         |name| fs::read_to_string(root().join(name)).with_context(|| format!("reading {name}"));
     Ok(format!(
-        "cerium is licensed under MIT or Apache-2.0, at your option.\n\n{}\n{}\n{licenses}",
+        "cerium is licensed under MIT or Apache-2.0, at your option.\n\n{}\n{}\n{}\n{licenses}",
         read("LICENSE-MIT")?,
-        read("LICENSE-APACHE")?
+        read("LICENSE-APACHE")?,
+        read("packaging/others.txt")?
     ))
 }
 
