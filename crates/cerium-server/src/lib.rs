@@ -39,7 +39,6 @@ pub mod error;
 mod guests;
 mod live;
 mod metrics;
-mod on_the_spot;
 mod options;
 mod private;
 mod public;
