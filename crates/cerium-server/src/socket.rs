@@ -27,10 +27,11 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use cerium_protocol::wire::responses::{ClientEvent, Refused, ServerEvent, SteerEvent, read_steer};
 use cerium_protocol::{ErrorBody, ErrorKind, Input};
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use kept::Kept;
 use lanes::{Create, Lane, Lanes};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -140,6 +141,8 @@ impl Connection {
         let mut heard = Instant::now();
         // No more requests are taken, for this reason, and all ends then.
         let mut last: Option<(ErrorBody, Instant)> = None;
+        // Once only, and also if it was while something else was heard.
+        let mut closes = pin!(closed.begins().fuse());
         loop {
             if let Some((why, _)) = &last
                 && self.turns.is_empty()
@@ -150,6 +153,17 @@ impl Connection {
             }
             let ends = last.as_ref().map_or(dies, |(_, ends)| *ends);
             tokio::select! {
+                // What ends comes first, so that nothing that was sent after it is taken.
+                biased;
+                grace = &mut closes => {
+                    last = Some((leaving(), Instant::now() + grace));
+                }
+                () = sleep_until(ends) => match &last {
+                    // Answers in progress may end, within the time of one more life.
+                    None => last = Some((too_old(), dies + options.socket_lifetime_max)),
+                    Some(_) => return End::Close(close_code::AWAY, "the time is over"),
+                },
+                Some(ended) = self.turns.join_next_with_id() => self.ended(ended),
                 frame = frames.next() => {
                     heard = Instant::now();
                     match frame {
@@ -164,7 +178,6 @@ impl Connection {
                         Some(Err(error)) => return unreadable(error),
                     }
                 }
-                Some(ended) = self.turns.join_next_with_id() => self.ended(ended),
                 _ = look.tick() => {
                     if heard.elapsed() > options.idle_max {
                         return End::Gone;
@@ -172,14 +185,6 @@ impl Connection {
                     // Not needed while the queue is full: then there is something to read.
                     let _ = self.out.try_send(Message::Ping(Bytes::new()));
                 }
-                grace = closed.begins(), if !closed.has_begun() => {
-                    last = Some((leaving(), Instant::now() + grace));
-                }
-                () = sleep_until(ends) => match &last {
-                    // Answers in progress may end, within the time of one more life.
-                    None => last = Some((too_old(), dies + options.socket_lifetime_max)),
-                    Some(_) => return End::Close(close_code::AWAY, "the time is over"),
-                },
             }
         }
     }
