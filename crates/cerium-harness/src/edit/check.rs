@@ -29,20 +29,36 @@ pub(crate) struct Accepted {
     pub(crate) errors: usize,
 }
 
+/// Why rewritten regions are not accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    /// In words for the model.
+    pub(crate) what: String,
+    /// Whether they are about the code around, not about what was asked for.
+    pub(crate) strays: bool,
+}
+
+impl From<String> for Fault {
+    fn from(what: String) -> Self {
+        Self { what, strays: false }
+    }
+}
+
 /// Accepts the rewritten regions, repaired if need be.
 ///
 /// # Errors
-/// What is wrong, in words for the model.
+/// What is wrong.
 pub(crate) fn accept(
     view: &View<'_>,
     rewritten: &[Rewritten],
     pieces: &[Piece],
     style: &Style,
-) -> Result<Accepted, String> {
+) -> Result<Accepted, Fault> {
     let errors_before = view.errors();
-    let problem = match tried(view, rewritten, pieces, style, errors_before) {
+    let fault = match tried(view, rewritten, pieces, style, errors_before) {
         Ok(accepted) => return Ok(accepted),
-        Err(problem) => problem,
+        Err(fault) if fault.strays => return Err(fault),
+        Err(fault) => fault,
     };
     for (i, region) in rewritten.iter().enumerate().filter(|(_, r)| r.new != r.old) {
         for new in variants(&region.old, &region.new) {
@@ -56,21 +72,18 @@ pub(crate) fn accept(
             }
         }
     }
-    Err(problem)
+    Err(fault)
 }
 
 /// A function of the code around that the regions declare once more, although the instruction does not speak of it:
 /// small models may write what they are shown beside the code instead of the code.
-pub(crate) fn strayed(
+fn strayed(
     view: &View<'_>,
+    after: &Parsed<'_>,
     rewritten: &[Rewritten],
     pieces: &[Piece],
-    style: &Style,
 ) -> Option<String> {
-    let changes: Vec<Change> =
-        rewritten.iter().map(|r| splice::rewrite(view, r.span, &r.new, style)).collect();
-    let after = splice::apply(view.text, &changes);
-    let after = parse(view.language?, &after)?.declarations();
+    let after = after.declarations();
     let shown = |span: LineSpan| rewritten.iter().any(|r| r.span.overlaps(span));
     let is_said = |name: &str| pieces.iter().any(|piece| has_word(&piece.text, name));
     let around = view.decls.iter().filter(|d| d.kind.is_callable() && !shown(d.lines));
@@ -87,12 +100,18 @@ fn tried(
     pieces: &[Piece],
     style: &Style,
     errors_before: usize,
-) -> Result<Accepted, String> {
+) -> Result<Accepted, Fault> {
     let changed = rewritten.iter().filter(|r| r.new != r.old);
     let changes: Vec<Change> =
         changed.map(|r| splice::rewrite(view, r.span, &r.new, style)).collect();
     let after = splice::apply(view.text, &changes);
     let parsed = view.language.and_then(|language| parse(language, &after));
+    if let Some(parsed) = &parsed
+        && let Some(name) = strayed(view, parsed, rewritten, pieces)
+    {
+        let what = format!("it declares `{name}`, which is elsewhere in the file");
+        return Err(Fault { what, strays: true });
+    }
     let errors = parsed.as_ref().map_or(0, Parsed::errors);
     if errors > errors_before {
         let line = parsed.as_ref().and_then(Parsed::first_error).map(|span| {
@@ -100,12 +119,12 @@ fn tried(
             let lines = crate::lines::LineIndex::new(&after);
             format!("it is not valid {text}, near `{}`", lines.text(&after, span.start).trim())
         });
-        return Err(line.unwrap_or_else(|| "it does not parse".to_owned()));
+        return Err(line.unwrap_or_else(|| "it does not parse".to_owned()).into());
     }
     if let Some(parsed) = &parsed
         && let Some(name) = lost(view, parsed, rewritten, pieces)
     {
-        return Err(format!("`{name}` is missing from it"));
+        return Err(format!("`{name}` is missing from it").into());
     }
     Ok(Accepted { changes, after, errors })
 }

@@ -3,7 +3,7 @@
 
 use super::ask_place;
 use super::candidates::{self, Chosen};
-use super::check::{self, Accepted, Rewritten};
+use super::check::{self, Accepted, Fault, Rewritten};
 use super::error::EditError;
 use super::instruction::{Piece, pieces};
 use super::prompt::{self, Earlier, Prompt};
@@ -263,12 +263,9 @@ impl Run<'_> {
             let what = "the code is the same as before; the instruction is not carried out";
             return Ok(Err(Problem { unchanged: true, ..Problem::new(replies, what) }));
         }
-        if let Some(name) = check::strayed(self.view, &rewritten, pieces, self.style) {
-            let what = format!("it declares `{name}`, which is elsewhere in the file");
-            return Ok(Err(Problem { strays: true, ..Problem::new(replies, what) }));
-        }
         let checked = check::accept(self.view, &rewritten, pieces, self.style);
-        Ok(checked.map_err(|what| Problem::new(replies, what)))
+        Ok(checked
+            .map_err(|Fault { what, strays }| Problem { strays, ..Problem::new(replies, what) }))
     }
 
     /// One request. Returns the whole answer, its given beginning included, and whether it was cut.
