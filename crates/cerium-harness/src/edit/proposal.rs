@@ -26,6 +26,17 @@ pub enum Progress<'p> {
     },
 }
 
+impl Progress<'_> {
+    /// Keeps the diff as far as it is told: what [`EditRequest::redirected`](super::EditRequest::redirected) goes on from.
+    pub fn keep(&self, written: &mut Vec<LineEvent>) {
+        match self {
+            Self::Scope(_) => written.clear(),
+            Self::Line(event) => written.push(event.clone()),
+            Self::Writing | Self::Retry { .. } => {}
+        }
+    }
+}
+
 /// How an edit came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

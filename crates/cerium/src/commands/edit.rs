@@ -400,15 +400,14 @@ impl<'a> Live<'a> {
     }
 
     fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
+        progress.keep(&mut self.written);
         match progress {
             Progress::Scope(scope) => {
                 self.heading(scope);
                 self.view = DiffView::default();
-                self.written.clear();
                 self.spinner = Some(Spinner::start(self.output, "reading".into()));
             }
             Progress::Line(event) => {
-                self.written.push((*event).clone());
                 let text = self.view.line(event);
                 if self.output.is_watched() && !text.is_empty() {
                     self.spinner = None;

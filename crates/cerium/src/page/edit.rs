@@ -61,11 +61,7 @@ fn make(call: &Call, asked: Asked) -> Result<Edited, EditError> {
         let prepared = plan_text(file.clone(), request.clone())?;
         let mut written = Vec::new();
         let made = run_edit(&call.backend, &prepared, &mut |progress| {
-            match &progress {
-                Progress::Scope(_) => written.clear(),
-                Progress::Line(event) => written.push((*event).clone()),
-                _ => {}
-            }
+            progress.keep(&mut written);
             tell(call, &progress)
         });
         let Some(more) = call.otherwise() else { break made? };

@@ -140,11 +140,7 @@ impl Session {
         }
         let backend = self.backend()?;
         let proposal = run_edit(&*backend, prepared, &mut |progress| {
-            match &progress {
-                Progress::Scope(_) => written.clear(),
-                Progress::Line(event) => written.push(event.clone()),
-                _ => {}
-            }
+            progress.keep(written);
             self.progress(path, &progress)
         })?;
         if let Some(Chosen { chosen, candidates, .. }) = proposal.chosen {
