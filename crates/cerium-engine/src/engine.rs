@@ -9,12 +9,13 @@ use crate::schedule::{Schedule, Tempo, Turn, Work};
 use crate::store::StoreOptions;
 use crate::{Class, FinishReason, Job, Steer, Step};
 use cerium_model::{KvFormat, Model, Opening, Segment, Wanted};
-use flume::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use flume::{Receiver, RecvTimeoutError, Sender};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// Steps that wait in a generation's channel before it is parked.
 const CHANNEL: usize = 256;
@@ -205,7 +206,7 @@ impl Engine {
             SubmitError::Busy { n_waiting, wait: (wait > 0).then(|| Duration::from_millis(wait)) }
         })?;
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
-        let (sender, steps) = flume::bounded(CHANNEL);
+        let (sender, steps) = mpsc::channel(CHANNEL);
         let class = job.class;
         let running = Box::new(Running::new(id, job, place, sender));
         shared.commands.send(Command::Generate(running)).map_err(|_| SubmitError::Stopped)?;
@@ -257,7 +258,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub struct Generation {
     id: u64,
-    steps: Receiver<Step>,
+    steps: mpsc::Receiver<Step>,
     engine: Engine,
 }
 
@@ -265,12 +266,12 @@ impl Generation {
     /// Waits for the next step; `None` after [`Step::Done`].
     #[expect(clippy::should_implement_trait, reason = "an iterator would hide that this blocks")]
     pub fn next(&mut self) -> Option<Step> {
-        self.steps.recv().ok()
+        self.steps.blocking_recv()
     }
 
     /// The same without blocking a thread.
     pub async fn next_async(&mut self) -> Option<Step> {
-        self.steps.recv_async().await.ok()
+        self.steps.recv().await
     }
 
     /// A step that is there already.
@@ -303,7 +304,7 @@ impl Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        if !self.steps.is_disconnected() {
+        if !self.steps.is_closed() {
             self.cancel();
         }
     }
@@ -552,9 +553,9 @@ fn parts(turns: &mut [Turn<'_>], n_context: usize, experience: &Experience) -> V
 
 /// Sends without waiting. `Err` gives the step back when the channel is full; a receiver that is
 /// gone swallows it.
-pub(crate) fn offer(sender: &Sender<Step>, step: Step) -> Result<(), Step> {
+pub(crate) fn offer(sender: &mpsc::Sender<Step>, step: Step) -> Result<(), Step> {
     match sender.try_send(step) {
-        Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
         Err(TrySendError::Full(step)) => Err(step),
     }
 }

@@ -7,9 +7,9 @@ use crate::prefix::{PrefixCache, Restoring, but_last, n_promise};
 use crate::sample::{self, Before};
 use crate::{Class, Finish, FinishReason, Job, Likelihood, Stats, Steer, Step};
 use cerium_model::{Cpu, KvCache};
-use flume::Sender;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender;
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl Running {
 
     /// Tells how many are before it in the queue, unless its reader is behind anyway.
     pub(crate) fn waits_behind(&mut self, n_before: usize, wait: Option<Duration>) {
-        if self.n_before != Some(n_before) && self.unsent.is_empty() && !self.sender.is_full() {
+        if self.n_before != Some(n_before) && self.unsent.is_empty() && self.sender.capacity() > 0 {
             self.n_before = Some(n_before);
             self.send(Step::Queued { n_before, wait });
         }
@@ -277,12 +277,12 @@ impl Running {
 
     /// Whether nothing is left to do for it.
     pub(crate) fn is_done(&self) -> bool {
-        self.state == State::Done || self.sender.is_disconnected()
+        self.state == State::Done || self.sender.is_closed()
     }
 
     /// Whether nothing is left to do or to send.
     pub(crate) fn is_over(&self) -> bool {
-        self.sender.is_disconnected() || (self.state == State::Done && self.unsent.is_empty())
+        self.sender.is_closed() || (self.state == State::Done && self.unsent.is_empty())
     }
 
     /// The draft that a step checks in which the last token is computed, and which has `n_rows` without it.

@@ -39,6 +39,7 @@ pub mod error;
 mod guests;
 mod live;
 mod metrics;
+mod on_the_spot;
 mod options;
 mod private;
 mod public;

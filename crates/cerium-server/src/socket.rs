@@ -3,7 +3,8 @@
 //! What a response was asked and what it said stays with the connection ([`kept`]), so that the next request
 //! names it and adds to it. Requests stand in lanes ([`lanes`]): one after another in each, and the lanes side by
 //! side. Each response is told by a task of its own ([`turn`]) into one bounded queue, from which frames are
-//! written ([`writer`]): a peer that does not read parks its own lanes.
+//! written ([`writer`]): a peer that does not read parks its own lanes. What a token takes of this is done by the
+//! thread that made it ([`on_the_spot`]).
 //!
 //! When the peer goes, however it goes, all of its work is dropped with it.
 
@@ -16,6 +17,7 @@ mod writer;
 use crate::accept::{Closed, Place};
 use crate::error::{METHOD_NOT_ALLOWED, Refusal, to_wire};
 use crate::guests::Asker;
+use crate::on_the_spot::on_the_spot;
 use crate::responses::look_through;
 use crate::router::{App, Own};
 use axum::Extension;
@@ -104,7 +106,7 @@ enum End {
 async fn talk(app: Arc<App>, who: Who, socket: WebSocket, place: Place) {
     let (sink, frames) = socket.split();
     let (out, queue) = mpsc::channel(N_FRAMES);
-    let mut writing = tokio::spawn(writer::write(sink, queue, app.options.unread_max));
+    let mut writing = tokio::spawn(on_the_spot(writer::write(sink, queue, app.options.unread_max)));
     let mut connection = Connection {
         app,
         who,

@@ -6,11 +6,11 @@ use crate::running::Told;
 use crate::{Class, Drafts, FinishReason, Job, Owner, Step};
 use cerium_model::file::ModelFile;
 use cerium_model::{Cpu, KvCache, Model, Segment, Wanted};
-use flume::Receiver;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use tokio::sync::mpsc;
 
 /// An engine without a thread: a step is taken when a test says so.
 struct World {
@@ -18,7 +18,7 @@ struct World {
     schedule: Schedule,
     tempo: Tempo,
     /// What each job was told, by its id.
-    readers: Vec<Receiver<Step>>,
+    readers: Vec<mpsc::Receiver<Step>>,
 }
 
 /// What one step gave: a job and its rows.
@@ -46,7 +46,7 @@ impl World {
 
     fn submit_job(&mut self, job: Job) -> u64 {
         let id = self.readers.len() as u64;
-        let (sender, reader) = flume::bounded(8);
+        let (sender, reader) = mpsc::channel(8);
         self.readers.push(reader);
         let job = Job { drafts: Drafts::none(), ..job };
         let place = Place::take(&Arc::default(), 1).unwrap();
@@ -54,8 +54,9 @@ impl World {
         id
     }
 
-    fn read(&self, id: u64) -> Vec<Step> {
-        self.readers[id as usize].drain().collect()
+    fn read(&mut self, id: u64) -> Vec<Step> {
+        let reader = &mut self.readers[id as usize];
+        std::iter::from_fn(|| reader.try_recv().ok()).collect()
     }
 
     fn cancel(&mut self, id: u64) {

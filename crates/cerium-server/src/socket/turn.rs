@@ -5,6 +5,7 @@ use super::lanes::Lane;
 use super::{Who, error_frame, frame};
 use crate::archive::previous_not_found;
 use crate::body::Held;
+use crate::on_the_spot::on_the_spot;
 use crate::responses::{Begun, Parent, Plan, before, begin, in_background, look_through, open};
 use crate::router::App;
 use crate::watched::Watched;
@@ -37,6 +38,12 @@ impl Running {
     }
 }
 
+/// What a response is told of that is no piece of its answer.
+enum News {
+    Event(Event),
+    Steer(SteerResponse),
+}
+
 /// A response in progress, as it sees itself.
 pub(super) struct Turn {
     pub(super) app: Arc<App>,
@@ -57,6 +64,7 @@ impl Turn {
         previous: Option<String>,
         parent: Option<Parent>,
     ) {
+        let (out, kept, lane) = (self.out.clone(), Arc::clone(&self.kept), self.lane.clone());
         let done = match self.begin(held, previous.as_deref(), parent).await {
             Ok((begun, plan)) => self.answer(begun, plan).await,
             Err(error) => Err(error),
@@ -64,12 +72,12 @@ impl Turn {
         let done = match done {
             Ok(done) => done,
             Err(error) => {
-                let _ = self.out.send(error_frame(&error, self.lane.name())).await;
+                let _ = out.send(error_frame(&error, lane.name())).await;
                 None
             }
         };
         if let (None, Some(previous)) = (done, previous) {
-            self.kept.evict(&self.lane, &previous);
+            kept.evict(&lane, &previous);
         }
     }
 
@@ -107,7 +115,7 @@ impl Turn {
     }
 
     /// Has the response told, and kept if it is to be. `None` if it fails, or nobody is there to be told.
-    async fn answer(&mut self, begun: Begun, plan: Plan) -> Result<Option<()>, ErrorBody> {
+    async fn answer(mut self, begun: Begun, plan: Plan) -> Result<Option<()>, ErrorBody> {
         let app = Arc::clone(&self.app);
         let Some(archive) = app.archive.as_ref().filter(|_| plan.keeps) else {
             let Begun { stream, asked, .. } = begun;
@@ -119,11 +127,13 @@ impl Turn {
     }
 
     /// Tells a response to its end. `None` if it fails, or nobody is there to be told.
-    async fn tell(&mut self, mut stream: Watched, mut events: Events) -> Option<()> {
+    async fn tell(mut self, mut stream: Watched, mut events: Events) -> Option<()> {
         loop {
-            let event = tokio::select! {
-                event = stream.next() => event?.1,
-                Some(asked) = self.steers.recv() => {
+            let news;
+            ((self, stream, events), news) = on_the_spot(self.tell_pieces(stream, events)).await;
+            let event = match news? {
+                News::Event(event) => event,
+                News::Steer(asked) => {
                     self.steer(&mut stream, asked).await?;
                     continue;
                 }
@@ -137,9 +147,7 @@ impl Turn {
                         return self.warm(stream, events, response).await;
                     }
                 }
-                Event::Steered(steered) => {
-                    self.name(&steered.successor.id);
-                }
+                Event::Steered(steered) => self.name(&steered.successor.id),
                 Event::Done(response) => {
                     // Before the client knows: it may go on at once, in any lane.
                     self.kept.put(&self.lane, &response.id, stream.past(), How::default());
@@ -149,14 +157,41 @@ impl Turn {
                     self.send(&mut events, event).await?;
                     return None;
                 }
-                Event::Queued { .. }
-                | Event::Added { .. }
-                | Event::TextDelta(_)
-                | Event::CallDelta(_)
-                | Event::ReasoningDelta(_) => {}
+                _ => {}
             }
             self.send(&mut events, event).await?;
         }
+    }
+
+    /// Tells the pieces of an answer up to any other news; none if nobody is there to be told.
+    async fn tell_pieces(
+        mut self,
+        mut stream: Watched,
+        mut events: Events,
+    ) -> ((Self, Watched, Events), Option<News>) {
+        let news = loop {
+            let event = tokio::select! {
+                event = stream.next() => match event {
+                    Some((_, event)) => event,
+                    None => break None,
+                },
+                Some(asked) = self.steers.recv() => break Some(News::Steer(asked)),
+            };
+            let is_piece = matches!(
+                event,
+                Event::Added { .. }
+                    | Event::TextDelta(_)
+                    | Event::CallDelta(_)
+                    | Event::ReasoningDelta(_)
+            );
+            if !is_piece {
+                break Some(News::Event(event));
+            }
+            if self.send(&mut events, event).await.is_none() {
+                break None;
+            }
+        };
+        ((self, stream, events), news)
     }
 
     /// A request without an answer is answered at once, and computed behind that.
