@@ -9,7 +9,7 @@
 use futures_util::task::AtomicWaker;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -117,9 +117,14 @@ where
         let State::Runs(future) = &mut *state else { return };
         let waker = Waker::from(Arc::clone(self));
         let mut context = Context::from_waker(&waker);
-        // The budget that it would have is that of another task.
-        let mut future = unconstrained(future.as_mut());
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(&mut context)));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if GOES_ON.get() {
+                // There is no task whose budget it could have.
+                pin!(unconstrained(future.as_mut())).poll(&mut context)
+            } else {
+                future.as_mut().poll(&mut context)
+            }
+        }));
         *state = match polled {
             Ok(Poll::Pending) => return,
             Ok(Poll::Ready(output)) => State::Ended(Ok(output)),

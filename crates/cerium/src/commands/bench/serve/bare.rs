@@ -1,5 +1,5 @@
 //! What passing a token on costs on this machine, whatever passes it: one thread gives it to another, which writes
-//! it to a socket, and a client reads it. No server does it in less, unless its engine writes to sockets itself.
+//! it to a socket, and a client reads it. Only a server whose engine writes to sockets itself does it in less.
 
 use anyhow::{Context, Result};
 use std::io::{Read, Write};
