@@ -104,6 +104,17 @@ impl Item {
         }
     }
 
+    /// What joins a call to its result.
+    pub fn call_id(&self) -> Option<&str> {
+        match self {
+            Self::FunctionCall { call_id, .. }
+            | Self::FunctionCallOutput { call_id, .. }
+            | Self::CustomToolCall { call_id, .. }
+            | Self::CustomToolCallOutput { call_id, .. } => Some(call_id),
+            Self::Message { .. } | Self::Reasoning { .. } => None,
+        }
+    }
+
     /// Whether it asks for a tool.
     pub fn is_call(&self) -> bool {
         matches!(self, Self::FunctionCall { .. } | Self::CustomToolCall { .. })

@@ -100,6 +100,8 @@ pub(crate) struct Plan {
     pub(crate) keeps: bool,
     pub(crate) background: bool,
     truncates: bool,
+    /// Tokens of a prompt beyond which the conversation is made shorter.
+    compact_threshold: Option<u64>,
     /// Items of the input that stand for stored ones, by their places and names.
     references: Vec<(usize, String)>,
 }
@@ -112,6 +114,7 @@ impl Plan {
             keeps: asked.store.unwrap_or(keeps || asked.background),
             background: asked.background,
             truncates: asked.truncates,
+            compact_threshold: asked.compact_threshold,
             previous: asked.previous_response_id,
             conversation: asked.conversation,
         })
@@ -230,7 +233,12 @@ pub(crate) fn begin(
     asked.echo.store = Some(plan.keeps);
     asked.echo.conversation.clone_from(&plan.conversation);
     asked.echo.created_at = now();
-    let stream = match parent {
+    let past = parent.map(|parent| &*parent.past);
+    let is_shorter = match plan.compact_threshold {
+        Some(threshold) => compact::manage(&*tier, &app.service, &mut asked, past, threshold)?,
+        None => false,
+    };
+    let stream = match parent.filter(|_| !is_shorter) {
         Some(parent) if !plan.truncates => tier.respond(Some(&parent.past), &asked.request, 1)?,
         parent => {
             if let Some(parent) = parent {

@@ -98,14 +98,22 @@ impl Past {
 }
 
 impl History {
+    /// Length of the prompt.
+    pub(crate) fn n_tokens(&self) -> usize {
+        self.0.n_tokens + self.opening().len()
+    }
+
+    fn opening(&self) -> &[u32] {
+        self.0.end.as_ref().map_or(&[][..], |(_, opening)| opening)
+    }
+
     /// Ids up to where the model's turn begins, and those that open it.
     pub(crate) fn prompt(&self) -> Vec<u32> {
-        let opening = self.0.end.as_ref().map_or(&[][..], |(_, opening)| opening);
-        let mut prompt = Vec::with_capacity(self.0.n_tokens + opening.len());
+        let mut prompt = Vec::with_capacity(self.n_tokens());
         for turn in self.turns() {
             prompt.extend_from_slice(&turn.ids);
         }
-        prompt.extend_from_slice(opening);
+        prompt.extend_from_slice(self.opening());
         prompt
     }
 

@@ -242,6 +242,21 @@ impl Service {
         Ok(self.encode(request)?.len() + self.count_tokens(&request.cerium.prefix))
     }
 
+    /// The same of a conversation that is about to be answered, after what it goes on from: what is read of it here
+    /// is not read again.
+    ///
+    /// # Errors
+    /// As [`Service::respond`]; `context_length_exceeded` if no conversation of that many bytes can fit.
+    pub fn count_after(
+        &self,
+        past: Option<&Past>,
+        request: &CreateResponse,
+    ) -> Result<usize, ErrorBody> {
+        self.check_bytes("input", prompt::conversation_bytes(request))?;
+        let history = self.0.histories.read(self, past, request)?;
+        Ok(history.n_tokens() + self.count_tokens(&request.cerium.prefix))
+    }
+
     /// How many tokens of a conversation would be computed if it were to be answered now.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ mod socket;
 mod steer;
 
 pub use asked::Asked;
-pub use compaction::{Budget, compact};
+pub use compaction::{Budget, Folded, compact, fold};
 pub use events::{Events, StreamEvent};
 pub use kept::{KeptItem, keep};
 pub use object::{ResponseObject, WireError, WireUsage};

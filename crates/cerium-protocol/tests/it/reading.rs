@@ -202,12 +202,15 @@ fn what_responses_does_not_serve_is_refused_by_name() {
 #[test]
 fn what_asks_for_a_memory_is_read_first() {
     let body = json!({"model": "m", "conversation": {"id": "conv_1"}, "background": true,
-                      "truncation": "auto", "input": [
+                      "truncation": "auto", "context_management": [
+                          {"type": "compaction", "compact_threshold": 2000}, {"type": "compaction"}],
+                      "input": [
         {"role": "user", "content": "a"}, {"type": "item_reference", "id": "msg_1"}]});
     let body = body.to_string();
     let asked = responses::Asked::read(body.as_bytes()).unwrap();
     assert_eq!(asked.conversation.as_deref(), Some("conv_1"));
     assert!(asked.background && asked.truncates && asked.store.is_none());
+    assert_eq!(asked.compact_threshold, Some(2000));
     assert_eq!(asked.references(), [(1, "msg_1".to_owned())]);
 
     // Completed, it is a body like any other.
@@ -231,6 +234,8 @@ fn what_asks_for_a_memory_is_read_first() {
         json!({"previous_response_id": "resp_1", "conversation": "conv_1"}),
         json!({"background": true, "store": false}),
         json!({"truncation": "some"}),
+        json!({"context_management": [{"type": "forget"}]}),
+        json!({"context_management": [{"type": "compaction", "compact_threshold": 999}]}),
         json!({"input": vec![(); 20_001]}),
     ]
     .map(refused)
@@ -241,6 +246,8 @@ fn what_asks_for_a_memory_is_read_first() {
     conversation | invalid_value | `previous_response_id` and `conversation` exclude each other
     background | invalid_value | a background response must be stored, or nobody could ask for it
     truncation | invalid_value | `truncation` is `auto` or `disabled`
+    context_management | unsupported_parameter | `context_management` of type `forget` is not served; `compaction` is
+    context_management | invalid_value | `compact_threshold` is 999; at least 1000 is served
     input | invalid_value | `input` has 20001 items; at most 20000 are served
     ");
 }

@@ -111,6 +111,49 @@ fn a_response_streams_in_the_order_clients_take() {
 }
 
 #[test]
+fn what_a_conversation_has_become_is_told_before_the_answer_and_once() {
+    let compaction = Some("sealed".to_owned());
+    let echo = responses::Echo { background: true, compaction, ..responses::Echo::default() };
+    let mut events = responses::Events::new(echo);
+    let [created, added, piece, ..] = answer(Status::Completed);
+    let steered = Event::Steered(Box::new(Steered {
+        ended: response(Status::Incomplete, "Hel"),
+        successor: Response { id: "resp_2".to_owned(), ..response(Status::InProgress, "Hel") },
+    }));
+    let happened = [created, Event::Queued { n_before: 1, wait_ms: None }, added, piece, steered];
+    let told: Vec<_> =
+        happened.into_iter().flat_map(|event| events.push(event)).map(json).collect();
+    let line = |event: &serde_json::Value| {
+        let output = event["response"]["output"].as_array();
+        let ids = output.map(|items| items.iter().map(|item| &item["id"]).collect::<Vec<_>>());
+        let about =
+            format!("{} {} {}", event["output_index"], event["item"]["id"], event["item_id"]);
+        format!("{} {}", event["type"], ids.map_or(about, |ids| format!("{ids:?}")))
+    };
+    insta::assert_snapshot!(told.iter().map(line).collect::<Vec<_>>().join("\n"), @r#"
+    "response.created" []
+    "response.queued" []
+    "response.queued" []
+    "response.in_progress" []
+    "response.output_item.added" 0 "cmp_1" null
+    "response.output_item.done" 0 "cmp_1" null
+    "response.output_item.added" 1 "msg_1_1" null
+    "response.content_part.added" 1 null "msg_1_1"
+    "response.output_text.delta" 1 null "msg_1_1"
+    "response.output_text.done" 1 null "msg_1_1"
+    "response.content_part.done" 1 null "msg_1_1"
+    "response.output_item.done" 1 "msg_1_1" null
+    "response.incomplete" [String("cmp_1"), String("msg_1_1")]
+    "response.created" []
+    "response.queued" []
+    "response.in_progress" []
+    "response.output_item.added" 0 "msg_2" null
+    "response.content_part.added" 0 null "msg_2"
+    "response.output_text.delta" 0 null "msg_2"
+    "#);
+}
+
+#[test]
 fn a_cut_response_ends_incomplete() {
     let [created, .., done] = answer(Status::Incomplete);
     insta::assert_snapshot!(events([created, done]), @r#"

@@ -1,21 +1,65 @@
-//! A conversation counted, and made shorter.
+//! A conversation counted, and made shorter: because a client asks for that, or before it is gone on with.
 
+use super::truncate::ANSWER;
 use super::{Plan, before, in_background, look_through, whole};
 use crate::error::{Refusal, json, raw_json};
 use crate::router::{App, asker, now};
+use crate::tier::Tier;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use cerium_protocol::ErrorBody;
-use cerium_protocol::wire::responses::{Asked, Budget, Parsed, compact as shorten, keep};
-use cerium_session::Owner;
+use cerium_protocol::wire::responses::{Asked, Budget, Parsed, compact as shorten, fold, keep};
+use cerium_protocol::{ErrorBody, Input};
+use cerium_session::{Owner, Past, Service};
 use serde_json::json;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-/// Parts of the context that messages and the digest of everything else may take after compaction.
+/// Parts of the context, or of the threshold, that messages and the digest of everything else may take after
+/// compaction.
 const MESSAGES: usize = 4;
 const DIGEST: usize = 8;
+
+/// The part that items may take which are too new to be made shorter.
+const RECENT: usize = 4;
+
+fn budget(n_tokens: usize) -> Budget {
+    Budget { messages: n_tokens / MESSAGES, digest: n_tokens / DIGEST }
+}
+
+/// Makes a conversation shorter whose prompt has more than `threshold` tokens, or too many to leave room for an
+/// answer. True if so: nothing is gone on from then, and the response tells what the conversation has become.
+pub(super) fn manage(
+    tier: &dyn Tier,
+    service: &Service,
+    asked: &mut Parsed,
+    past: Option<&Past>,
+    threshold: u64,
+) -> Result<bool, ErrorBody> {
+    if tier.counted().is_none() {
+        let what = "a conversation with a model elsewhere is not made shorter here: its tokens are not counted";
+        return Err(ErrorBody::not_served("context_management", what));
+    }
+    let n_context = service.model().context_tokens;
+    let n_room =
+        usize::try_from(threshold).unwrap_or(usize::MAX).min(n_context - n_context / ANSWER);
+    match service.count_after(past, &asked.request) {
+        Ok(n) if n <= n_room => return Ok(false),
+        Err(error) if error.code.as_deref() != Some("context_length_exceeded") => {
+            return Err(error);
+        }
+        _ => {}
+    }
+    let mut items = past.map(Past::all).unwrap_or_default();
+    items.extend_from_slice(&asked.request.input.items());
+    let count = |text: &str| service.count_tokens(text);
+    let Some(folded) = fold(&items, n_room / RECENT, budget(n_room), count) else {
+        return Ok(false);
+    };
+    asked.request.input = Input::Items(folded.items);
+    asked.echo.compaction = Some(folded.content);
+    Ok(true)
+}
 
 /// `POST /v1/responses/input_tokens`
 pub(crate) async fn input_tokens(
@@ -43,8 +87,7 @@ pub(crate) async fn compact(
     let (items, asked) = read(&app, request).await?;
     let service = app.service.clone();
     let compacted = in_background(move || {
-        let n_context = service.model().context_tokens;
-        let budget = Budget { messages: n_context / MESSAGES, digest: n_context / DIGEST };
+        let budget = budget(service.model().context_tokens);
         let fresh = || RandomState::new().hash_one(());
         let name = format!("{:016x}{:016x}", fresh(), fresh());
         let items: Vec<&str> = items.iter().map(String::as_str).collect();

@@ -6,7 +6,7 @@ use cerium_protocol::{CreateResponse, ErrorBody, Input, Item, Role};
 use cerium_session::Service;
 
 /// Part of the context that a cut conversation leaves for its answer, unless the request says less.
-const ANSWER: usize = 8;
+pub(super) const ANSWER: usize = 8;
 
 /// Tokens that a template puts around an item, about.
 const FRAME_TOKENS: usize = 8;
@@ -51,7 +51,7 @@ fn cut(service: &Service, request: &mut CreateResponse) -> bool {
             continue;
         }
         let together =
-            |other: &Item| call_id(&items[at]).is_some_and(|id| call_id(other) == Some(id));
+            |other: &Item| items[at].call_id().is_some_and(|id| other.call_id() == Some(id));
         for (n, other) in items.iter().enumerate().skip(at) {
             if !goes[n] && (n == at || together(other)) {
                 goes[n] = true;
@@ -66,15 +66,4 @@ fn cut(service: &Service, request: &mut CreateResponse) -> bool {
     let n_before = items.len();
     items.retain(|_| !goes.next().unwrap_or(false));
     items.len() < n_before && !items.is_empty()
-}
-
-/// What joins a call to its result.
-fn call_id(item: &Item) -> Option<&str> {
-    match item {
-        Item::FunctionCall { call_id, .. }
-        | Item::FunctionCallOutput { call_id, .. }
-        | Item::CustomToolCall { call_id, .. }
-        | Item::CustomToolCallOutput { call_id, .. } => Some(call_id),
-        Item::Message { .. } | Item::Reasoning { .. } => None,
-    }
 }

@@ -75,6 +75,20 @@ window = [item.to_dict() for item in compacted.output]
 again = client.responses.create(model=MODEL, input=[*window, {"role": "user", "content": "go on"}])
 assert again.output_text == SAYS
 
+# Made shorter before it is gone on with.
+long = [
+    {"role": "user", "content": "x" * 200},
+    {"role": "assistant", "content": "yes"},
+    {"role": "user", "content": "y" * 140},
+]
+management = [{"type": "compaction", "compact_threshold": 1000}]
+with client.responses.stream(model=MODEL, input=long, context_management=management) as stream:
+    shorter = stream.get_final_response()
+assert [item.type for item in shorter.output] == ["compaction", "message"]
+assert shorter.output_text == SAYS
+items = [*long, *shorter.output, {"role": "user", "content": "go on"}]
+assert client.responses.create(model=MODEL, input=items).output_text == SAYS
+
 # A conversation.
 conversation = client.conversations.create(
     metadata={"topic": "x"}, items=[{"role": "user", "content": "one"}]

@@ -2,6 +2,7 @@
 
 use crate::client::scripted;
 use crate::script::{Act, N_CONTEXT};
+use crate::socket::Peer;
 use crate::stored::{ask, id, prompt, remembering};
 use cerium_engine::FinishReason;
 use serde_json::{Value, json};
@@ -54,6 +55,88 @@ fn a_compacted_conversation_goes_on() {
     let answer = server.post("/v1/responses", &foreign);
     assert_eq!(answer.error(), "400 invalid_encrypted_content");
     assert_eq!(answer.json()["error"]["param"], "input[0].encrypted_content");
+}
+
+/// A conversation with a prompt that leaves little room for an answer.
+fn long() -> Vec<Value> {
+    let item = |role: &str, text: String| json!({"role": role, "content": text});
+    vec![
+        item("developer", "be kind".to_owned()),
+        item("user", format!("first {}", "x".repeat(180))),
+        item("user", "second".to_owned()),
+        item("assistant", "an answer".to_owned()),
+        item("user", format!("third {}", "z".repeat(70))),
+        item("assistant", "fourth".to_owned()),
+        item("user", "last".to_owned()),
+    ]
+}
+
+/// The way to have it made shorter.
+fn managed(mut body: Value) -> Value {
+    body["context_management"] = json!([{"type": "compaction", "compact_threshold": 1000}]);
+    body
+}
+
+#[test]
+fn a_long_conversation_is_made_shorter_before_it_goes_on() {
+    let (server, seen, _dir) = remembering(HELLO);
+    let short = ask(&server, managed(json!({"input": "a"})));
+    assert_eq!(short["output"][0]["type"], "message");
+
+    let response = ask(&server, managed(json!({"input": long()})));
+    let kinds = |response: &Value| [0, 1].map(|n| response["output"][n]["type"].clone());
+    assert_eq!(kinds(&response), ["compaction", "message"]);
+    assert_eq!(server.get(&format!("/v1/responses/{}", id(&response))).json(), response);
+    let before = prompt(&seen);
+    for (text, stays) in
+        [("be kind", true), ("first", false), ("second", true), ("third", true), ("fourth", true)]
+    {
+        assert_eq!(before.contains(text), stays, "{text}: {before}");
+    }
+    let digest = "before:\n- assistant: an answer";
+    assert!(before.find(digest) < before.find("third") && before.contains(digest), "{before}");
+
+    // Whoever goes on from it goes on from what is left, so that it is known: by its name, with all items in hand, in
+    // a conversation.
+    ask(&server, json!({"input": "more", "previous_response_id": id(&response)}));
+    let next = prompt(&seen);
+    assert!(next.starts_with(&before) && next.contains("user\nmore"), "{next}");
+    let more = json!({"role": "user", "content": "more"});
+    let items = [long(), response["output"].as_array().unwrap().clone(), vec![more]].concat();
+    ask(&server, json!({"input": items, "store": false}));
+    assert_eq!(prompt(&seen), next);
+    let conversation = server.post("/v1/conversations", &json!({"items": long()[..6]})).json();
+    let body = json!({"input": "last", "conversation": id(&conversation)});
+    assert_eq!(kinds(&ask(&server, managed(body))), ["compaction", "message"]);
+    ask(&server, json!({"input": "more", "conversation": id(&conversation)}));
+    assert_eq!(prompt(&seen), next);
+
+    // As a stream.
+    let body = managed(json!({"model": "scripted", "input": long(), "stream": true}));
+    let answer = server.post("/v1/responses", &body);
+    let told: Vec<Value> =
+        answer.data().iter().map(|data| serde_json::from_str(data).unwrap()).collect();
+    let told = |n: usize| (told[n]["type"].as_str().unwrap(), &told[n]["output_index"]);
+    assert_eq!(told(2), ("response.output_item.added", &json!(0)));
+    assert_eq!(told(3), ("response.output_item.done", &json!(0)));
+    assert_eq!(told(4), ("response.output_item.added", &json!(1)));
+}
+
+#[test]
+fn a_long_conversation_on_a_socket_is_made_shorter_too() {
+    let (server, seen) = scripted(HELLO);
+    let mut peer = Peer::open(&server);
+    peer.create(&json!({"input": long()[..6]}));
+    let first = peer.completed();
+    assert!(prompt(&seen).contains("first"));
+    peer.create(&managed(json!({"input": "last", "previous_response_id": first["id"]})));
+    let second = peer.completed();
+    assert_eq!(second["output"][0]["type"], "compaction");
+    let before = prompt(&seen);
+    assert!(!before.contains("first") && before.contains("user\nlast"), "{before}");
+    peer.create(&managed(json!({"input": "more", "previous_response_id": second["id"]})));
+    assert_eq!(peer.completed()["output"][0]["type"], "message");
+    assert!(prompt(&seen).starts_with(&before), "{}", prompt(&seen));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use crate::ErrorBody;
 use crate::wire::json;
+use crate::wire::unserved::{WORD_CHARS, shorten};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -28,6 +29,9 @@ pub struct Asked<'a> {
     pub background: bool,
     /// Whether a conversation that is too long loses its beginning.
     pub truncates: bool,
+    /// Beyond how many tokens of its prompt a conversation is made shorter before it is gone on with, if ever; the
+    /// largest number where the request leaves it to the server.
+    pub compact_threshold: Option<u64>,
     /// The items of the input; a text stands for itself.
     pub input: Vec<&'a RawValue>,
     body: &'a [u8],
@@ -41,8 +45,17 @@ struct Head<'a> {
     store: Option<bool>,
     background: Option<bool>,
     truncation: Option<String>,
+    context_management: Option<Vec<Management>>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
+}
+
+/// A way to keep a conversation short.
+#[derive(Deserialize)]
+#[serde(expecting = "an object")]
+struct Management {
+    r#type: String,
+    compact_threshold: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +93,7 @@ impl<'a> Asked<'a> {
                 return Err(ErrorBody::invalid("truncation", what));
             }
         };
+        let compact_threshold = compact_threshold(head.context_management.unwrap_or_default())?;
         let input = match head.input.filter(|input| input.get() != "null") {
             Some(input) if input.get().starts_with('[') => {
                 let n: Vec<IgnoredAny> =
@@ -96,7 +110,16 @@ impl<'a> Asked<'a> {
         };
         let previous_response_id = head.previous_response_id;
         let store = head.store;
-        Ok(Self { previous_response_id, conversation, store, background, truncates, input, body })
+        Ok(Self {
+            previous_response_id,
+            conversation,
+            store,
+            background,
+            truncates,
+            compact_threshold,
+            input,
+            body,
+        })
     }
 
     /// Items of the input that stand for stored ones, by their places and names.
@@ -147,6 +170,30 @@ impl<'a> Asked<'a> {
         whole.push(b'}');
         Ok(whole)
     }
+}
+
+/// The least of the thresholds; the published bound holds for each.
+fn compact_threshold(managements: Vec<Management>) -> Result<Option<u64>, ErrorBody> {
+    const PARAM: &str = "context_management";
+    const THRESHOLD_MIN: u64 = 1000;
+    let mut least = None;
+    for Management { r#type, compact_threshold } in managements {
+        if r#type != "compaction" {
+            let what = format!(
+                "`{PARAM}` of type `{}` is not served; `compaction` is",
+                shorten(&r#type, WORD_CHARS)
+            );
+            return Err(ErrorBody::not_served(PARAM, what));
+        }
+        let threshold = compact_threshold.unwrap_or(u64::MAX);
+        if threshold < THRESHOLD_MIN {
+            let what =
+                format!("`compact_threshold` is {threshold}; at least {THRESHOLD_MIN} is served");
+            return Err(ErrorBody::invalid(PARAM, what));
+        }
+        least = Some(least.unwrap_or(threshold).min(threshold));
+    }
+    Ok(least)
 }
 
 fn invalid(error: &serde_json::Error) -> ErrorBody {

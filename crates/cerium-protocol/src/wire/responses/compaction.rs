@@ -1,29 +1,41 @@
 //! A conversation made shorter: the messages of its people stay, the rest becomes a digest.
 //!
 //! It is made of the conversation's own words by fixed rules, so that the same conversation gives the
-//! same digest, no model is asked, and nothing is invented. The digest travels as the opaque content of
-//! a `compaction` item, with a checksum: content that another server made says nothing to this one.
+//! same digest, no model is asked, and nothing is invented. What it gives travels as the opaque content of
+//! a `compaction` item, with a checksum: content that another server made says nothing to this one. Such an
+//! item holds either a digest, which stands where it stands, or a window: all that a conversation has become,
+//! whatever came before it.
 
-use crate::ErrorBody;
+use crate::{ErrorBody, Item, Role};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::fmt::Write;
 
-/// How content of this server begins.
-const SEAL: &str = "cerium1";
+/// How digests of this server begin.
+const DIGEST: &str = "cerium1";
+
+/// How its windows begin.
+const WINDOW: &str = "cerium1window";
+
+/// What stands before a digest where a model reads it.
+const LEAD: &str = "What was said and done before:\n";
 
 /// Bytes of the checksum that are kept.
 const CHECK_BYTES: usize = 12;
 
+/// How a step of a digest begins.
+const STEP: &str = "- ";
+
 /// Characters of one step in a digest.
 const STEP_CHARS: usize = 600;
 
-/// How much of a conversation is left, in tokens.
+/// How much of a conversation is left, in tokens. What applications say stays in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Messages of people and applications, whole.
+    /// Messages of people, whole.
     pub messages: usize,
     /// The digest of everything else.
     pub digest: usize,
@@ -35,63 +47,173 @@ pub fn compact(
     items: &[&str],
     budget: Budget,
     id: &str,
-    mut count: impl FnMut(&str) -> usize,
+    count: impl FnMut(&str) -> usize,
 ) -> Vec<String> {
+    let mut whole: Vec<Value> = Vec::new();
+    for &body in items {
+        let item: Value = serde_json::from_str(body).unwrap_or_default();
+        match sealed(&item) {
+            Some(Sealed::Window(window)) => whole = window.iter().map(written).collect(),
+            _ => whole.push(item),
+        }
+    }
+    let (messages, digest) = shorten(&whole, budget, true, count);
+    let mut left: Vec<String> = messages.into_iter().map(|n| whole[n].to_string()).collect();
+    let content = seal(DIGEST, &digest);
+    let item = json!({"type": "compaction", "id": id, "encrypted_content": content});
+    left.push(item.to_string());
+    left
+}
+
+/// What a conversation has become before it is gone on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// All that is left of it.
+    pub items: Vec<Item>,
+    /// The same as the content of a `compaction` item, which stands for everything before it.
+    pub content: String,
+}
+
+/// Makes a conversation shorter that is not at rest: its newest items stay as they are, as far as they fit in
+/// `recent` tokens, the last one in any case, and a call with its result; [`compact`] says what becomes of the
+/// others. `None` if there are none.
+pub fn fold(
+    items: &[Item],
+    recent: usize,
+    budget: Budget,
+    mut count: impl FnMut(&str) -> usize,
+) -> Option<Folded> {
+    let (mut at, mut left) = (items.len(), recent);
+    while at > 0 {
+        let n = count(items[at - 1].text());
+        if at < items.len() && n > left {
+            break;
+        }
+        (at, left) = (at - 1, left.saturating_sub(n));
+    }
+    let calls = calls(items);
+    let mut n = items.len();
+    while n > at {
+        n -= 1;
+        at = at.min(calls[n].unwrap_or(at));
+    }
+    if at == 0 {
+        return None;
+    }
+    let (old, new) = items.split_at(at);
+    let values: Vec<Value> = old.iter().map(written).collect();
+    let is_of_a_person = |item: &Item| matches!(item, Item::Message { role: Role::User, .. });
+    let (messages, digest) = shorten(&values, budget, !new.iter().any(is_of_a_person), count);
+    let messages = messages.into_iter().map(|n| old[n].clone());
+    let items: Vec<Item> = messages.chain(told(&digest)).chain(new.iter().cloned()).collect();
+    let content = seal(WINDOW, &written(&items).to_string());
+    Some(Folded { items, content })
+}
+
+/// Where the call stands that an item is the result of.
+fn calls(items: &[Item]) -> Vec<Option<usize>> {
+    let mut last = HashMap::new();
+    let calls = items.iter().enumerate().map(|(n, item)| {
+        let id = item.call_id()?;
+        if item.is_call() {
+            last.insert(id, n);
+            return None;
+        }
+        last.get(id).copied()
+    });
+    calls.collect()
+}
+
+fn written(item: &impl serde::Serialize) -> Value {
+    serde_json::to_value(item).expect("wire types have only string keys")
+}
+
+/// Places of the messages that stay, in order, and the digest of everything else. If the newest message of a person
+/// is what is being talked about (`keeps_newest`), it stays whatever its length.
+fn shorten(
+    items: &[Value],
+    budget: Budget,
+    mut keeps_newest: bool,
+    mut count: impl FnMut(&str) -> usize,
+) -> (Vec<usize>, String) {
     let (mut messages, mut steps) = (Vec::new(), Vec::new());
     let (mut n_messages, mut n_digest) = (budget.messages, budget.digest);
     let mut take = |text: &str, left: &mut usize| {
-        let n = count(text);
-        let fits = n <= *left;
-        *left = if fits { *left - n } else { 0 };
-        fits
+        let rest = if *left > 0 { left.checked_sub(count(text)) } else { None };
+        *left = rest.unwrap_or(0);
+        rest.is_some()
     };
-    for &body in items.iter().rev() {
-        let item: Value = serde_json::from_str(body).unwrap_or_default();
-        let is_message = item["type"] == "message" && item["role"] != "assistant";
+    for (n, item) in items.iter().enumerate().rev() {
         let said = text(&item["content"]);
-        // The newest message stays whatever its length: it is what is being talked about.
-        if is_message && (messages.is_empty() || take(&said, &mut n_messages)) {
-            messages.push(body.to_owned());
-        } else if let Some(step) = step(&item)
-            && take(&step, &mut n_digest)
-        {
-            steps.push(step);
+        let stays = match speaker(item) {
+            Some("system" | "developer") => true,
+            Some("user") => std::mem::take(&mut keeps_newest) || take(&said, &mut n_messages),
+            _ => false,
+        };
+        if stays {
+            messages.push(n);
+            continue;
         }
+        let newest_first = self::steps(item).into_iter().rev();
+        steps.extend(newest_first.filter(|step| take(step, &mut n_digest)));
     }
     messages.reverse();
     steps.reverse();
-    let item =
-        json!({"type": "compaction", "id": id, "encrypted_content": seal(&steps.join("\n"))});
-    messages.push(item.to_string());
-    messages
+    (messages, steps.join("\n"))
 }
 
-/// One line or more about something that was said or done.
-fn step(item: &Value) -> Option<String> {
+/// Whose message it is, if it is one; a digest is nobody's.
+fn speaker(item: &Value) -> Option<&str> {
+    let is_message = item["type"] == "message" && !text(&item["content"]).starts_with(LEAD);
+    item["role"].as_str().filter(|_| is_message)
+}
+
+/// What was said or done, in one or more lines each.
+fn steps(item: &Value) -> Vec<String> {
     let field = |name: &str| item[name].as_str().unwrap_or_default();
     let (who, what) = match field("type") {
-        "message" => (field("role").to_owned(), text(&item["content"])),
+        "message" => {
+            let said = text(&item["content"]);
+            if let Some(digest) = said.strip_prefix(LEAD) {
+                return steps_of(digest);
+            }
+            (field("role").to_owned(), said)
+        }
         "function_call" => (format!("called {}", field("name")), field("arguments").to_owned()),
         "custom_tool_call" => (format!("called {}", field("name")), field("input").to_owned()),
         "function_call_output" | "custom_tool_call_output" => {
             ("result".to_owned(), text(&item["output"]))
         }
-        // A digest of what was before that: it begins the new one.
-        "compaction" => {
-            return open(field("encrypted_content")).ok().filter(|text| !text.is_empty());
-        }
-        _ => return None,
+        _ => match sealed(item) {
+            Some(Sealed::Digest(digest)) => return steps_of(&digest),
+            _ => return Vec::new(),
+        },
     };
     let what = what.trim();
     if what.is_empty() {
-        return None;
+        return Vec::new();
     }
-    let mut step = format!("- {who}: ");
+    let mut step = format!("{STEP}{who}: ");
     step.extend(what.chars().take(STEP_CHARS));
     if what.chars().nth(STEP_CHARS).is_some() {
         step.push_str(" ...");
     }
-    Some(step)
+    vec![step]
+}
+
+/// Those of an earlier digest: they begin the new one.
+fn steps_of(digest: &str) -> Vec<String> {
+    let mut steps: Vec<String> = Vec::new();
+    for line in digest.lines() {
+        match steps.last_mut() {
+            Some(step) if !line.starts_with(STEP) => {
+                step.push('\n');
+                step.push_str(line);
+            }
+            _ => steps.push(line.to_owned()),
+        }
+    }
+    steps
 }
 
 /// Text of a content that is a text or a list of parts.
@@ -106,33 +228,59 @@ fn text(content: &Value) -> String {
     }
 }
 
-/// A digest as clients carry it.
-fn seal(digest: &str) -> String {
-    format!("{SEAL}.{}.{}", STANDARD_NO_PAD.encode(digest), check(digest))
+/// A digest as a model reads it; none where there is nothing to tell.
+pub(super) fn told(digest: &str) -> Option<Item> {
+    (!digest.is_empty()).then(|| Item::message(Role::User, format!("{LEAD}{digest}")))
 }
 
-/// The digest that a client brings back.
+/// What a `compaction` item of this server holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sealed {
+    /// What was said and done before.
+    Digest(String),
+    /// All that is left of what was before.
+    Window(Vec<Item>),
+}
+
+/// Text as clients carry it.
+fn seal(kind: &str, text: &str) -> String {
+    format!("{kind}.{}.{}", STANDARD_NO_PAD.encode(text), check(kind, text))
+}
+
+/// What an item holds, if it is a `compaction` of this server.
+fn sealed(item: &Value) -> Option<Sealed> {
+    let content = item["encrypted_content"].as_str()?;
+    (item["type"] == "compaction").then(|| open(content).ok())?
+}
+
+/// What a client brings back.
 ///
 /// # Errors
 /// `invalid_encrypted_content` for anything that is not as this server made it; `param` is left to be
 /// set.
-pub(super) fn open(content: &str) -> Result<String, ErrorBody> {
-    let digest = || {
-        let (text, sum) = content.strip_prefix(SEAL)?.strip_prefix('.')?.split_once('.')?;
+pub(super) fn open(content: &str) -> Result<Sealed, ErrorBody> {
+    let opened = || {
+        let (kind, rest) = content.split_once('.')?;
+        let (text, sum) = rest.split_once('.')?;
         let text = String::from_utf8(STANDARD_NO_PAD.decode(text).ok()?).ok()?;
-        (check(&text) == sum).then_some(text)
+        match kind {
+            _ if check(kind, &text) != sum => None,
+            DIGEST => Some(Sealed::Digest(text)),
+            WINDOW => serde_json::from_str(&text).ok().map(Sealed::Window),
+            _ => None,
+        }
     };
-    digest().ok_or_else(|| {
+    opened().ok_or_else(|| {
         let what = "this compaction was not made by this server, or has been changed; begin again \
                     with the conversation itself";
         ErrorBody::invalid("encrypted_content", what).with_code("invalid_encrypted_content")
     })
 }
 
-fn check(digest: &str) -> String {
+fn check(kind: &str, text: &str) -> String {
     let mut hash = Sha256::new();
-    hash.update(SEAL);
-    hash.update(digest);
+    hash.update(kind);
+    hash.update(text);
     let mut sum = String::new();
     for byte in &hash.finalize()[..CHECK_BYTES] {
         write!(sum, "{byte:02x}").expect("a string takes all");
@@ -158,7 +306,10 @@ mod tests {
         let line = |item: &String| {
             let item: Value = serde_json::from_str(item).unwrap();
             match item["encrypted_content"].as_str() {
-                Some(content) => format!("({})", open(content).unwrap()),
+                Some(content) => {
+                    let Sealed::Digest(digest) = open(content).unwrap() else { panic!("{item}") };
+                    format!("({digest})")
+                }
                 None => format!("{}: {}", item["role"].as_str().unwrap(), text(&item["content"])),
             }
         };
@@ -194,11 +345,79 @@ mod tests {
         assert_eq!(compacted(&once, 1000, 1000), all);
     }
 
+    fn call(id: &str, tool: &str) -> Item {
+        let (call_id, name, arguments) = (id.to_owned(), tool.to_owned(), "{}".to_owned());
+        Item::FunctionCall { call_id, name, namespace: None, arguments }
+    }
+
+    fn result(id: &str, output: &str) -> Item {
+        Item::FunctionCallOutput { call_id: id.to_owned(), output: output.to_owned() }
+    }
+
+    #[test]
+    fn what_is_new_stays_and_stands_for_what_was() {
+        let count = |text: &str| text.split_whitespace().count();
+        let items = [
+            Item::message(Role::System, "be kind"),
+            Item::message(Role::User, "what is here"),
+            call("call_1", "ls"),
+            result("call_1", "a.rs b.rs"),
+            Item::message(Role::User, "read both"),
+            call("call_1", "cat a"),
+            call("call_2", "cat b"),
+            result("call_1", "first file"),
+            result("call_2", "second file"),
+        ];
+        let budget = Budget { messages: 2, digest: 100 };
+        let folded = fold(&items, 2, budget, count).unwrap();
+        let digest = format!("{LEAD}- user: what is here\n- called ls: {{}}\n- result: a.rs b.rs");
+        let left = [&items[0], &items[4], &Item::message(Role::User, &*digest)];
+        let all: Vec<&Item> = left.into_iter().chain(&items[5..]).collect();
+        assert_eq!(folded.items.iter().collect::<Vec<_>>(), all, "both results and their calls");
+        assert_eq!(open(&folded.content).unwrap(), Sealed::Window(folded.items.clone()));
+
+        // Again, when there is more: what was a digest begins the new one.
+        let more = [&folded.items[..], &[Item::message(Role::User, "and now?")]].concat();
+        let again = fold(&more, 0, budget, count).unwrap();
+        let texts: Vec<&str> = again.items.iter().map(Item::text).collect();
+        let steps =
+            "- called cat a: {}\n- called cat b: {}\n- result: first file\n- result: second file";
+        assert_eq!(texts, ["be kind", "read both", &format!("{digest}\n{steps}"), "and now?"]);
+        // A conversation that holds one is compacted from there on.
+        let window = json!({"type": "compaction", "encrypted_content": again.content}).to_string();
+        let (before, last) = (message("user", "long gone"), message("assistant", "nothing"));
+        let told = format!("- called ls: {{}}\n- result: a.rs b.rs\n{steps}\n- assistant: nothing");
+        assert_eq!(
+            compacted(&[before, window, last], 100, 100),
+            format!(
+                "system: be kind\nuser: read both\nuser: and now?\n(- user: what is here\n{told})"
+            )
+        );
+        // Of a digest that is too long its newest steps stay.
+        let budget = Budget { digest: 18, ..budget };
+        let last = fold(&more, 0, budget, count).unwrap();
+        assert_eq!(last.items[2].text(), format!("{LEAD}{steps}"));
+        // Nothing is old.
+        assert_eq!(fold(&items, 1000, budget, count), None);
+        assert_eq!(fold(&items[8..], 0, budget, count), None);
+    }
+
     #[test]
     fn content_of_others_is_refused() {
-        let ours = seal("- user: 🦀");
-        assert_eq!(open(&ours).unwrap(), "- user: 🦀");
-        for bad in ["", "gAAAAABo", "cerium1.", "cerium1..", &ours[1..], &ours[..ours.len() - 1]] {
+        let ours = seal(DIGEST, "- user: 🦀");
+        assert_eq!(open(&ours).unwrap(), Sealed::Digest("- user: 🦀".to_owned()));
+        let other = ours.replacen(DIGEST, WINDOW, 1);
+        let no_items = seal(WINDOW, "{}");
+        for bad in [
+            "",
+            "gAAAAABo",
+            "cerium1.",
+            "cerium1..",
+            &ours[1..],
+            &ours[..ours.len() - 1],
+            &other,
+            &no_items,
+        ] {
             let code = open(bad).unwrap_err().code;
             assert_eq!(code.as_deref(), Some("invalid_encrypted_content"), "{bad}");
         }

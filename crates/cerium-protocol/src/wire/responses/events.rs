@@ -2,11 +2,12 @@
 //!
 //! The stream helpers of the official SDKs fail when one of the framing events is missing or comes
 //! late, so all of them are always sent: created, in progress, then for each item, one after the other, item
-//! added, part added, the deltas, text and part done, item done, and one final event. Calls have no parts.
+//! added, part added, the deltas, text and part done, item done, and one final event. Calls have no parts, and a
+//! compaction has no deltas either.
 
 use super::Echo;
 use super::object::{ResponseObject, status_word};
-use super::output::{ContentPart, OutputItem, item, item_id};
+use super::output::{ContentPart, OutputItem, compaction, item, item_id};
 use crate::{ErrorBody, Event, Item, Response, Steered, TextDelta, TokenLogprob};
 use serde::{Deserialize, Serialize};
 
@@ -162,17 +163,27 @@ impl Events {
         kinds.into_iter().map(|kind| self.number(kind)).collect()
     }
 
-    /// A response that nobody waits for is in progress from the first event on that
-    /// says anything else.
+    /// What is told before the first event that says more than that a response waits: that it is in progress,
+    /// unless that is known, and what its conversation has become.
     fn begin(&mut self, event: &Event) -> Vec<Kind> {
-        match &self.created {
-            Some(created) if self.waits && !matches!(event, Event::Queued { .. }) => {
-                self.waits = false;
-                let response = Box::new(ResponseObject::in_progress(created, &self.echo));
-                vec![Kind::InProgress { response }]
-            }
-            _ => Vec::new(),
+        let mut kinds = Vec::new();
+        let Some(created) = &self.created else { return kinds };
+        if matches!(event, Event::Queued { .. }) {
+            return kinds;
         }
+        if std::mem::take(&mut self.waits) {
+            let response = Box::new(ResponseObject::in_progress(created, &self.echo));
+            kinds.push(Kind::InProgress { response });
+        }
+        if self.n_items == 0
+            && let Some(item) = compaction(&created.id, &self.echo)
+        {
+            let output_index = self.n_items;
+            kinds.push(Kind::ItemAdded { output_index, item: item.clone() });
+            kinds.push(Kind::ItemDone { output_index, item });
+            self.n_items += 1;
+        }
+        kinds
     }
 
     fn create(&mut self, response: Response) -> Vec<Kind> {
@@ -273,9 +284,10 @@ impl Events {
     fn finish(&mut self, response: &Response) -> Vec<Kind> {
         let (n, status) = (response.output.len(), status_word(response));
         let mut kinds = Vec::new();
-        let first = self.n_items.saturating_sub(usize::from(self.open.is_some()));
+        let n_before = usize::from(self.echo.compaction.is_some());
+        let first = self.n_items.saturating_sub(n_before + usize::from(self.open.is_some()));
         for (i, item) in response.output.iter().enumerate().skip(first) {
-            if i >= self.n_items {
+            if n_before + i >= self.n_items {
                 let mut begun = item.clone();
                 begun.text_mut().clear();
                 kinds.extend(self.open(begun));
@@ -296,7 +308,8 @@ impl Events {
     /// The end of one response and the beginning of the next, which is numbered anew.
     fn steer(&mut self, Steered { ended, successor }: Steered) -> Vec<StreamEvent> {
         let mut events = self.push(Event::Done(ended));
-        *self = Self::new(self.echo.clone());
+        // What the conversation has become stands before what was said.
+        *self = Self::new(Echo { compaction: None, ..self.echo.clone() });
         let begun = successor.output.clone();
         events.extend(self.push(Event::Created(Response { output: Vec::new(), ..successor })));
         for (index, mut item) in begun.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Items of `input`, in all their kinds, to those that a model is shown.
 
-use super::compaction;
+use super::compaction::{self, Sealed};
 use crate::wire::content::{self, Content, Raw};
 use crate::wire::unserved::{WORD_CHARS, shorten};
 use crate::{ErrorBody, Item, Json, Role};
@@ -114,14 +114,15 @@ impl Raw for RawItem {
             }
             "compaction" | "compaction_summary" => {
                 let content = self.encrypted_content.unwrap_or_default();
-                let digest = compaction::open(&content).map_err(|error| ErrorBody {
+                let sealed = compaction::open(&content).map_err(|error| ErrorBody {
                     param: Some(format!("{param}.encrypted_content")),
                     ..error
                 })?;
-                if digest.is_empty() {
-                    return Ok(());
+                match sealed {
+                    Sealed::Digest(digest) => items.extend(compaction::told(&digest)),
+                    Sealed::Window(window) => *items = window,
                 }
-                Item::message(Role::User, format!("What was said and done before:\n{digest}"))
+                return Ok(());
             }
             // What this stands for is not in the request.
             "item_reference" => {

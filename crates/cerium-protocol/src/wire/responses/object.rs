@@ -172,7 +172,7 @@ impl ResponseObject {
         let took = (response.timings.total_ms / 1e3) as u64;
         Self {
             completed_at: (status == "completed").then_some(echo.created_at + took),
-            output: items(response),
+            output: items(response, echo),
             incomplete_details: details,
             usage: Some(response.usage.into()),
             cerium: Some(Measured::of(response)),

@@ -1,5 +1,6 @@
 //! Items of a response's `output`, as the wire knows them.
 
+use super::Echo;
 use super::object::status_word;
 use crate::{Item, Response, TokenLogprob};
 use serde::Serialize;
@@ -61,6 +62,13 @@ pub enum OutputItem {
         summary: [(); 0],
         /// Its parts; none while in progress.
         content: Vec<ContentPart>,
+    },
+    /// What the conversation has become: it stands for all that was before the answer.
+    Compaction {
+        /// `cmp_...`
+        id: String,
+        /// For this server alone.
+        encrypted_content: String,
     },
 }
 
@@ -125,13 +133,25 @@ pub fn item(
     }
 }
 
+/// The item that a response begins with if its conversation was made shorter.
+pub(super) fn compaction(response_id: &str, echo: &Echo) -> Option<OutputItem> {
+    let encrypted_content = echo.compaction.clone()?;
+    Some(OutputItem::Compaction { id: named("cmp", response_id, 0), encrypted_content })
+}
+
 /// All items of a finished response. What cut it short cut its last one.
-pub(super) fn items(response: &Response) -> Vec<OutputItem> {
-    let n = response.output.len();
+pub(super) fn items(response: &Response, echo: &Echo) -> Vec<OutputItem> {
+    let mut items: Vec<OutputItem> = compaction(&response.id, echo).into_iter().collect();
+    let (n_before, n) = (items.len(), response.output.len());
     let status = |i: usize| if i + 1 < n { "completed" } else { status_word(response) };
-    let items = response.output.iter().enumerate();
-    let logprobs = &response.logprobs;
-    items.map(|(i, one)| item(&response.id, i, one, status(i), logprobs)).collect()
+    items.extend(
+        response
+            .output
+            .iter()
+            .enumerate()
+            .map(|(i, one)| item(&response.id, n_before + i, one, status(i), &response.logprobs)),
+    );
+    items
 }
 
 /// Id of a response's item.
@@ -142,6 +162,10 @@ pub(super) fn item_id(response_id: &str, index: usize, item: &Item) -> String {
         Item::Reasoning { .. } => "rs",
         _ => "msg",
     };
+    named(kind, response_id, index)
+}
+
+fn named(kind: &str, response_id: &str, index: usize) -> String {
     let stem = response_id.strip_prefix("resp_").unwrap_or(response_id);
     if index == 0 { format!("{kind}_{stem}") } else { format!("{kind}_{stem}_{index}") }
 }

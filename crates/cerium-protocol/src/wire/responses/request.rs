@@ -72,6 +72,8 @@ pub struct Echo {
     pub user: Option<String>,
     /// Whether there is no answer to come: the prompt alone is computed.
     pub warms: bool,
+    /// Content of the item that from now on stands for all that was before the answer; who makes it sets this.
+    pub compaction: Option<String>,
 }
 
 /// More than the options of a cache, or of thinking, need.
@@ -139,6 +141,7 @@ pub fn read(body: &[u8]) -> Result<Parsed, ErrorBody> {
             safety_identifier: body.safety_identifier,
             user: body.user,
             warms: !generate,
+            compaction: None,
         },
         request: CreateResponse {
             model,
@@ -194,7 +197,6 @@ struct Body {
 
     prompt: Asked,
     top_logprobs: Option<u32>,
-    context_management: Asked,
     include: Option<Vec<String>>,
     prompt_cache_options: Option<Json>,
     prompt_cache_retention: Option<String>,
@@ -208,8 +210,7 @@ struct CacheOptions {
 
 impl Body {
     fn refuse_unserved(&self) -> Result<(), ErrorBody> {
-        self.prompt.refuse("prompt")?;
-        self.context_management.refuse("context_management")
+        self.prompt.refuse("prompt")
     }
 }
 
