@@ -97,6 +97,8 @@ TEXTS = [
     "lorem" * 50 + "_" + "LOREM" * 30,
     "SGVsbG8gd29ybGQhIFRoaXMgaXMgYSBiYXNlNjQgc3RyaW5nIHRoYXQgaXMgbG9uZyBlbm91Z2g=" * 3,
     "https://example.com/a/b?c=d&e=f#g user@example.org /usr/lib/x86_64-linux-gnu/libc.so.6",
+    "HTMLParser XMLHttpRequest getHTTPResponseCode camelCase ABCd ABC\u4e2dDEF \u4e2dAB\u4e2d \u01c5ABC\u01c5x",
+    "ISN'T isn't'LL X's Y'\u017f don'tx //path/to\n/x +\n/\n//y \u0301A\u0301B \u0301 \u0301a A\u0301'd",
     "\u0430\u0430a\u0430a \u03b1a\u03b2b \u4e2da\u6587b 1\u4e2d2 a\u0301\u4e2d \u0915\u094d\u20e3",
     "\u1ee4\u0323\u0307 \u0f0b\u0f40 \u1780\u17d2 \ud7b0 \u0600\u0601 \u20ac\u00a3\u00a5 \u00ab\u00bb\u2014\u2026",
     "x\u00ad y\u2060z \ufe0f\ufe0e \U000e0100 \u180e \u061c",
@@ -107,6 +109,16 @@ CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?LETTERS+|\p{N}DIGITS"
     r"| ?[^\sMARKS\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+O200K = (
+    r"[^\r\n\p{L}\p{N}]?UPPER*LOWER+SHORT?|[^\r\n\p{L}\p{N}]?UPPER+LOWER*SHORT?|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+for name, part in [
+    ("UPPER", r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"),
+    ("LOWER", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"),
+    ("SHORT", "(?i:'s|'t|'re|'ve|'m|'ll|'d)"),
+]:
+    O200K = O200K.replace(name, part)
 
 
 def cl100k(digits, marks=False):
@@ -129,6 +141,7 @@ PRE = {
     "qwen2": cl100k(""),
     "qwen35": cl100k("", marks=True),
     "llama-bpe": cl100k("{1,3}"),
+    "gpt-4o": [("split", O200K)],
 }
 
 

@@ -20,6 +20,10 @@ pub(super) const NEWLINE: Class = 8;
 pub(super) const PUNCTUATION: Class = 16;
 /// `\p{M}`
 pub(super) const MARK: Class = 32;
+/// `[\p{Lu}\p{Lt}]`
+pub(super) const UPPER: Class = 64;
+/// `\p{Ll}`
+pub(super) const LOWER: Class = 128;
 
 const PAGE: usize = 256;
 
@@ -44,7 +48,9 @@ impl Classes {
 
     fn new() -> Self {
         let mut all = vec![0; char::MAX as usize + 1];
+        let cases = [("Lu", UPPER), ("Lt", UPPER), ("Ll", LOWER)];
         let properties = [("L", LETTER), ("N", NUMBER), ("P", PUNCTUATION), ("M", MARK)];
+        let properties = properties.into_iter().chain(cases);
         for (name, class) in properties {
             for (first, last) in ranges(name) {
                 for entry in &mut all[first as usize..=last as usize] {
@@ -94,7 +100,8 @@ mod tests {
         }
         assert_eq!(classes.of('_'), PUNCTUATION);
         assert_eq!(classes.of('²'), NUMBER);
-        assert_eq!(classes.of('ß'), LETTER);
+        assert_eq!(classes.of('ß'), LETTER | LOWER);
+        assert_eq!((classes.of('ǅ'), classes.of('中')), (LETTER | UPPER, LETTER));
         assert_eq!(classes.of('\n'), SPACE | NEWLINE);
         assert_eq!(classes.of('\u{301}'), MARK);
         assert!(classes.pages.len() < 100 << 10, "{}", classes.pages.len());

@@ -1,23 +1,29 @@
 //! Cutting text into the words that merges stay within: what reference implementations do with
 //! regular expressions, by hand.
 //!
-//! Three expressions cover the models here. With `D` for the digits taken at once and `L` for
-//! letters (with marks for some):
+//! Four expressions cover the models here. With `D` for the digits taken at once, `L` for
+//! letters (with marks for some), `U` for those that are not lower case and `W` for those that are not upper case,
+//! both with marks, and `C` for the contractions of cl100k:
 //!
 //! ```text
 //! GPT-2    's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //! cl100k   (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?L+|\p{N}{1,D}| ?[^\sL\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+//! o200k    [^\r\n\p{L}\p{N}]?U*W+C?|[^\r\n\p{L}\p{N}]?U+W*C?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
 //! ```
 //!
 //! and expressions applied to the pieces of others: `smollm` first isolates each digit, `default`
 //! (llama.cpp's name) isolates punctuation before and digits by three after. By hand because their
 //! lookahead is beyond regex engines that run in linear time, and because it is ten times faster.
 
-use super::classes::{CLASSES, Class, Classes, LETTER, MARK, NEWLINE, NUMBER, PUNCTUATION, SPACE};
+use std::ops::Range;
+
+use super::classes::{
+    CLASSES, Class, Classes, LETTER, LOWER, MARK, NEWLINE, NUMBER, PUNCTUATION, SPACE, UPPER,
+};
 
 /// Names of pre-tokenizers that are known, `tokenizer.ggml.pre` in the file. Some are other models'
 /// names for the same rules.
-pub(super) const NAMES: [&str; 21] = [
+pub(super) const NAMES: [&str; 22] = [
     "default",
     "gpt-2",
     "phi-2",
@@ -39,6 +45,7 @@ pub(super) const NAMES: [&str; 21] = [
     "falcon3",
     "dbrx",
     "smaug-bpe",
+    "gpt-4o",
 ];
 
 /// A way to split.
@@ -48,6 +55,7 @@ pub(super) enum PreTokenizer {
     DigitsThenGpt2,
     Default,
     Cl100k(Cl100k),
+    O200k,
 }
 
 /// What differs between the descendants of cl100k.
@@ -75,6 +83,7 @@ impl PreTokenizer {
             "qwen35" => cl100k(1, LETTER | MARK, false),
             "llama-bpe" | "llama3" | "llama-v3" | "falcon3" => cl100k(3, LETTER, true),
             "dbrx" | "smaug-bpe" => cl100k(3, LETTER, false),
+            "gpt-4o" => Self::O200k,
             _ => return None,
         })
     }
@@ -89,6 +98,7 @@ impl PreTokenizer {
         let classes = &*CLASSES;
         match self {
             Self::Gpt2 => Text { text, classes }.each(gpt2, word),
+            Self::O200k => Text { text, classes }.each(o200k, word),
             Self::Cl100k(rules) => {
                 Text { text, classes }.each(|text, at| cl100k(text, at, rules), word);
             }
@@ -234,7 +244,57 @@ fn cl100k(text: Text, pos: usize, rules: Cl100k) -> usize {
     if end > from {
         return text.skip(end, usize::MAX, |class| class & NEWLINE != 0);
     }
-    // `\s*[\r\n]+`: up to the last newline of the run.
+    newlines(text, pos, n_bytes)
+}
+
+/// End of the word from `pos` on by o200k's expression.
+fn o200k(text: Text, pos: usize) -> usize {
+    let Some((class, n_bytes)) = text.at(pos) else { return pos };
+    // `[^\r\n\p{L}\p{N}]?`, in front of a word of either kind, unless it is one itself.
+    let prefixed = (class & (NEWLINE | LETTER | NUMBER) == 0).then_some(pos + n_bytes);
+    let starts = || prefixed.into_iter().chain([pos]);
+    let is_upper = |class: Class| class & (LETTER | MARK) != 0 && class & LOWER == 0;
+    let is_lower = |class: Class| class & (LETTER | MARK) != 0 && class & UPPER == 0;
+    let word = starts().find_map(|start| {
+        let end = text.skip(start, usize::MAX, is_upper);
+        let lower_end = text.skip(end, usize::MAX, is_lower);
+        // Without lower case behind it the run gives back what only counts as upper case.
+        if lower_end > end { Some(lower_end) } else { last_end(text, start..end, is_lower) }
+    });
+    let word = word.or_else(|| {
+        starts()
+            .map(|start| (start, text.skip(start, usize::MAX, is_upper)))
+            .find_map(|(start, end)| (end > start).then_some(end))
+    });
+    if let Some(end) = word {
+        let rest = &text.text.as_bytes()[end..];
+        let after_quote = rest.strip_prefix(b"'").and_then(|rest| contraction(rest, true));
+        return end + after_quote.map_or(0, |n| 1 + n);
+    }
+    if class & NUMBER != 0 {
+        return text.skip(pos, 3, |class| class & NUMBER != 0);
+    }
+    // ` ?[^\s\p{L}\p{N}]+[\r\n/]*`
+    let is_other = |class: Class| class & (SPACE | NUMBER | LETTER) == 0;
+    let bytes = text.text.as_bytes();
+    let from = if bytes[pos] == b' ' { pos + 1 } else { pos };
+    let end = text.skip(from, usize::MAX, is_other);
+    if end > from {
+        let more = bytes[end..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n' | b'/'));
+        return end + more.count();
+    }
+    newlines(text, pos, n_bytes)
+}
+
+/// Where the last character of a kind within a range ends, if there is one.
+fn last_end(text: Text, range: Range<usize>, of_kind: impl Fn(Class) -> bool) -> Option<usize> {
+    let mut chars = text.text[range.clone()].char_indices().rev();
+    let last = chars.find(|&(_, c)| of_kind(text.classes.of(c)));
+    last.map(|(at, c)| range.start + at + c.len_utf8())
+}
+
+/// `\s*[\r\n]+`, up to the last newline of the run, or else `\s+(?!\S)|\s+`.
+fn newlines(text: Text, pos: usize, n_bytes_first: usize) -> usize {
     let mut last_newline = None;
     let mut end = pos;
     while let Some((class, n_bytes)) = text.at(end) {
@@ -246,7 +306,7 @@ fn cl100k(text: Text, pos: usize, rules: Cl100k) -> usize {
             last_newline = Some(end);
         }
     }
-    last_newline.unwrap_or_else(|| spaces(text, pos, n_bytes))
+    last_newline.unwrap_or_else(|| spaces(text, pos, n_bytes_first))
 }
 
 /// `\s+(?!\S)|\s+`: a run of spaces, but for the last one if something follows and others remain.

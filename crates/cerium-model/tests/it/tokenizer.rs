@@ -127,7 +127,7 @@ proptest! {
 
     #[test]
     fn code_comes_back(text in r"([ \t]{0,5}[a-z_]{0,9}([0-9]{0,5}|'(s|LL|[ſd])|[^\w])\r?\n?){0,40}") {
-        for pre in ["default", "gpt-2", "llama-bpe", "qwen35"] {
+        for pre in ["default", "gpt-2", "llama-bpe", "qwen35", "gpt-4o"] {
             let ids = UNDER.iter().find(|(name, _)| name == &pre).unwrap().1.encode(&text);
             if is_spelled(&text) {
                 prop_assert_eq!(SMOLLM_TOKENIZER.decode(&ids), text.as_bytes());
@@ -146,7 +146,7 @@ proptest! {
 
 /// SmolLM2's vocabulary under other pre-tokenizers.
 static UNDER: LazyLock<Vec<(&str, Tokenizer)>> = LazyLock::new(|| {
-    ["default", "gpt-2", "llama-bpe", "qwen35"]
+    ["default", "gpt-2", "llama-bpe", "qwen35", "gpt-4o"]
         .map(|pre| (pre, Tokenizer::from_gguf(&with_pre(&SMOLLM.gguf, pre)).unwrap()))
         .into()
 });
