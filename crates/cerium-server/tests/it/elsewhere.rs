@@ -77,6 +77,9 @@ fn a_model_s_name_says_who_answers() {
     let counted =
         server.post("/v1/responses/input_tokens", &json!({"model": "ours", "input": "a"}));
     assert_eq!(counted.error(), "400 unsupported_parameter");
+    let management = json!([{"type": "compaction"}]);
+    let body = json!({"model": "ours", "input": "a", "context_management": management});
+    assert_eq!(server.post("/v1/responses", &body).error(), "400 unsupported_parameter");
 }
 
 /// A model of this process thinks as its template has it; for an engine elsewhere it is a setting.
