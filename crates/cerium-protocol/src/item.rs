@@ -115,6 +115,11 @@ impl Item {
         }
     }
 
+    /// Whether an application says it.
+    pub fn is_of_the_system(&self) -> bool {
+        matches!(self, Self::Message { role: Role::System, .. })
+    }
+
     /// Whether it asks for a tool.
     pub fn is_call(&self) -> bool {
         matches!(self, Self::FunctionCall { .. } | Self::CustomToolCall { .. })

@@ -26,6 +26,7 @@ use cerium_protocol::wire::responses::{
 use cerium_protocol::{ErrorBody, ErrorKind, Event, Input};
 use cerium_session::Past;
 use cerium_store::Item;
+use compact::When;
 use std::sync::Arc;
 
 /// Everything below `/v1/responses` but the path itself.
@@ -100,8 +101,7 @@ pub(crate) struct Plan {
     pub(crate) keeps: bool,
     pub(crate) background: bool,
     truncates: bool,
-    /// Tokens of a prompt beyond which the conversation is made shorter.
-    compact_threshold: Option<u64>,
+    compacts: Option<When>,
     /// Items of the input that stand for stored ones, by their places and names.
     references: Vec<(usize, String)>,
 }
@@ -114,7 +114,7 @@ impl Plan {
             keeps: asked.store.unwrap_or(keeps || asked.background),
             background: asked.background,
             truncates: asked.truncates,
-            compact_threshold: asked.compact_threshold,
+            compacts: When::of(&asked),
             previous: asked.previous_response_id,
             conversation: asked.conversation,
         })
@@ -234,8 +234,8 @@ pub(crate) fn begin(
     asked.echo.conversation.clone_from(&plan.conversation);
     asked.echo.created_at = now();
     let past = parent.map(|parent| &*parent.past);
-    let is_shorter = match plan.compact_threshold {
-        Some(threshold) => compact::manage(&*tier, &app.service, &mut asked, past, threshold)?,
+    let is_shorter = match plan.compacts {
+        Some(when) => compact::manage(&*tier, &app.service, &mut asked, past, when)?,
         None => false,
     };
     let stream = match parent.filter(|_| !is_shorter) {

@@ -205,12 +205,13 @@ fn what_asks_for_a_memory_is_read_first() {
                       "truncation": "auto", "context_management": [
                           {"type": "compaction", "compact_threshold": 2000}, {"type": "compaction"}],
                       "input": [
-        {"role": "user", "content": "a"}, {"type": "item_reference", "id": "msg_1"}]});
+        {"role": "user", "content": "a"}, {"type": "item_reference", "id": "msg_1"},
+        {"type": "compaction_trigger"}]});
     let body = body.to_string();
     let asked = responses::Asked::read(body.as_bytes()).unwrap();
     assert_eq!(asked.conversation.as_deref(), Some("conv_1"));
     assert!(asked.background && asked.truncates && asked.store.is_none());
-    assert_eq!(asked.compact_threshold, Some(2000));
+    assert_eq!((asked.compact_threshold, asked.compacts, asked.input.len()), (Some(2000), true, 2));
     assert_eq!(asked.references(), [(1, "msg_1".to_owned())]);
 
     // Completed, it is a body like any other.

@@ -27,37 +27,62 @@ fn budget(n_tokens: usize) -> Budget {
     Budget { messages: n_tokens / MESSAGES, digest: n_tokens / DIGEST }
 }
 
-/// Makes a conversation shorter whose prompt has more than `threshold` tokens, or too many to leave room for an
-/// answer. True if so: nothing is gone on from then, and the response tells what the conversation has become.
+/// When a conversation is made shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// If its prompt has more tokens than this, or too many to leave room for an answer.
+    Beyond(u64),
+    /// In any case, and that is all that is asked.
+    Now,
+}
+
+impl When {
+    pub(super) fn of(asked: &Asked<'_>) -> Option<Self> {
+        let now = asked.compacts.then_some(Self::Now);
+        now.or(asked.compact_threshold.map(Self::Beyond))
+    }
+}
+
+/// Makes a conversation shorter if it is time for that. True if so: nothing is gone on from then, and the response
+/// tells what the conversation has become.
 pub(super) fn manage(
     tier: &dyn Tier,
     service: &Service,
     asked: &mut Parsed,
     past: Option<&Past>,
-    threshold: u64,
+    when: When,
 ) -> Result<bool, ErrorBody> {
     if tier.counted().is_none() {
         let what = "a conversation with a model elsewhere is not made shorter here: its tokens are not counted";
         return Err(ErrorBody::not_served("context_management", what));
     }
     let n_context = service.model().context_tokens;
-    let n_room =
-        usize::try_from(threshold).unwrap_or(usize::MAX).min(n_context - n_context / ANSWER);
-    match service.count_after(past, &asked.request) {
-        Ok(n) if n <= n_room => return Ok(false),
-        Err(error) if error.code.as_deref() != Some("context_length_exceeded") => {
-            return Err(error);
+    let (n_tokens, recent) = match when {
+        When::Now => (n_context, 0),
+        When::Beyond(threshold) => {
+            let n_room = n_context - n_context / ANSWER;
+            let n_room = usize::try_from(threshold).unwrap_or(n_room).min(n_room);
+            match service.count_after(past, &asked.request) {
+                Ok(n) if n <= n_room => return Ok(false),
+                Err(error) if error.code.as_deref() != Some("context_length_exceeded") => {
+                    return Err(error);
+                }
+                _ => (n_room, n_room / RECENT),
+            }
         }
-        _ => {}
-    }
+    };
     let mut items = past.map(Past::all).unwrap_or_default();
     items.extend_from_slice(&asked.request.input.items());
-    let count = |text: &str| service.count_tokens(text);
-    let Some(folded) = fold(&items, n_room / RECENT, budget(n_room), count) else {
+    let folded = fold(&items, recent, budget(n_tokens), |text| service.count_tokens(text));
+    if when != When::Now && folded.items == items {
         return Ok(false);
-    };
+    }
     asked.request.input = Input::Items(folded.items);
     asked.echo.compaction = Some(folded.content);
+    if when == When::Now {
+        asked.request.generate = false;
+        asked.echo.warms = true;
+    }
     Ok(true)
 }
 

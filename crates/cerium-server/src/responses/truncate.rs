@@ -2,7 +2,7 @@
 
 use crate::tier::{Answers, Tier};
 use cerium_protocol::wire::responses::Parsed;
-use cerium_protocol::{CreateResponse, ErrorBody, Input, Item, Role};
+use cerium_protocol::{CreateResponse, ErrorBody, Input, Item};
 use cerium_session::Service;
 
 /// Part of the context that a cut conversation leaves for its answer, unless the request says less.
@@ -46,8 +46,7 @@ fn cut(service: &Service, request: &mut CreateResponse) -> bool {
     let mut n_tokens = counts.iter().sum::<usize>() + service.count_tokens(instructions);
     let mut goes = vec![false; items.len()];
     for at in 0..items.len().saturating_sub(1) {
-        let is_fixed = matches!(items[at], Item::Message { role: Role::System, .. });
-        if is_fixed || goes[at] {
+        if items[at].is_of_the_system() || goes[at] {
             continue;
         }
         let together =

@@ -109,8 +109,8 @@ impl Turn {
         .await?;
         begun.stream.begun().await?;
         plan.previous = previous.filter(|_| is_stored).map(str::to_owned);
-        // There will be nothing to look at.
-        plan.keeps &= begun.asked.request.generate;
+        // Else there will be nothing to look at.
+        plan.keeps &= begun.asked.request.generate || begun.asked.echo.compaction.is_some();
         Ok((begun, plan))
     }
 

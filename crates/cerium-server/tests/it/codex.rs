@@ -87,6 +87,30 @@ fn codex_compacts_a_long_conversation() {
     running.interrupt();
 }
 
+/// A provider of this name is trusted to do it.
+#[test]
+fn codex_has_the_server_compact() {
+    for over_http in [false, true] {
+        let (server, seen) = agent(EDIT);
+        let Some(codex) = codex(&server) else { return };
+        let mut codex = if over_http { codex.over_http() } else { codex };
+        codex.set("model_providers.cerium.name=\"OpenAI\"");
+        codex.set("features.remote_compaction_v2=true");
+        codex.set("model_auto_compact_token_limit=2000");
+        fs::write(codex.tree().join("greet.py"), GREET).unwrap();
+        let running = Running::start(&codex, "Say Hi instead of Hello.");
+        let digest = "What was said and done before:";
+        let is_seen = |is_answered: bool| {
+            let jobs = seen.jobs.lock().unwrap();
+            let mut jobs = jobs.iter().filter(|job| is_answered == (job.max_tokens > 0));
+            jobs.any(|job| spell(&job.prompt).contains(digest))
+        };
+        wait_until("it goes on from a digest", || is_seen(true));
+        assert!(is_seen(false), "what asked for it was not answered, and is computed");
+        running.interrupt();
+    }
+}
+
 /// A run that is not waited for.
 struct Running(Child);
 

@@ -3,7 +3,7 @@
 use crate::client::scripted;
 use crate::script::{Act, N_CONTEXT};
 use crate::socket::Peer;
-use crate::stored::{ask, id, prompt, remembering};
+use crate::stored::{ask, id, prompt, remembering, told};
 use cerium_engine::FinishReason;
 use serde_json::{Value, json};
 
@@ -137,6 +137,54 @@ fn a_long_conversation_on_a_socket_is_made_shorter_too() {
     peer.create(&managed(json!({"input": "more", "previous_response_id": second["id"]})));
     assert_eq!(peer.completed()["output"][0]["type"], "message");
     assert!(prompt(&seen).starts_with(&before), "{}", prompt(&seen));
+}
+
+#[test]
+fn a_conversation_is_made_shorter_when_its_client_says_so() {
+    let (server, seen, _dir) = remembering(HELLO);
+    let conversation = json!([
+        {"role": "developer", "content": "be kind"},
+        {"role": "user", "content": "old question"},
+        {"role": "assistant", "content": "an answer"},
+        {"role": "user", "content": "new question"},
+        {"type": "compaction_trigger"},
+    ]);
+    let kinds = |response: &Value| -> Vec<Value> {
+        response["output"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect()
+    };
+    let response = ask(&server, json!({"input": conversation}));
+    assert_eq!(
+        (kinds(&response), &response["status"]),
+        (vec!["compaction".into()], &"completed".into())
+    );
+    let path = format!("/v1/responses/{}", id(&response));
+    let items = server.get(&format!("{path}/input_items?order=asc")).json();
+    assert_eq!(told(&items).len(), 4, "what asked for it is no item: {items}");
+
+    ask(&server, json!({"input": "more", "previous_response_id": id(&response)}));
+    let next = prompt(&seen);
+    for (text, stays) in [
+        ("system\nbe kind", true),
+        ("user\nold question", true),
+        ("assistant\nan answer", false),
+        ("- assistant: an answer", true),
+        ("user\nnew question", true),
+    ] {
+        assert_eq!(next.contains(text), stays, "{text}: {next}");
+    }
+    let mut peer = Peer::open(&server);
+    peer.create(&json!({"input": conversation}));
+    let compacted = peer.completed();
+    assert_eq!(kinds(&compacted), ["compaction"]);
+    peer.create(&json!({"input": "more", "previous_response_id": compacted["id"]}));
+    peer.completed();
+    assert_eq!(prompt(&seen), next);
+
+    // What an application says anew holds besides.
+    let input = json!([{"role": "developer", "content": "be brief"}, response["output"][0],
+                       {"role": "user", "content": "more"}]);
+    ask(&server, json!({"input": input}));
+    assert!(prompt(&seen).contains("be brief") && prompt(&seen).contains("be kind"));
 }
 
 #[test]

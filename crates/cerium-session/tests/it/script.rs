@@ -173,6 +173,8 @@ impl Generator for Script {
                 }
                 Act::Say(text, FinishReason::Stop)
             }
+            // Nothing is to be said: the prompt alone is computed.
+            Act::Say(..) if job.max_tokens == 0 => Act::Say("", FinishReason::Length),
             act => act,
         };
         self.seen.jobs.lock().unwrap().push(job);

@@ -32,6 +32,8 @@ pub struct Asked<'a> {
     /// Beyond how many tokens of its prompt a conversation is made shorter before it is gone on with, if ever; the
     /// largest number where the request leaves it to the server.
     pub compact_threshold: Option<u64>,
+    /// Whether it is made shorter in any case and not answered: the input ended with an item that asks for that.
+    pub compacts: bool,
     /// The items of the input; a text stands for itself.
     pub input: Vec<&'a RawValue>,
     body: &'a [u8],
@@ -94,7 +96,7 @@ impl<'a> Asked<'a> {
             }
         };
         let compact_threshold = compact_threshold(head.context_management.unwrap_or_default())?;
-        let input = match head.input.filter(|input| input.get() != "null") {
+        let mut input = match head.input.filter(|input| input.get() != "null") {
             Some(input) if input.get().starts_with('[') => {
                 let n: Vec<IgnoredAny> =
                     serde_json::from_str(input.get()).map_err(|error| invalid(&error))?;
@@ -108,6 +110,9 @@ impl<'a> Asked<'a> {
             Some(input) => vec![input],
             None => Vec::new(),
         };
+        let compacts =
+            input.pop_if(|item| kind(item).is_some_and(|kind| kind == "compaction_trigger"));
+        let compacts = compacts.is_some();
         let previous_response_id = head.previous_response_id;
         let store = head.store;
         Ok(Self {
@@ -117,6 +122,7 @@ impl<'a> Asked<'a> {
             background,
             truncates,
             compact_threshold,
+            compacts,
             input,
             body,
         })
@@ -170,6 +176,15 @@ impl<'a> Asked<'a> {
         whole.push(b'}');
         Ok(whole)
     }
+}
+
+/// The type of an item that says it.
+fn kind(item: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: String,
+    }
+    serde_json::from_str(item.get()).ok().map(|Kind { r#type }| r#type)
 }
 
 /// The least of the thresholds; the published bound holds for each.

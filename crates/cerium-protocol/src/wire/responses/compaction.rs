@@ -76,13 +76,13 @@ pub struct Folded {
 
 /// Makes a conversation shorter that is not at rest: its newest items stay as they are, as far as they fit in
 /// `recent` tokens, the last one in any case, and a call with its result; [`compact`] says what becomes of the
-/// others. `None` if there are none.
+/// others, if there are any.
 pub fn fold(
     items: &[Item],
     recent: usize,
     budget: Budget,
     mut count: impl FnMut(&str) -> usize,
-) -> Option<Folded> {
+) -> Folded {
     let (mut at, mut left) = (items.len(), recent);
     while at > 0 {
         let n = count(items[at - 1].text());
@@ -97,9 +97,6 @@ pub fn fold(
         n -= 1;
         at = at.min(calls[n].unwrap_or(at));
     }
-    if at == 0 {
-        return None;
-    }
     let (old, new) = items.split_at(at);
     let values: Vec<Value> = old.iter().map(written).collect();
     let is_of_a_person = |item: &Item| matches!(item, Item::Message { role: Role::User, .. });
@@ -107,7 +104,7 @@ pub fn fold(
     let messages = messages.into_iter().map(|n| old[n].clone());
     let items: Vec<Item> = messages.chain(told(&digest)).chain(new.iter().cloned()).collect();
     let content = seal(WINDOW, &written(&items).to_string());
-    Some(Folded { items, content })
+    Folded { items, content }
 }
 
 /// Where the call stands that an item is the result of.
@@ -369,7 +366,7 @@ mod tests {
             result("call_2", "second file"),
         ];
         let budget = Budget { messages: 2, digest: 100 };
-        let folded = fold(&items, 2, budget, count).unwrap();
+        let folded = fold(&items, 2, budget, count);
         let digest = format!("{LEAD}- user: what is here\n- called ls: {{}}\n- result: a.rs b.rs");
         let left = [&items[0], &items[4], &Item::message(Role::User, &*digest)];
         let all: Vec<&Item> = left.into_iter().chain(&items[5..]).collect();
@@ -378,7 +375,7 @@ mod tests {
 
         // Again, when there is more: what was a digest begins the new one.
         let more = [&folded.items[..], &[Item::message(Role::User, "and now?")]].concat();
-        let again = fold(&more, 0, budget, count).unwrap();
+        let again = fold(&more, 0, budget, count);
         let texts: Vec<&str> = again.items.iter().map(Item::text).collect();
         let steps =
             "- called cat a: {}\n- called cat b: {}\n- result: first file\n- result: second file";
@@ -395,11 +392,11 @@ mod tests {
         );
         // Of a digest that is too long its newest steps stay.
         let budget = Budget { digest: 18, ..budget };
-        let last = fold(&more, 0, budget, count).unwrap();
+        let last = fold(&more, 0, budget, count);
         assert_eq!(last.items[2].text(), format!("{LEAD}{steps}"));
         // Nothing is old.
-        assert_eq!(fold(&items, 1000, budget, count), None);
-        assert_eq!(fold(&items[8..], 0, budget, count), None);
+        assert_eq!(fold(&items, 1000, budget, count).items, items);
+        assert_eq!(fold(&items[8..], 0, budget, count).items, items[8..]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::wire::content::{self, Content, Raw};
 use crate::wire::unserved::{WORD_CHARS, shorten};
 use crate::{ErrorBody, Item, Json, Role};
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::fmt;
 
 /// An item before its type is looked at. Ids and states are the client's business: never needed.
@@ -120,7 +121,13 @@ impl Raw for RawItem {
                 })?;
                 match sealed {
                     Sealed::Digest(digest) => items.extend(compaction::told(&digest)),
-                    Sealed::Window(window) => *items = window,
+                    Sealed::Window(window) => {
+                        // An application may have said again what holds from now on.
+                        let said: HashSet<&str> = window.iter().map(Item::text).collect();
+                        let is_new = |item: &Item| !said.contains(item.text());
+                        items.retain(|item| item.is_of_the_system() && is_new(item));
+                        items.extend(window);
+                    }
                 }
                 return Ok(());
             }
