@@ -26,6 +26,13 @@ pub(crate) fn conversation_bytes(request: &CreateResponse) -> usize {
     items + instructions + request.cerium.prefix.len()
 }
 
+/// Items that a model is shown each by itself.
+pub(crate) fn n_shown(request: &CreateResponse) -> usize {
+    let Input::Items(items) = &request.input else { return 1 };
+    let is_within = |item: &&Item| item.is_call() || matches!(item, Item::Reasoning { .. });
+    items.iter().filter(|item| !is_within(item)).count()
+}
+
 /// JSON may be shown with fewer spaces than it has, and reasoning not at all.
 fn shown_bytes(item: &Item) -> usize {
     match item {

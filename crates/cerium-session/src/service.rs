@@ -202,7 +202,7 @@ impl Service {
         let n_vocab = self.tokenizer().n_vocab();
         let sampling = prompt::sampling(temperature, top_p, extensions, n_vocab, fresh_number)?;
         let stops = prompt::stops(extensions.stop.iter())?;
-        self.check_bytes("input", prompt::conversation_bytes(request))?;
+        self.check_length(request)?;
         let history = self.0.histories.read(self, past, request)?;
         let mut prompt = history.prompt();
         let thinks = self.thinks(&prompt, &extensions.prefix);
@@ -252,7 +252,7 @@ impl Service {
         past: Option<&Past>,
         request: &CreateResponse,
     ) -> Result<usize, ErrorBody> {
-        self.check_bytes("input", prompt::conversation_bytes(request))?;
+        self.check_length(request)?;
         let history = self.0.histories.read(self, past, request)?;
         Ok(history.n_tokens() + self.count_tokens(&request.cerium.prefix))
     }
@@ -262,7 +262,7 @@ impl Service {
     /// # Errors
     /// As [`Service::respond`].
     pub fn missing_tokens(&self, request: &CreateResponse) -> Result<usize, ErrorBody> {
-        self.check_bytes("input", prompt::conversation_bytes(request))?;
+        self.check_length(request)?;
         let prompt = self.encode(request)?;
         Ok(prompt.len() - self.0.generator.n_known(&prompt))
     }
@@ -321,10 +321,20 @@ impl Service {
         })
     }
 
-    /// Refuses text that cannot fit whatever its tokens are, before time and memory go into them.
+    /// Refuses a conversation that cannot fit whatever its tokens are, before time and memory go into them: each
+    /// message and each output takes one at least.
+    fn check_length(&self, request: &CreateResponse) -> Result<(), ErrorBody> {
+        self.check_bytes("input", prompt::conversation_bytes(request))?;
+        self.check_tokens("input", prompt::n_shown(request))
+    }
+
+    /// The same of a text.
     fn check_bytes(&self, param: &str, n_bytes: usize) -> Result<(), ErrorBody> {
+        self.check_tokens(param, n_bytes.div_ceil(self.0.token_bytes_max))
+    }
+
+    fn check_tokens(&self, param: &str, n_prompt_min: usize) -> Result<(), ErrorBody> {
         let n_context = self.0.model.context_tokens;
-        let n_prompt_min = n_bytes.div_ceil(self.0.token_bytes_max);
         if n_prompt_min >= n_context {
             return Err(too_long(param, &format!("at least {n_prompt_min}"), n_context));
         }

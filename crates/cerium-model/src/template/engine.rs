@@ -19,7 +19,16 @@ const RECURSION_MAX: usize = 100;
 /// What one unit of fuel pays for; minijinja's rate.
 const BYTES_PER_FUEL: u64 = 64;
 
+/// Fuel of any conversation, and of each message: the first ones may be looked at by all others.
+const FUEL: usize = 100_000;
+const FUEL_PER_MESSAGE: usize = 1_000;
+const N_FIRST: usize = 1_000;
+const FUEL_PER_LATER_MESSAGE: usize = 100;
+
 const STACK_BYTES_MIN: usize = 1 << 20;
+
+/// More is not asked of the system, which need not have it.
+const STACK_BYTES_MAX: usize = 16 << 30;
 
 /// Wrapping a value once more takes two units, printing each layer some 1,100 bytes of stack in an
 /// unoptimised build; four times what that needs.
@@ -54,11 +63,17 @@ pub(super) fn render(
     n_bytes: usize,
     context: Value,
 ) -> Result<String, Error> {
-    let fuel = 100_000 + 1_000 * n_messages + n_bytes / 4;
+    let n_first = n_messages.min(N_FIRST);
+    let for_messages = FUEL_PER_MESSAGE * n_first + FUEL_PER_LATER_MESSAGE * (n_messages - n_first);
+    let fuel = FUEL + for_messages + n_bytes / 4;
+    let n_stack_bytes = STACK_BYTES_MIN + fuel * STACK_BYTES_PER_FUEL;
+    if n_stack_bytes > STACK_BYTES_MAX {
+        let problem = "the conversation is too long for its template";
+        return Err(Error::new(ErrorKind::OutOfFuel, problem));
+    }
     let mut environment = environment.clone();
     environment.set_fuel(Some(fuel as u64));
     let work = || environment.get_template(NAME)?.render(context);
-    let n_stack_bytes = STACK_BYTES_MIN + fuel * STACK_BYTES_PER_FUEL;
     // It panics where the system has no room for the stack, too.
     catch_unwind(AssertUnwindSafe(|| stacker::grow(n_stack_bytes, work))).unwrap_or_else(|_| {
         Err(Error::new(ErrorKind::InvalidOperation, "the template engine panicked"))

@@ -240,6 +240,15 @@ fn templates_may_use_what_the_reference_offers() {
 }
 
 #[test]
+fn a_conversation_may_have_many_messages_and_not_any_number() {
+    let chat = |n: usize| vec![("user", "a"); n];
+    let ids = SMOLLM.ids(&chat(20_000)).unwrap();
+    let end = SMOLLM.tokenizer.special("<|im_end|>").unwrap();
+    assert!(ids.iter().filter(|&&id| id == end).count() >= 20_000, "{}", ids.len());
+    assert!(matches!(SMOLLM.ids(&chat(200_000)), Err(TemplateError::Render(_))));
+}
+
+#[test]
 fn a_template_can_give_up() {
     let loaded = with_template(Some("{{ raise_exception('roles must alternate') }}")).unwrap();
     let error = loaded.ids(&[("user", "x")]).unwrap_err();

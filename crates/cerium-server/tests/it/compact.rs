@@ -20,6 +20,10 @@ fn tokens_are_counted_as_they_would_be_asked() {
     assert_eq!(seen.jobs.lock().unwrap().len(), 1, "nothing is computed");
     server.post("/v1/responses", &body);
     assert_eq!(count["input_tokens"], seen.jobs.lock().unwrap()[1].prompt.len());
+    // Nothing is rendered of what cannot fit.
+    let many = vec![json!({"role": "user", "content": ""}); N_CONTEXT];
+    let answer = server.post("/v1/responses", &json!({"model": "scripted", "input": many}));
+    assert_eq!(answer.error(), "400 context_length_exceeded");
     // More than would fit can be counted, too: that is what one counts for.
     let body = json!({"model": "scripted", "input": "x".repeat(2 * N_CONTEXT)});
     let count = server.post("/v1/responses/input_tokens", &body).json();
