@@ -1,6 +1,6 @@
 //! A conversation counted, and made shorter: because a client asks for that, or before it is gone on with.
 
-use super::truncate::ANSWER;
+use super::truncate::{ANSWER, FRAME_TOKENS};
 use super::{Plan, before, in_background, look_through, whole};
 use crate::error::{Refusal, json, raw_json};
 use crate::router::{App, asker, now};
@@ -73,7 +73,8 @@ pub(super) fn manage(
     };
     let mut items = past.map(Past::all).unwrap_or_default();
     items.extend_from_slice(&asked.request.input.items());
-    let folded = fold(&items, recent, budget(n_tokens), |text| service.count_tokens(text));
+    let count = |text: &str| FRAME_TOKENS + service.count_tokens(text);
+    let folded = fold(&items, recent, budget(n_tokens), count);
     if when != When::Now && folded.items == items {
         return Ok(false);
     }

@@ -9,7 +9,7 @@ use cerium_session::Service;
 pub(super) const ANSWER: usize = 8;
 
 /// Tokens that a template puts around an item, about.
-const FRAME_TOKENS: usize = 8;
+pub(super) const FRAME_TOKENS: usize = 8;
 
 /// Begins the answer to a request. One that `truncates` loses its oldest items when it is too long:
 /// never what an application says, nor the last item, and a call only together with its result.

@@ -66,10 +66,10 @@ fn long() -> Vec<Value> {
     let item = |role: &str, text: String| json!({"role": role, "content": text});
     vec![
         item("developer", "be kind".to_owned()),
-        item("user", format!("first {}", "x".repeat(180))),
+        item("user", format!("first {}", "x".repeat(210))),
         item("user", "second".to_owned()),
         item("assistant", "an answer".to_owned()),
-        item("user", format!("third {}", "z".repeat(70))),
+        item("user", format!("third {}", "z".repeat(40))),
         item("assistant", "fourth".to_owned()),
         item("user", "last".to_owned()),
     ]
