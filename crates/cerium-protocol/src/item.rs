@@ -120,6 +120,11 @@ impl Item {
         matches!(self, Self::Message { role: Role::System, .. })
     }
 
+    /// Whether a person says it.
+    pub fn is_of_a_person(&self) -> bool {
+        matches!(self, Self::Message { role: Role::User, .. })
+    }
+
     /// Whether it asks for a tool.
     pub fn is_call(&self) -> bool {
         matches!(self, Self::FunctionCall { .. } | Self::CustomToolCall { .. })

@@ -242,8 +242,8 @@ impl Service {
         Ok(self.encode(request)?.len() + self.count_tokens(&request.cerium.prefix))
     }
 
-    /// The same of a conversation that is about to be answered, after what it goes on from: what is read of it here
-    /// is not read again.
+    /// The same of a conversation that is about to be answered, after what it goes on from, of which nothing is read
+    /// again.
     ///
     /// # Errors
     /// As [`Service::respond`]; `context_length_exceeded` if no conversation of that many bytes can fit.

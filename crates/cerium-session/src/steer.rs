@@ -217,10 +217,7 @@ fn input_is_empty(input: &Input) -> bool {
 fn said(input: &Input) -> Result<String, ErrorBody> {
     match input {
         Input::Text(text) if !text.is_empty() => Ok(text.clone()),
-        Input::Items(items)
-            if !items.is_empty()
-                && items.iter().all(|i| matches!(i, Item::Message { role: Role::User, .. })) =>
-        {
+        Input::Items(items) if !items.is_empty() && items.iter().all(Item::is_of_a_person) => {
             let texts: Vec<&str> = items.iter().map(Item::text).collect();
             Ok(texts.join("\n\n"))
         }

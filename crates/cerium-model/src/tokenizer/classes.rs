@@ -48,9 +48,15 @@ impl Classes {
 
     fn new() -> Self {
         let mut all = vec![0; char::MAX as usize + 1];
-        let cases = [("Lu", UPPER), ("Lt", UPPER), ("Ll", LOWER)];
-        let properties = [("L", LETTER), ("N", NUMBER), ("P", PUNCTUATION), ("M", MARK)];
-        let properties = properties.into_iter().chain(cases);
+        let properties = [
+            ("L", LETTER),
+            ("N", NUMBER),
+            ("P", PUNCTUATION),
+            ("M", MARK),
+            ("Lu", UPPER),
+            ("Lt", UPPER),
+            ("Ll", LOWER),
+        ];
         for (name, class) in properties {
             for (first, last) in ranges(name) {
                 for entry in &mut all[first as usize..=last as usize] {

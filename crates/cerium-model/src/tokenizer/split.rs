@@ -237,14 +237,10 @@ fn cl100k(text: Text, pos: usize, rules: Cl100k) -> usize {
     if class & NUMBER != 0 {
         return text.skip(pos, rules.n_digits_max, |class| class & NUMBER != 0);
     }
-    // ` ?[^\sL\p{N}]+[\r\n]*`
-    let is_other = |class: Class| class & (SPACE | NUMBER | rules.letters) == 0;
-    let from = if bytes[pos] == b' ' { pos + 1 } else { pos };
-    let end = text.skip(from, usize::MAX, is_other);
-    if end > from {
-        return text.skip(end, usize::MAX, |class| class & NEWLINE != 0);
+    match others(text, pos, rules.letters) {
+        Some(end) => text.skip(end, usize::MAX, |class| class & NEWLINE != 0),
+        None => newlines(text, pos, n_bytes),
     }
-    newlines(text, pos, n_bytes)
 }
 
 /// End of the word from `pos` on by o200k's expression.
@@ -274,16 +270,16 @@ fn o200k(text: Text, pos: usize) -> usize {
     if class & NUMBER != 0 {
         return text.skip(pos, 3, |class| class & NUMBER != 0);
     }
-    // ` ?[^\s\p{L}\p{N}]+[\r\n/]*`
-    let is_other = |class: Class| class & (SPACE | NUMBER | LETTER) == 0;
-    let bytes = text.text.as_bytes();
-    let from = if bytes[pos] == b' ' { pos + 1 } else { pos };
-    let end = text.skip(from, usize::MAX, is_other);
-    if end > from {
-        let more = bytes[end..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n' | b'/'));
-        return end + more.count();
-    }
-    newlines(text, pos, n_bytes)
+    let Some(end) = others(text, pos, LETTER) else { return newlines(text, pos, n_bytes) };
+    let more = text.text.as_bytes()[end..].iter();
+    end + more.take_while(|byte| matches!(byte, b'\r' | b'\n' | b'/')).count()
+}
+
+/// End of ` ?[^\sL\p{N}]+` from `pos` on, if that is there.
+fn others(text: Text, pos: usize, letters: Class) -> Option<usize> {
+    let from = if text.text.as_bytes()[pos] == b' ' { pos + 1 } else { pos };
+    let end = text.skip(from, usize::MAX, |class| class & (SPACE | NUMBER | letters) == 0);
+    (end > from).then_some(end)
 }
 
 /// Where the last character of a kind within a range ends, if there is one.

@@ -54,7 +54,8 @@ pub fn compact(
         let item: Value = serde_json::from_str(body).unwrap_or_default();
         match sealed(&item) {
             Some(Sealed::Window(window)) => whole = window.iter().map(written).collect(),
-            _ => whole.push(item),
+            Some(Sealed::Digest(digest)) => whole.extend(told(&digest).as_ref().map(written)),
+            None => whole.push(item),
         }
     }
     let (messages, digest) = shorten(&whole, budget, true, count);
@@ -99,8 +100,8 @@ pub fn fold(
     }
     let (old, new) = items.split_at(at);
     let values: Vec<Value> = old.iter().map(written).collect();
-    let is_of_a_person = |item: &Item| matches!(item, Item::Message { role: Role::User, .. });
-    let (messages, digest) = shorten(&values, budget, !new.iter().any(is_of_a_person), count);
+    let keeps_newest = !new.iter().any(Item::is_of_a_person);
+    let (messages, digest) = shorten(&values, budget, keeps_newest, count);
     let messages = messages.into_iter().map(|n| old[n].clone());
     let items: Vec<Item> = messages.chain(told(&digest)).chain(new.iter().cloned()).collect();
     let content = seal(WINDOW, &written(&items).to_string());
@@ -142,7 +143,9 @@ fn shorten(
     };
     for (n, item) in items.iter().enumerate().rev() {
         let said = text(&item["content"]);
-        let stays = match speaker(item) {
+        // A digest of what was before is nobody's.
+        let is_message = item["type"] == "message" && !said.starts_with(LEAD);
+        let stays = match item["role"].as_str().filter(|_| is_message) {
             Some("system" | "developer") => true,
             Some("user") => std::mem::take(&mut keeps_newest) || take(&said, &mut n_messages),
             _ => false,
@@ -151,7 +154,7 @@ fn shorten(
             messages.push(n);
             continue;
         }
-        let newest_first = self::steps(item).into_iter().rev();
+        let newest_first = self::steps(item, said).into_iter().rev();
         steps.extend(newest_first.filter(|step| take(step, &mut n_digest)));
     }
     messages.reverse();
@@ -159,32 +162,20 @@ fn shorten(
     (messages, steps.join("\n"))
 }
 
-/// Whose message it is, if it is one; a digest is nobody's.
-fn speaker(item: &Value) -> Option<&str> {
-    let is_message = item["type"] == "message" && !text(&item["content"]).starts_with(LEAD);
-    item["role"].as_str().filter(|_| is_message)
-}
-
-/// What was said or done, in one or more lines each.
-fn steps(item: &Value) -> Vec<String> {
+/// What was said or done, in one or more lines each; `said` is the text of its content.
+fn steps(item: &Value, said: String) -> Vec<String> {
     let field = |name: &str| item[name].as_str().unwrap_or_default();
     let (who, what) = match field("type") {
-        "message" => {
-            let said = text(&item["content"]);
-            if let Some(digest) = said.strip_prefix(LEAD) {
-                return steps_of(digest);
-            }
-            (field("role").to_owned(), said)
-        }
+        "message" => match said.strip_prefix(LEAD) {
+            Some(digest) => return steps_of(digest),
+            None => (field("role").to_owned(), said),
+        },
         "function_call" => (format!("called {}", field("name")), field("arguments").to_owned()),
         "custom_tool_call" => (format!("called {}", field("name")), field("input").to_owned()),
         "function_call_output" | "custom_tool_call_output" => {
             ("result".to_owned(), text(&item["output"]))
         }
-        _ => match sealed(item) {
-            Some(Sealed::Digest(digest)) => return steps_of(&digest),
-            _ => return Vec::new(),
-        },
+        _ => return Vec::new(),
     };
     let what = what.trim();
     if what.is_empty() {

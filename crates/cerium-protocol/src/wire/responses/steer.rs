@@ -2,7 +2,7 @@
 
 use crate::wire::json;
 use crate::wire::responses::request::RawInput;
-use crate::{ErrorBody, Input, Item, Role, SteerExtensions, SteerResponse};
+use crate::{ErrorBody, Input, SteerExtensions, SteerResponse};
 use serde::{Deserialize, Serialize};
 
 #[derive(Default, Deserialize)]
@@ -26,8 +26,7 @@ pub fn read_steer(event: &[u8]) -> Result<SteerResponse, ErrorBody> {
         input => json::required(input, "input")?.lower()?,
     };
     if let Input::Items(items) = &input
-        && let Some(i) =
-            items.iter().position(|item| !matches!(item, Item::Message { role: Role::User, .. }))
+        && let Some(i) = items.iter().position(|item| !item.is_of_a_person())
     {
         let what = "steering takes user messages alone";
         return Err(ErrorBody::invalid(format!("input[{i}].role"), what).with_code("invalid_input"));
